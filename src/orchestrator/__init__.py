@@ -1,0 +1,1 @@
+"""Orchestrator: durable AI-agent workflows, written once as plain async functions."""

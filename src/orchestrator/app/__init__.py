@@ -1,0 +1,1 @@
+"""The top floor: processes. The command line, the server, and the wiring of concrete backends."""

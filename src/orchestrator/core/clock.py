@@ -1,0 +1,75 @@
+"""Time, in one place, so that tests can own it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+# A wall clock can be set while we wait, so a long wait looks at it again this often.
+RECHECK_S = 60.0
+
+
+class Wake(Protocol):
+    """A wake-up that was asked for."""
+
+    def cancel(self) -> None:
+        """Make it not happen; harmless when it already has."""
+
+
+class Clock(Protocol):
+    """What time it is, and a call when it is later."""
+
+    def time(self) -> float:
+        """Seconds since 1970-01-01 UTC."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Wake:
+        """Call back on the running event loop once ``time()`` has reached ``when``, never before."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def time(self) -> float:
+        """Seconds since 1970-01-01 UTC."""
+        return time.time()
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Wake:
+        """Call back once the wall clock shows ``when``, even if someone sets the clock meanwhile."""
+        return _SystemWake(self, when, callback)
+
+
+class _SystemWake:
+    def __init__(self, clock: SystemClock, when: float, callback: Callable[[], None]) -> None:
+        self._clock = clock
+        self._when = when
+        self._callback = callback
+        self._loop = asyncio.get_running_loop()
+        self._arm()
+
+    def cancel(self) -> None:
+        self._handle.cancel()
+
+    def _arm(self) -> None:
+        delay = max(0.0, self._when - self._clock.time())
+        self._handle = self._loop.call_later(min(delay, RECHECK_S), self._look)
+
+    def _look(self) -> None:
+        if self._clock.time() >= self._when:
+            self._callback()
+        else:
+            self._arm()
+
+
+def utc(seconds: float) -> datetime:
+    """The aware UTC datetime of ``seconds`` since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def rfc3339(moment: datetime) -> str:
+    """``moment`` as RFC 3339 in UTC, to the microsecond where it has one, ending in Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

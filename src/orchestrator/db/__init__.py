@@ -1,0 +1,1 @@
+"""Tables: sessions that know their owner, and their migrations."""

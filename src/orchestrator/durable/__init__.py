@@ -1,0 +1,1 @@
+"""The durable engine: workflows, steps and the port that every engine keeps."""

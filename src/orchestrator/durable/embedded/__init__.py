@@ -1,0 +1,1 @@
+"""The engine in process: a deterministic loop per run, one SQLite journal."""

@@ -1,0 +1,1 @@
+"""The rooms: one folder per orchestrator, each the whole of one document."""

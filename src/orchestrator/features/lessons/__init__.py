@@ -1,0 +1,1 @@
+"""Lessons: a topic goes in, an illustrated lesson comes out, watched live."""

@@ -1,0 +1,1 @@
+"""The one SQLite writer: the file, its lock, group commit, its migrations."""

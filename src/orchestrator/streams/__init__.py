@@ -1,0 +1,1 @@
+"""Ordered events: append, read from an offset, wait."""

@@ -1,0 +1,1 @@
+"""The HTTP kit, without a product word in it: problems, limits, streams, health."""
