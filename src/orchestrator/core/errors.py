@@ -8,6 +8,7 @@
     │   ├── NotFoundError           404
     │   ├── ConflictError           409
     │   ├── PayloadTooLargeError    413
+    │   ├── SettingsError           the service does not start
     │   └── BudgetExceededError     429
     ├── RetryableError              trying again may help, perhaps after some seconds
     │   ├── RateLimitedError        429
@@ -83,6 +84,13 @@ class PayloadTooLargeError(TerminalError):
 
     status = 413
     default_code = "payload_too_large"
+
+
+class SettingsError(TerminalError):
+    """The settings are wrong."""
+
+    status = 500
+    default_code = "settings"
 
 
 class BudgetExceededError(TerminalError):

@@ -1,0 +1,287 @@
+"""Settings: what can be set, what each takes, and the rules between them.
+
+``config.yaml`` is read first, then the environment (``ORCHESTRATOR_<SECTION>_<FIELD>``), then what the
+command line says; the later wins. ``orchestrator.core.settings_sources`` does the reading. A field's
+description completes the sentence "It takes …", which is what people see when a value is wrong.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
+
+from orchestrator.core.errors import SettingsError
+from orchestrator.core.settings_sources import config_file, environment, explain, nested
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Where an OpenTelemetry collector, and Jaeger since 1.35, takes OTLP over HTTP.
+OTLP_HTTP_PORT = 4318
+OTLP_TRACES_PATH = "/v1/traces"
+
+TokenCount = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
+PricePerMillion = Annotated[float, Field(ge=0)]
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+class Section(BaseModel):
+    """A group of settings; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ServerSettings(Section):
+    """Where and how the service listens."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="a host name or IP address to listen on")
+    port: Port = Field(8080, description="a TCP port from 0 (any free one) to 65535")
+    enable_metrics: bool = Field(default=True, description="true or false: whether metrics are served")
+    metrics_port: Port = Field(9090, description="a TCP port from 0 (any free one) to 65535")
+    request_timeout_s: Seconds = Field(60.0, description="seconds that a request may take, up to 86400")
+    shutdown_timeout_s: Seconds = Field(
+        30.0, description="seconds that requests in flight get at shutdown, up to 86400"
+    )
+    max_body_bytes: int = Field(
+        10 * 1024 * 1024, ge=1, description="the size in bytes of the largest request body accepted"
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
+
+class DatabaseSettings(Section):
+    """The rooms' tables; a SQLite file in the data directory when no url is given."""
+
+    url: SecretStr | None = Field(None, description="an address like postgres://user:password@host:5432/name")
+    max_open_conns: int = Field(25, ge=1, le=10_000, description="the most connections open, from 1 to 10000")
+    max_idle_conns: int = Field(5, ge=0, le=10_000, description="the most connections idle, from 0 to 10000")
+
+
+class RedisSettings(Section):
+    """Redis for event streams, by ``url`` or by ``addr`` and ``db``."""
+
+    url: SecretStr | None = Field(None, description="an address like redis://host:6379/0")
+    addr: str | None = Field(None, pattern=r"^[^\s:/]+:\d{1,5}$", description="host:port")
+    db: int = Field(0, ge=0, description="a database number, 0 or more")
+
+    @model_validator(mode="after")
+    def _one_address(self) -> RedisSettings:
+        if self.url and self.addr:
+            given = urlsplit(self.url.get_secret_value())
+            if given.netloc.rpartition("@")[2] != self.addr or given.path.strip("/") not in {
+                "",
+                str(self.db),
+            }:
+                raise ValueError("redis.url and redis.addr name different places; set one of them")
+        return self
+
+    @property
+    def address(self) -> str | None:
+        """The one address as a URL, or None when Redis is not configured."""
+        if self.url:
+            return self.url.get_secret_value()
+        return f"redis://{self.addr}/{self.db}" if self.addr else None
+
+
+class TemporalSettings(Section):
+    """The Temporal cluster, used when ``engine`` is temporal."""
+
+    host_port: str = Field("localhost:7233", pattern=r"^[^\s/]+:\d{1,5}$", description="host:port")
+    namespace: str = Field("default", min_length=1, description="the name of a Temporal namespace")
+    task_queue: str = Field("orchestrator-task-queue", min_length=1, description="the name of a task queue")
+
+
+class ModelSettings(Section):
+    """The model: any OpenAI-compatible endpoint; the offline composer when neither key nor address is set."""
+
+    api_key: SecretStr | None = Field(None, description="the provider's key")
+    base_url: HttpUrl | None = Field(None, description="an address like http://localhost:11434/v1")
+    name: str = Field("gpt-5-mini", min_length=1, description="the model's name, as the provider spells it")
+    image_model: str | None = Field(None, min_length=1, description="the name of a model that draws pictures")
+    temperature: float | None = Field(None, ge=0, le=2, description="a number from 0 to 2")
+    price_input_per_million: PricePerMillion | None = Field(
+        None, description="the price in US dollars of a million tokens read"
+    )
+    price_output_per_million: PricePerMillion | None = Field(
+        None, description="the price in US dollars of a million tokens written"
+    )
+    timeout_s: Seconds = Field(120.0, description="seconds that one call of the model may take, up to 86400")
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether there is a model to call; keyless endpoints need only their address."""
+        return self.api_key is not None or self.base_url is not None
+
+
+class LessonSettings(Section):
+    """What lessons may spend."""
+
+    session_budget_tokens: TokenCount = Field(200_000, description="the most tokens that one session may use")
+    daily_cap_tokens: TokenCount = Field(
+        5_000_000, description="the most tokens that all sessions together may use in one UTC day"
+    )
+
+
+class JaegerSettings(Section):
+    """The older way to name where traces go."""
+
+    collector_endpoint: HttpUrl | None = Field(
+        None, description="an address like http://jaeger:14268/api/traces"
+    )
+
+
+class TelemetrySettings(Section):
+    """Logs, and traces once they are enabled."""
+
+    enabled: bool = Field(default=False, description="true or false: whether traces are sent")
+    service_name: str = Field("orchestrator", min_length=1, description="the name that traces carry")
+    environment: str = Field("development", min_length=1, description="the environment that traces carry")
+    sampling_rate: float = Field(1.0, ge=0, le=1, description="the share of requests traced, from 0 to 1")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        "info", description="debug, info, warning or error"
+    )
+    log_format: Literal["console", "json"] = Field("console", description="console or json")
+    otlp_endpoint: HttpUrl | None = Field(None, description="an address like http://localhost:4318/v1/traces")
+    jaeger: JaegerSettings = JaegerSettings()
+
+    @model_validator(mode="after")
+    def _one_collector(self) -> TelemetrySettings:
+        if self.otlp_endpoint and self.jaeger.collector_endpoint and self._from_jaeger != self.otlp_endpoint:
+            raise ValueError(
+                "telemetry.otlp_endpoint and telemetry.jaeger.collector_endpoint name different places; "
+                "set telemetry.otlp_endpoint alone"
+            )
+        return self
+
+    @property
+    def traces_endpoint(self) -> str:
+        """Where traces go, as an OTLP/HTTP address."""
+        return (
+            self.otlp_endpoint or self._from_jaeger or f"http://localhost:{OTLP_HTTP_PORT}{OTLP_TRACES_PATH}"
+        )
+
+    @property
+    def _from_jaeger(self) -> str | None:
+        if self.jaeger.collector_endpoint is None:
+            return None
+        collector = urlsplit(self.jaeger.collector_endpoint)
+        host = f"[{collector.hostname}]" if ":" in (collector.hostname or "") else collector.hostname
+        return f"{collector.scheme}://{host}:{OTLP_HTTP_PORT}{OTLP_TRACES_PATH}"
+
+
+class AuthSettings(Section):
+    """Sign-in. It is not there yet: setting it refuses the start rather than serve without it."""
+
+    enabled: bool = Field(default=False, description="true or false: whether callers must sign in")
+    jwt_secret: SecretStr | None = Field(None, description="the secret that signs the callers' tokens")
+    api_key_header: str = Field(
+        "X-API-Key", pattern=r"^[A-Za-z0-9-]+$", description="the name of a request header"
+    )
+
+
+class LaterSection(BaseModel):
+    """Settings of a part that is not there yet: read, reported, without effect."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    server: ServerSettings = ServerSettings()
+    data_dir: Path = Field(Path("orchestrator-data"), description="a directory for everything kept on disk")
+    engine: Annotated[Literal["embedded", "temporal"], BeforeValidator(_lower)] = Field(
+        "embedded", description="embedded or temporal"
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
+    temporal: TemporalSettings = TemporalSettings()
+    model: ModelSettings = ModelSettings()
+    lessons: LessonSettings = LessonSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    auth: AuthSettings = AuthSettings()
+    intent_api: LaterSection = LaterSection()
+    agent_manager: LaterSection = LaterSection()
+
+    @model_validator(mode="after")
+    def _no_promise_of_sign_in(self) -> Settings:
+        if self.auth.enabled or self.auth.jwt_secret is not None:
+            raise ValueError(
+                "auth.enabled and auth.jwt_secret ask for sign-in, which this version does not have yet. "
+                "Serving without it would leave every route open, so the service does not start. "
+                "Remove both settings to run for this machine alone"
+            )
+        if not self.server.is_loopback:
+            raise ValueError(
+                f"server.host is {self.server.host!r}, which other machines can reach, and this version has "
+                "no sign-in yet, so anyone could use the service. Set server.host to 127.0.0.1, and use "
+                "an SSH tunnel to reach it from elsewhere"
+            )
+        return self
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What is set but does not do what one might expect, one sentence each, to be logged at start."""
+        said = []
+        if self.telemetry.jaeger.collector_endpoint:
+            said.append(
+                "telemetry.jaeger.collector_endpoint: Jaeger takes OTLP now, so traces go to "
+                f"{self.telemetry.traces_endpoint}; set telemetry.otlp_endpoint instead."
+            )
+        if self.redis.address:
+            said.append("redis is set and has no effect yet: event streams are kept in the data directory.")
+        said.extend(
+            f"{name} is set and has no effect yet: this version has no such part."
+            for name in ("intent_api", "agent_manager")
+            if getattr(self, name).model_extra
+        )
+        return tuple(said)
+
+
+def load_settings(config: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+    """Read the settings from file, environment and ``overrides``, the later over the earlier.
+
+    Args:
+        config: The YAML file; None takes ``config.yaml`` of the working directory if it is there.
+        overrides: What the command line says, by dotted name (``server.port``); None values are left out.
+
+    Raises:
+        SettingsError: A value is wrong, a name unknown, the file unreadable, or two names for one setting
+            differ. The message names each setting and what it takes.
+    """
+    sources = (
+        InitSettingsSource(Settings, nested(overrides or {})),
+        environment(Settings),
+        config_file(Settings, config),
+    )
+    try:
+        return Settings(_build_sources=(sources, {}))
+    except ValidationError as error:
+        raise SettingsError(explain(error, Settings)) from None

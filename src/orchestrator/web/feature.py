@@ -1,0 +1,58 @@
+"""What a room takes, and what it brings."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from orchestrator.agents.model import Model
+    from orchestrator.core.clock import Clock
+    from orchestrator.core.settings import Settings
+    from orchestrator.db import Database
+    from orchestrator.durable.engine import Engine
+    from orchestrator.journal.blobs import BlobStore
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """How a part of the service is: what ``/health`` and ``/ready`` tell."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]  # degraded still serves; unhealthy is not ready
+    detail: str | None = None  # for people: what is wrong and what would mend it
+
+
+Hook = Callable[[], Awaitable[None]]
+Probe = Callable[[], Awaitable[Component]]
+Count = Callable[[], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a room's ``build(resources)`` may use."""
+
+    settings: Settings
+    clock: Clock
+    engine: Callable[[], Engine]  # asked at call time: the engine is made from what the rooms bring
+    database: Database
+    blobs: BlobStore
+    model: Model
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """What a room brings to the service."""
+
+    name: str
+    router: APIRouter
+    workflows: tuple[object, ...] = ()  # functions with @workflow
+    steps: tuple[object, ...] = ()  # functions with @step, or instances of classes that have them
+    on_start: tuple[Hook, ...] = ()  # awaited once before the first request, such as a sweep
+    background: tuple[Hook, ...] = ()  # run for the service's life, cancelled at its end
+    health: Mapping[str, Probe] = field(default_factory=lambda: MappingProxyType({}))  # by component
+    sessions: Count | None = None  # how many sessions run now; summed in /health
+    open_cors: tuple[str, ...] = ()  # path prefixes that pages of any origin may use
