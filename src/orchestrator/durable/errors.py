@@ -1,0 +1,122 @@
+"""Errors of durable runs, all of the tree in `orchestrator.core.errors`."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, Self
+
+from pydantic import BaseModel, JsonValue, TypeAdapter
+
+from orchestrator.core.errors import ConflictError, InternalError, OrchestratorError, TerminalError
+
+_JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
+
+
+class Failure(BaseModel):
+    """An exception as it is recorded: what people and programs need of it, whatever it carried."""
+
+    type: str
+    code: str
+    message: str
+    details: JsonValue = None
+    trace: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """Record ``error``; what cannot be written down of it is left out."""
+        return cls(
+            type=error.type if isinstance(error, StepError) else type(error).__name__,
+            code=error.code if isinstance(error, OrchestratorError) else "error",
+            message=_text(error),
+            details=_json(getattr(error, "details", None)),
+            trace="".join(traceback.format_exception(error)),
+        )
+
+
+class StepError(TerminalError):
+    """A step failed for good. The same live and on replay.
+
+    ``type`` is the class name of the exception that the step raised, ``code`` its stable code (``error`` for
+    foreign exceptions), ``details`` what it carried as JSON in an attribute of that name.
+    """
+
+    default_code = "step_failed"
+
+    def __init__(self, *, type: str, code: str, message: str, details: JsonValue = None) -> None:  # noqa: A002  # the word of the contract
+        super().__init__(message, code=code)
+        self.type = type
+        self.details = details
+
+    @classmethod
+    def of(cls, failure: Failure) -> Self:
+        """The error that a workflow sees for a recorded failure."""
+        return cls(type=failure.type, code=failure.code, message=failure.message, details=failure.details)
+
+
+class RunError(OrchestratorError):
+    """A run did not complete."""
+
+    status = 500
+    default_code = "run_failed"
+
+
+class RunFailedError(RunError):
+    """A run failed. ``failure`` says with what."""
+
+    def __init__(self, run_id: str, failure: Failure) -> None:
+        super().__init__(f"run {run_id} failed: {failure.type}: {failure.message}", code=failure.code)
+        self.failure = failure
+
+
+class RunCancelledError(RunError):
+    """A run was cancelled."""
+
+    default_code = "run_cancelled"
+
+
+class RunTerminatedError(RunError):
+    """A run was ended from outside, without a chance to clean up."""
+
+    default_code = "run_terminated"
+
+
+class RunClosedError(ConflictError):
+    """The run has ended, so it takes no more signals."""
+
+    default_code = "run_closed"
+
+
+class MismatchError(InternalError):
+    """The code asks for something else than what was recorded."""
+
+    default_code = "stuck"
+
+
+class EngineStoppedError(InternalError):
+    """The engine is not running."""
+
+    default_code = "engine_stopped"
+
+
+class DeterminismError(TerminalError):
+    """A workflow did what only a step may do."""
+
+    default_code = "not_deterministic"
+
+
+class Evicted(BaseException):  # noqa: N818  # not an error: it unwinds a run that leaves memory
+    """Unwinds a run's code that leaves memory; the run itself goes on from its history later."""
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # any __str__ may fail; the class name is left then
+        return type(error).__name__
+
+
+def _json(value: Any) -> JsonValue:
+    try:
+        return _JSON.validate_python(value)
+    except ValueError:
+        return None

@@ -1,0 +1,135 @@
+"""Runs as the outside sees them: status, facts, steps, events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from pydantic import JsonValue
+
+from orchestrator.durable.errors import Failure
+
+
+class Status(StrEnum):
+    """Where a run stands; one vocabulary from the engine to the API."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    STUCK = "stuck"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    TERMINATED = "terminated"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the run has ended."""
+        return self in CLOSED
+
+
+CLOSED: Final = frozenset(
+    {Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TIMED_OUT, Status.TERMINATED}
+)
+
+
+class EventType(StrEnum):
+    """What can be read in a run's history."""
+
+    RUN_STARTED = "run-started"
+    STEP_STARTED = "step-started"
+    STEP_PROGRESS = "step-progress"
+    STEP_RETRYING = "step-retrying"
+    STEP_COMPLETED = "step-completed"
+    STEP_FAILED = "step-failed"
+    STEP_CANCELLED = "step-cancelled"
+    TIMER_FIRED = "timer-fired"
+    SIGNAL_RECEIVED = "signal-received"
+    CANCEL_REQUESTED = "cancel-requested"
+    PUBLISHED = "published"
+    RUN_COMPLETED = "run-completed"
+    RUN_FAILED = "run-failed"
+    RUN_CANCELLED = "run-cancelled"
+    RUN_TERMINATED = "run-terminated"
+
+
+LAST_EVENTS: Final = frozenset(
+    {EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_CANCELLED, EventType.RUN_TERMINATED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of a run's history. ``offset`` begins at 1 and has no gaps.
+
+    ``name`` is the step's, signal's or published event's name, ``operation`` the identity of the operation
+    (``2``, or ``3.0/1`` for the first one in branch 0 of a gather), ``attempt`` counts from 1 for steps.
+    ``data`` is the input, the progress, the result, or a failure.
+    """
+
+    offset: int
+    type: EventType
+    at: datetime
+    name: str = ""
+    operation: str = ""
+    attempt: int = 0
+    data: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What is known of a run. ``workflow`` is its type name, with its version where that is above 1.
+
+    ``reason`` says why a run is stuck or how it failed.
+    """
+
+    id: str
+    workflow: str
+    status: Status
+    created_at: datetime
+    closed_at: datetime | None = None
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step of a run: where it stands, when, and what came of it (``result`` or ``failure``)."""
+
+    operation: str
+    name: str
+    status: Status
+    attempt: int
+    started_at: datetime
+    closed_at: datetime | None = None
+    result: JsonValue = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One recorded outcome: an event type, its operation's identity with its name, and the data as written."""
+
+    type: EventType
+    key: str
+    at: float
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What a run may begin with: outcomes that another one recorded, in their order, and its seed."""
+
+    seed: bytes
+    entries: tuple[Recorded, ...]
+
+
+def key_of(operation: str, name: str) -> str:
+    """The identity that a replay compares: ``2:fetch_page``."""
+    return f"{operation}:{name}"

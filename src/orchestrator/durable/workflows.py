@@ -1,0 +1,102 @@
+"""Workflows: plain async functions that survive what happens to their process."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+
+from orchestrator.durable.payloads import Payload
+
+if TYPE_CHECKING:
+    from orchestrator.durable.context import Context
+
+I = TypeVar("I", contravariant=True)  # noqa: E741  # I and O: input and output
+O = TypeVar("O", covariant=True)  # noqa: E741
+
+
+class Workflow(Generic[I, O]):
+    """What ``@workflow`` makes of an async function of a context and, mostly, one input."""
+
+    def __init__(self, function: Callable[..., Coroutine[Any, Any, Any]], name: str, version: int) -> None:
+        takes = list(inspect.signature(function).parameters)[1:]
+        if len(takes) > 1:
+            raise TypeError(
+                f"workflow {name} takes {', '.join(takes)}: take one input, a model of all it needs"
+            )
+        self.function = function
+        self.name = name
+        self.version = version
+        self.takes_input = bool(takes)
+        self.input = Payload(lambda: self._input_type(takes), f"the input of {name}")
+        self.output = Payload.returned_by(function)
+
+    @property
+    def type_name(self) -> str:
+        """The name that runs are pinned to: ``crawl``, and ``crawl@2`` from version 2 on."""
+        return self.name if self.version == 1 else f"{self.name}@{self.version}"
+
+    def begin(self, context: Context, data: bytes) -> Coroutine[Any, Any, object]:
+        """The coroutine of one run on the recorded input."""
+        if self.takes_input:
+            return self.function(context, self.input.decode(data))
+        return self.function(context)
+
+    def __repr__(self) -> str:
+        return f"<workflow {self.type_name}>"
+
+    def _input_type(self, takes: list[str]) -> Any:
+        if not takes:
+            return None
+        return typing.get_type_hints(self.function, include_extras=True).get(takes[0], Any)
+
+
+class WorkflowDecorator(Protocol):
+    """What ``@workflow(...)`` with options gives."""
+
+    @overload
+    def __call__(self, function: Callable[[Context], Coroutine[Any, Any, O]], /) -> Workflow[None, O]: ...
+    @overload
+    def __call__(self, function: Callable[[Context, I], Coroutine[Any, Any, O]], /) -> Workflow[I, O]: ...
+
+
+@overload
+def workflow(function: Callable[[Context], Coroutine[Any, Any, O]], /) -> Workflow[None, O]: ...
+@overload
+def workflow(function: Callable[[Context, I], Coroutine[Any, Any, O]], /) -> Workflow[I, O]: ...
+@overload
+def workflow(*, name: str | None = None, version: int = 1) -> WorkflowDecorator: ...
+def workflow(
+    function: Callable[..., Coroutine[Any, Any, Any]] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    version: int = 1,
+) -> Any:
+    """Make a durable workflow of an async function ``(ctx, input) -> output`` or ``(ctx) -> output``.
+
+    Between its operations it must be deterministic: time, randomness and everything outside come through
+    the context, so that replaying what was recorded leads to the same place.
+
+    Args:
+        function: the function, when used without options.
+        name: recorded with every run; the function's name when not given.
+        version: raise it when the order of operations changes; runs keep the version they began with.
+
+    Raises:
+        TypeError: not an async function, or one of more than one input.
+        ValueError: a version below 1, or an ``@`` in the name.
+    """
+    if version < 1:
+        raise ValueError(f"@workflow(version={version}): versions begin at 1")
+
+    def decorate(function: Callable[..., Coroutine[Any, Any, Any]]) -> Workflow[Any, Any]:
+        chosen = name or function.__name__
+        if "@" in chosen:
+            raise ValueError(f"@workflow(name={chosen!r}): '@' separates name and version; leave it out")
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"workflow {chosen} is not an async function; write `async def`")
+        return Workflow(function, chosen, version)
+
+    return decorate if function is None else decorate(function)
