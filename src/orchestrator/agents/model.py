@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from orchestrator.core.errors import RetryableError, TerminalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 ShapeT = TypeVar("ShapeT", bound=BaseModel)
@@ -72,7 +74,8 @@ class Model(Protocol):
 
     Every method raises the house's own errors: RateLimitedError and UnavailableError when a later try may
     work, BadAnswerError when the answer was of no use, ModelRefusedError when the model will not answer,
-    TerminalError when a setting is wrong. None of them tries again by itself: a durable step does that.
+    AnswerTooLongError when ``max_tokens`` cut the answer off, TerminalError when a setting is wrong.
+    None of them tries again by itself: a durable step does that.
     """
 
     @property
@@ -109,9 +112,20 @@ class ModelRefusedError(TerminalError):
 
     default_code = "model_refused"
 
-    def __init__(self, message: str, *, usage: Usage, code: str | None = None) -> None:
+    def __init__(self, message: str, *, usage: Usage) -> None:
         """Take what the refusal cost, since it counts too."""
-        super().__init__(message, code=code)
+        super().__init__(message)
+        self.usage = usage
+
+
+class AnswerTooLongError(TerminalError):
+    """The answer did not fit into the tokens that were allowed."""
+
+    default_code = "answer_too_long"
+
+    def __init__(self, message: str, *, usage: Usage) -> None:
+        """Take what the unfinished answer cost, since it counts too."""
+        super().__init__(message)
         self.usage = usage
 
 

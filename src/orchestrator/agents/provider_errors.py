@@ -1,0 +1,89 @@
+"""What an error of a model provider means for us: which kind it is, and what a person can do about it."""
+
+from __future__ import annotations
+
+import math
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import openai
+
+from orchestrator.core.errors import (
+    OrchestratorError,
+    RateLimitedError,
+    TerminalError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Parts of a request that servers may lack, as they name them when they refuse.
+OPTIONAL_FEATURES = ("response_format", "max_tokens", "temperature", "stream_options")
+REFUSES_A_PART = frozenset({400, 422, 501})
+BUSY = frozenset({408, 409, 425})
+FIRST_SERVER_ERROR = 500
+
+
+def lacking_feature(error: openai.OpenAIError) -> str | None:
+    """The optional part of the request that the server does not understand, if that is what it says."""
+    if not isinstance(error, openai.APIStatusError) or error.status_code not in REFUSES_A_PART:
+        return None
+    complaint = f"{error.param or ''} {error.message}".replace("json_schema", "response_format")
+    return next((feature for feature in OPTIONAL_FEATURES if feature in complaint), None)
+
+
+def explained(error: openai.OpenAIError, *, setting: str, now: float) -> OrchestratorError:
+    """Our own error for the library's. ``setting`` names the model that was asked, ``now`` is epoch seconds.
+
+    The provider's words stay out of it: they may quote the prompt or the key.
+    """
+    if isinstance(error, openai.APITimeoutError):
+        return UnavailableError(
+            "The model server did not answer in time (model.timeout_s).", code="model_slow"
+        )
+    if isinstance(error, openai.APIStatusError):
+        return _explained_status(error, setting=setting, now=now)
+    return UnavailableError("The connection to the model server failed or broke off (model.base_url).")
+
+
+def _explained_status(error: openai.APIStatusError, *, setting: str, now: float) -> OrchestratorError:
+    status = error.status_code
+    if status in (401, 403):
+        return TerminalError(
+            f"The model server refused the key ({status}). Set model.api_key (OPENAI_API_KEY) to one that it "
+            "accepts, and model.base_url to where that key belongs.",
+            code="model_key_refused",
+        )
+    if status == 404:  # noqa: PLR2004 - HTTP's own number
+        return TerminalError(
+            f"The model server does not have what was asked for (404). Check {setting}, and that "
+            "model.base_url is right: it usually ends in /v1.",
+            code="model_not_found",
+        )
+    if error.code == "insufficient_quota":
+        return TerminalError(
+            "The account with the model provider has no credit left; add some there.", code="model_no_credit"
+        )
+    if status == 429:  # noqa: PLR2004 - HTTP's own number
+        return RateLimitedError(
+            "The model server asks to slow down.", retry_after=retry_after(error.response.headers, now)
+        )
+    if status >= FIRST_SERVER_ERROR or status in BUSY:
+        return UnavailableError(
+            f"The model server failed ({status}).", retry_after=retry_after(error.response.headers, now)
+        )
+    return TerminalError(f"The model server does not accept the request ({status}).", code="model_rejected")
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait, from Retry-After in seconds or as a date (RFC 9110, 10.2.3); None where not said."""
+    value = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - now
+        except ValueError:
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
