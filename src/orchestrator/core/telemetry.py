@@ -1,0 +1,198 @@
+"""What the service tells about itself: structured logs, Prometheus metrics, OpenTelemetry traces."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+import structlog
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
+from pydantic import SecretStr
+
+from orchestrator.core.listening import cannot_listen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.sdk.trace import TracerProvider
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+    from orchestrator.core.settings import TelemetrySettings
+
+REDACTED = "***"
+SECRET_NAME = re.compile(
+    r"(^|[_-])(password|passwd|secret|token|api[_-]?key|authorization|cookie|credentials?)$", re.IGNORECASE
+)
+SECRET_TEXT = re.compile(
+    r"""(?ix)
+    (?P<kept> \b(?:bearer|basic)\s+                      # an Authorization header's scheme
+            | ://[^/\s:@]*: (?=[^/\s@]+@)                # the user before a password in an address
+            | [?&](?:access_token|token|api_?key|key|password|secret)= )
+    [^\s&@"',;]+
+    | \bsk-[\w-]{8,}                                     # provider keys
+    """
+)
+REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+WORKFLOW_BUCKETS_S = (0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400)
+
+
+def configure_logging(settings: TelemetrySettings, stream: TextIO | None = None) -> None:
+    """Send our own and the libraries' log lines to ``stream`` (standard error), secrets blackened.
+
+    Ours appear from ``log_level`` on, the libraries' from warning on, since at lower levels some of them
+    log bodies.
+    """
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _renderer(settings, handler.stream),
+            ],
+        )
+    )
+    logging.getLogger().handlers = [handler]
+    logging.getLogger().setLevel(max(level, logging.WARNING))
+    logging.getLogger("orchestrator").setLevel(level)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Blacken secrets, by their names and by their looks, at any depth."""
+    return {name: _without_secrets(name, value) for name, value in event.items()}
+
+
+def _without_secrets(name: str, value: object) -> object:
+    if isinstance(value, SecretStr) or SECRET_NAME.search(name):
+        return REDACTED
+    if isinstance(value, str):
+        return SECRET_TEXT.sub(lambda found: (found["kept"] or "") + REDACTED, value)
+    if isinstance(value, dict):
+        return {key: _without_secrets(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets("", inner) for inner in value]
+    return value
+
+
+def _renderer(settings: TelemetrySettings, stream: TextIO) -> Processor:
+    if settings.log_format == "json":
+        return structlog.processors.JSONRenderer(ensure_ascii=False)
+    return structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+class Metrics:
+    """Prometheus metrics in a registry of their own, so that one process can hold several services."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.workflows_total = Counter(
+            "orchestrator_workflows_total",
+            "Workflow runs that ended, by how.",
+            ["workflow", "status"],
+            registry=self.registry,
+        )
+        self.workflows_duration = Histogram(
+            "orchestrator_workflows_duration_seconds",
+            "From a workflow run's start to its end.",
+            ["workflow"],
+            buckets=WORKFLOW_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.workflows_active = Gauge(
+            "orchestrator_workflows_active", "Workflow runs that have not ended.", registry=self.registry
+        )
+        self.requests_total = Counter(
+            "orchestrator_api_requests_total",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self.request_duration = Histogram(
+            "orchestrator_api_request_duration_seconds",
+            "From a request's arrival to the end of its answer.",
+            ["method", "route"],
+            buckets=REQUEST_BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def workflow_ended(self, workflow: str, status: str, duration_s: float) -> None:
+        """Count a run of ``workflow`` that ended as ``status`` after ``duration_s`` seconds."""
+        self.workflows_total.labels(workflow, status).inc()
+        self.workflows_duration.labels(workflow).observe(duration_s)
+
+    def request_answered(self, method: str, route: str, status: int, duration_s: float) -> None:
+        """Count a request that ``route`` (a template, never a path with ids) answered with ``status``."""
+        self.requests_total.labels(method, route, str(status)).inc()
+        self.request_duration.labels(method, route).observe(duration_s)
+
+
+@contextmanager
+def served_metrics(metrics: Metrics, host: str, port: int) -> Iterator[int]:
+    """Serve ``metrics`` under ``/metrics`` on a thread of its own while inside; gives the port.
+
+    Raises:
+        SettingsError: The address cannot be listened on.
+    """
+    try:
+        server, thread = start_http_server(port, addr=host, registry=metrics.registry)
+    except OSError as error:
+        raise cannot_listen(error, host, port, "server.metrics_port") from error
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def tracer_provider(settings: TelemetrySettings) -> TracerProvider | None:
+    """What makes and sends spans, or None while tracing is off; ``shutdown()`` sends what is left."""
+    if not settings.enabled:
+        return None
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+
+    resource = {
+        "service.name": settings.service_name,
+        "deployment.environment.name": settings.environment,
+    }
+    provider = TracerProvider(
+        resource=Resource.create(resource),
+        sampler=ParentBasedTraceIdRatio(settings.sampling_rate),
+        shutdown_on_exit=False,
+    )
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.traces_endpoint)))
+    return provider

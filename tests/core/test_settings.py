@@ -1,0 +1,248 @@
+"""Settings: sources and their order, names, and the sentences that stop a start."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.core.errors import SettingsError
+from orchestrator.core.settings import Settings, load_settings
+from orchestrator.core.settings_sources import ALIASES, leaves, variable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _nothing_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith("ORCHESTRATOR_") or name in ALIASES:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a file and give its path."""
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_nothing_configured_gives_a_loopback_service_on_embedded_parts() -> None:
+    """Without file, environment and overrides the defaults of the house hold."""
+    settings = load_settings()
+
+    assert (settings.server.host, settings.server.port, settings.server.metrics_port) == (
+        "127.0.0.1",
+        8080,
+        9090,
+    )
+    assert settings.engine == "embedded"
+    assert settings.data_dir.name == "orchestrator-data"
+    assert not settings.model.is_configured
+    assert settings.redis.address is None
+    assert settings.notices == ()
+
+
+def test_later_sources_win_setting_by_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line wins over the environment, the environment over the file, each setting for itself."""
+    config = write(
+        tmp_path / "mine.yaml",
+        "server:\n  port: 1111\n  metrics_port: 2222\n  max_body_bytes: 3333\ndata_dir: from-file\n",
+    )
+    monkeypatch.setenv("ORCHESTRATOR_SERVER_PORT", "4444")
+    monkeypatch.setenv("ORCHESTRATOR_SERVER_METRICS_PORT", "5555")
+
+    settings = load_settings(config, {"server.port": 6666, "data_dir": None})
+
+    assert (settings.server.port, settings.server.metrics_port) == (6666, 5555)
+    assert settings.server.max_body_bytes == 3333
+    assert settings.data_dir.name == "from-file"
+
+
+def test_config_yaml_of_the_working_directory_is_read(tmp_path: Path) -> None:
+    """``config.yaml`` needs no option; a section without content counts as not set."""
+    write(tmp_path / "config.yaml", "telemetry:\n  log_format: json\nserver:\n")
+
+    assert load_settings().telemetry.log_format == "json"
+
+
+@pytest.mark.parametrize("dotted", [name for name, _ in leaves(Settings)])
+def test_every_setting_has_a_variable_of_its_own_and_says_what_it_takes(dotted: str) -> None:
+    """No two settings share a variable, and each explains itself."""
+    fields = dict(leaves(Settings))
+
+    assert [name for name in fields if variable(name) == variable(dotted)] == [dotted]
+    assert fields[dotted].description
+
+
+def test_the_environment_takes_the_documents_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Aliases, nested names and the documents' capitals all reach their settings."""
+    monkeypatch.setenv("REDIS_URL", "redis://localhost:6379/2")
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:11434/v1")
+    monkeypatch.setenv("ORCHESTRATOR_DATA_DIR", "elsewhere")
+    monkeypatch.setenv("ORCHESTRATOR_TELEMETRY_JAEGER_COLLECTOR_ENDPOINT", "http://jaeger:14268/api/traces")
+
+    settings = load_settings()
+
+    assert settings.redis.address == "redis://localhost:6379/2"
+    assert settings.telemetry.log_level == "debug"
+    assert settings.model.api_key is not None
+    assert settings.model.api_key.get_secret_value() == "sk-secret"
+    assert settings.model.base_url == "http://localhost:11434/v1"
+    assert settings.data_dir.name == "elsewhere"
+    assert settings.telemetry.traces_endpoint == "http://jaeger:4318/v1/traces"
+    assert sum("Jaeger takes OTLP" in notice for notice in settings.notices) == 1
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files pass ``OPENAI_API_KEY=`` on; that must not look like a configured model."""
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    monkeypatch.setenv("ORCHESTRATOR_SERVER_PORT", "")
+
+    settings = load_settings()
+
+    assert not settings.model.is_configured
+    assert settings.server.port == 8080
+
+
+def test_document_004s_file_loads_once_it_listens_on_loopback(tmp_path: Path) -> None:
+    """Its sections are known, parts that are not there yet are reported, and its collector becomes OTLP."""
+    config = write(
+        tmp_path / "config.yaml",
+        """
+server: {port: 8080, host: 127.0.0.1, enable_metrics: true, metrics_port: 9090}
+database:
+  url: postgres://user:pass@localhost:5432/orchestrator?sslmode=disable
+  max_open_conns: 25
+  max_idle_conns: 5
+redis: {addr: "localhost:6379", db: 0}
+temporal: {host_port: "localhost:7233", namespace: default, task_queue: orchestrator-task-queue}
+intent_api: {address: "intent-processor:50051"}
+agent_manager: {base_url: "http://agent-manager:8081"}
+telemetry:
+  enabled: true
+  service_name: orchestrator
+  environment: development
+  jaeger: {collector_endpoint: "http://localhost:14268/api/traces"}
+""",
+    )
+
+    settings = load_settings(config)
+
+    assert settings.redis.address == "redis://localhost:6379/0"
+    assert settings.telemetry.traces_endpoint == "http://localhost:4318/v1/traces"
+    assert [notice.partition(" ")[0] for notice in settings.notices] == [
+        "telemetry.jaeger.collector_endpoint:",
+        "redis",
+        "intent_api",
+        "agent_manager",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentences"),
+    [
+        (
+            {"ORCHESTRATOR_SERVER_PROT": "1"},
+            ["There is no setting ORCHESTRATOR_SERVER_PROT. Did you mean ORCHESTRATOR_SERVER_PORT?"],
+        ),
+        (
+            {"ORCHESTRATOR_SERVER_PORT": "http", "LOG_LEVEL": "loud"},
+            [
+                "server.port (ORCHESTRATOR_SERVER_PORT) is 'http'. It takes a TCP port",
+                "telemetry.log_level (ORCHESTRATOR_TELEMETRY_LOG_LEVEL) is 'loud'. It takes debug, info,",
+            ],
+        ),
+        (
+            {"REDIS_URL": "redis://a:1", "ORCHESTRATOR_REDIS_URL": "redis://b:1"},
+            ["ORCHESTRATOR_REDIS_URL and REDIS_URL are two names for redis.url and have different values"],
+        ),
+        (
+            {"REDIS_URL": "redis://a:1", "ORCHESTRATOR_REDIS_ADDR": "b:1"},
+            ["redis.url and redis.addr name different places"],
+        ),
+        (
+            {
+                "ORCHESTRATOR_TELEMETRY_OTLP_ENDPOINT": "http://a:4318/v1/traces",
+                "ORCHESTRATOR_TELEMETRY_JAEGER_COLLECTOR_ENDPOINT": "http://b:14268/api/traces",
+            },
+            ["telemetry.otlp_endpoint and telemetry.jaeger.collector_endpoint name different places"],
+        ),
+        ({"ORCHESTRATOR_AUTH_JWT_SECRET": "s3cret"}, ["auth.jwt_secret ask for sign-in", "does not start"]),
+        ({"ORCHESTRATOR_AUTH_ENABLED": "true"}, ["auth.enabled and auth.jwt_secret ask for sign-in"]),
+        (
+            {"ORCHESTRATOR_SERVER_HOST": "0.0.0.0"},  # noqa: S104 - it is refused
+            ["other machines can reach", "Set server.host to 127.0.0.1"],
+        ),
+        ({"ORCHESTRATOR_SERVER_HOST": "example.org"}, ["server.host is 'example.org'"]),
+    ],
+)
+def test_what_is_wrong_stops_the_start_and_says_what_is_right(
+    variables: dict[str, str], sentences: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each refusal names the setting and what it takes, all wrong settings at once."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+
+    for sentence in sentences:
+        assert sentence in refused.value.message
+    assert "s3cret" not in refused.value.message
+
+
+def test_same_value_under_two_names_is_no_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two names that agree are harmless."""
+    monkeypatch.setenv("REDIS_URL", "redis://a:1/0")
+    monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "redis://a:1/0")
+    monkeypatch.setenv("ORCHESTRATOR_REDIS_ADDR", "a:1")
+
+    assert load_settings().redis.address == "redis://a:1/0"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("server: {prot: 1}", "There is no setting server.prot. Did you mean server.port?"),
+        ("servers: {port: 1}", "There is no setting servers."),
+        ("server: 8080", "server is a section"),
+        ("- a\n- b", "must hold sections"),
+        ("server: [", "is not valid YAML"),
+        ("model: {api_key: [sk-secret]}", "model.api_key (ORCHESTRATOR_MODEL_API_KEY) is not right"),
+    ],
+)
+def test_a_wrong_file_stops_the_start(text: str, sentence: str, tmp_path: Path) -> None:
+    """Unknown keys, wrong shapes and broken YAML are refused, and secrets are not repeated."""
+    with pytest.raises(SettingsError) as refused:
+        load_settings(write(tmp_path / "config.yaml", text))
+
+    assert sentence in refused.value.message
+    assert "sk-secret" not in refused.value.message
+
+
+def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
+    """``--config`` with a wrong path is an error, not the defaults."""
+    with pytest.raises(SettingsError, match=r"gone\.yaml cannot be read: No such file"):
+        load_settings(tmp_path / "gone.yaml")
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Printing the settings shows no secret."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", "postgres://user:hunter2@db/x")
+
+    shown = repr(load_settings())
+
+    assert "sk-secret" not in shown
+    assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_hosts_are_served(host: str) -> None:
+    """Every spelling of this machine alone is accepted."""
+    assert load_settings(None, {"server.host": host}).server.is_loopback
