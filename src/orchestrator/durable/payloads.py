@@ -60,6 +60,17 @@ class Payload:
             raise PayloadError(f"{self._what} cannot be written as JSON: {error}") from error
         return within_limit(data, self._what)
 
+    def record(self, value: object) -> bytes:
+        """``value`` as JSON that is known to be read back: what is checked before it is kept.
+
+        Raises:
+            PayloadError: as ``encode``, or its JSON is not of the declared type (a NaN becomes ``null``).
+            PayloadTooLargeError: it takes more than ``MAX_PAYLOAD_BYTES``.
+        """
+        data = self.encode(value)
+        self.decode(data)
+        return data
+
     def decode(self, data: bytes) -> Any:
         """The value again.
 

@@ -1,0 +1,116 @@
+"""What comes of one attempt at a step; the same on every engine."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.errors import RetryableError, TerminalError
+from orchestrator.durable.attempt import Attempt, current_attempt
+from orchestrator.durable.errors import Failure
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from orchestrator.durable.registry import BoundStep
+    from orchestrator.durable.steps import StepDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from a failed attempt: another one after ``retry_after_s`` seconds; the end, if None."""
+
+    failure: Failure
+    retry_after_s: float | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the step has failed for good."""
+        return self.retry_after_s is None
+
+
+def decide(error: BaseException, step: StepDefinition, attempt: int) -> Verdict:
+    """Whether ``attempt`` (1 is the first) is followed by another.
+
+    A TerminalError is final, a RetryableError may say when to come back, everything else follows ``Retry``.
+    """
+    failure = Failure.of(error)
+    if isinstance(error, TerminalError) or attempt >= step.retry.attempts:
+        return Verdict(failure)
+    asked = error.retry_after if isinstance(error, RetryableError) else None
+    return Verdict(failure, step.retry.wait_after(attempt, asked))
+
+
+async def perform(step: BoundStep, arguments: bytes, attempt: Attempt, threads: Executor) -> bytes | Verdict:
+    """Make one attempt: its result as it is recorded, or what follows from its failure.
+
+    A plain ``def`` runs in one of ``threads``; give as many as attempts run side by side, for waiting for one
+    counts as time of the attempt. Python cannot stop a thread: when the attempt is cancelled this waits until
+    the thread ends; when it is out of time, what the thread still does is dropped.
+
+    Raises:
+        asyncio.CancelledError: the task that runs this was cancelled. One that the step made up itself is a
+            failure like any other.
+    """
+    definition = step.definition
+    token = current_attempt.set(attempt)
+    try:
+        return definition.result.record(await _in_time(step, definition.arguments.decode(arguments), threads))
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            raise
+        return decide(error, definition, attempt.info.attempt)
+    finally:
+        current_attempt.reset(token)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody asked the running task to stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _in_time(step: BoundStep, arguments: dict[str, Any], threads: Executor) -> object:
+    limit_s = step.definition.timeout_s
+    scope = asyncio.timeout(limit_s)
+    try:
+        async with scope:
+            if step.definition.is_async:
+                return await step.call(**arguments)
+            return await _in_thread(step, arguments, threads, scope)
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise TimeoutError(f"step {step.definition.name} took longer than {limit_s:g} seconds") from error
+
+
+async def _in_thread(
+    step: BoundStep, arguments: dict[str, Any], threads: Executor, scope: asyncio.Timeout
+) -> object:
+    context = copy_context()
+
+    def call() -> tuple[object, BaseException | None]:
+        # A future cannot carry every exception (StopIteration), so it carries a pair.
+        try:
+            return context.run(step.call, **arguments), None
+        except BaseException as error:  # noqa: BLE001  # raised again below
+            return None, error
+
+    work = threads.submit(call)
+    ended = asyncio.wrap_future(work)
+    try:
+        value, error = await asyncio.shield(ended)
+    except asyncio.CancelledError:
+        while not (work.cancel() or ended.done() or scope.expired()):
+            try:
+                await asyncio.wait([ended])
+            except asyncio.CancelledError:
+                continue
+        raise
+    if error is not None:
+        raise error
+    return value
