@@ -172,18 +172,16 @@ class OpenAIModel:
     def _connected(self) -> AsyncOpenAI:
         if self._client is None:
             import httpx2
-            from openai import AsyncOpenAI, Omit
+            from openai import AsyncOpenAI
 
             # The library writes whole requests to its log at debug level, and those hold people's texts.
             logging.getLogger("openai").setLevel(logging.WARNING)
-            key = self._settings.api_key.get_secret_value() if self._settings.api_key else None
-            keyless = cast("dict[str, str]", {"Authorization": Omit()})
+            key = self._settings.api_key
             self._client = AsyncOpenAI(
-                api_key=key or "keyless",
+                api_key=key.get_secret_value() if key else "keyless",
                 base_url=self._settings.base_url or OPENAI_BASE_URL,
                 timeout=httpx2.Timeout(self._settings.timeout_s, connect=CONNECT_TIMEOUT_S),
                 max_retries=0,
-                default_headers=None if key else keyless,
             )
         return self._client
 
@@ -228,7 +226,7 @@ class OpenAIModel:
             prompt=prompt.user,
             n=1,
             size=IMAGE_SIZE,
-            extra_headers={"Idempotency-Key": prompt.idempotency_key},
+            extra_headers=self._headers(prompt),
             **inline,
         )
         return cast("ImagesResponse", drawn)
@@ -241,11 +239,17 @@ class OpenAIModel:
             "model": self._settings.name,
             "messages": _messages(prompt, shape),
             limit: prompt.max_tokens,
-            "extra_headers": {"Idempotency-Key": prompt.idempotency_key},
+            "extra_headers": self._headers(prompt),
         }
         if prompt.temperature is not None and "temperature" not in self._lacks:
             options["temperature"] = prompt.temperature
         return options
+
+    def _headers(self, prompt: Prompt) -> dict[str, Any]:
+        from openai import Omit
+
+        keyless = {} if self._settings.api_key else {"Authorization": Omit()}
+        return {"Idempotency-Key": prompt.idempotency_key, **keyless}
 
     def _usage(self, reported: CompletionUsage | None, prompt: Prompt, text: str) -> Usage:
         if reported is None:
