@@ -205,7 +205,7 @@ class Context:
         """
         place = _branch.get().next()
         tasks = [
-            asyncio.Task(_whole(work), context=_branch_context(f"{place}.{index}/"))
+            asyncio.create_task(_whole(work), context=_branch_context(f"{place}.{index}/"))
             for index, work in enumerate(branches)
         ]
         try:

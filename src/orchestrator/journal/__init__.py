@@ -1,1 +1,7 @@
 """The one SQLite writer: the file, its lock, group commit, its migrations."""
+
+from orchestrator.journal.errors import JournalError
+from orchestrator.journal.journal import Journal
+from orchestrator.journal.writer import Group, Statement
+
+__all__ = ["Group", "Journal", "JournalError", "Statement"]

@@ -1,0 +1,185 @@
+"""The journal: one file, one writer, any number of readers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.journal.errors import JournalError, JournalFullError
+from orchestrator.journal.lock import FileLock
+from orchestrator.journal.schema import prepare, refused
+from orchestrator.journal.writer import Group, Row, Statement, Writer, _no_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# The writer's statements and those of the queries, each compiled once.
+CACHED_STATEMENTS = 256
+
+
+class Journal:
+    """An open journal file. Open and use it from one event loop, in the process that opened it."""
+
+    def __init__(self, path: Path, fault: Callable[[str], None] = _no_fault) -> None:
+        """Lock and open the file at ``path``, or make it, and bring it to the current version.
+
+        Raises:
+            JournalInUseError: another process has it.
+            JournalError: it cannot be written, is damaged, newer, or not ours.
+        """
+        self.path = path
+        self._pid = os.getpid()
+        self._listeners: list[Callable[[Group], None]] = []
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._mourners: list[Callable[[JournalError], None]] = []
+        self._lock = FileLock(path.with_name(path.name + ".lock"))
+        try:
+            connection = _connect(path)
+            try:
+                prepare(connection, path)
+                self._reader = open_for_reading(path)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            self._lock.release()
+            raise
+        self._threaded_reader = open_for_reading(path)
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
+        self._writer = Writer(
+            path,
+            connection,
+            asyncio.get_running_loop(),
+            on_commit=self._committed,
+            on_broken=self._broke,
+            fault=fault,
+        )
+
+    def listen(self, on_commit: Callable[[Group], None], on_broken: Callable[[JournalError], None]) -> None:
+        """Be told of every group that became durable, in order, and of the writer's end if it fails."""
+        self._listeners.append(on_commit)
+        self._mourners.append(on_broken)
+
+    def stage(self, statement: Statement, row: Row) -> Group:
+        """Add a row to the group that is committed next, without asking for it to be soon."""
+        if self._pid != os.getpid():
+            raise JournalError("a journal cannot be used after a fork; open it in the new process")
+        return self._writer.stage(statement, row)
+
+    def flush(self) -> None:
+        """Have what was staged written at the end of this turn of the loop."""
+        self._writer.flush()
+
+    def flush_soon(self) -> None:
+        """Have what was staged written with the next group, or within 10 ms."""
+        self._writer.flush_soon()
+
+    async def durable(self, group: Group) -> None:
+        """Wait until ``group`` is on the disk.
+
+        Raises:
+            JournalError: it never will be.
+        """
+        if self._writer.broken is not None:
+            raise self._writer.broken
+        if group.committed:
+            return
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        group.then.append(partial(_reach, reached))
+        self._waiting.add(reached)
+        try:
+            await reached
+        finally:
+            self._waiting.discard(reached)
+
+    def check_writable(self) -> None:
+        """Refuse new work while nothing can be written.
+
+        Raises:
+            JournalFullError: the disk is full.
+            JournalError: the writer ended.
+        """
+        if self._writer.broken is not None:
+            raise self._writer.broken
+        if self._writer.full:
+            raise JournalFullError(self._writer.full, retry_after=1.0)
+
+    def read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
+        """Rows of a query that touches a few pages at most, at once."""
+        return self._reader.execute(sql, values).fetchall()
+
+    async def fetch(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
+        """Rows of a query that may take longer, read in a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reading, _rows, self._threaded_reader, sql, values)
+
+    async def close(self) -> None:
+        """Write what is staged, and close the file."""
+        while not self._writer.idle and self._writer.broken is None and not self._writer.full:
+            waiting = self._writer.open_group
+            self.flush()
+            try:
+                await self.durable(waiting)
+            except JournalError:
+                break
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file without writing what is staged, as a crash would leave it."""
+        self._writer.stop()
+        self._reading.shutdown()
+        self._threaded_reader.close()
+        self._reader.close()
+        self._lock.release()
+
+    def _committed(self, group: Group) -> None:
+        for listener in self._listeners:
+            listener(group)
+
+    def _broke(self, error: JournalError) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_exception(error)
+        for mourner in self._mourners:
+            mourner(error)
+
+
+def _reach(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, for one thread at a time.
+
+    Raises:
+        JournalError: there is no such file, or it cannot be read.
+    """
+    try:
+        return sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=CACHED_STATEMENTS,
+        )
+    except sqlite3.Error as error:
+        raise refused(path, error) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=CACHED_STATEMENTS
+        )
+    except sqlite3.Error as error:
+        raise refused(path, error) from error
+
+
+def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[Any]:
+    return connection.execute(sql, values).fetchall()

@@ -1,0 +1,119 @@
+"""The journal's tables, and how an older file becomes a current one.
+
+Migrations only go forward, each in one transaction with the number it leads to, after a copy of the file was
+made. ``streams`` and ``entries`` are the ordered events; a run is a stream, so ``runs`` shares its numbers.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from orchestrator.journal.errors import JournalError
+
+# "ORCH": how any SQLite tool, and we, know the file for ours.
+APPLICATION_ID = 0x4F524348
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE streams (
+        number INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL
+    );
+    CREATE TABLE entries (
+        stream INTEGER NOT NULL,
+        offset INTEGER NOT NULL,
+        at REAL NOT NULL,
+        type TEXT NOT NULL,
+        key TEXT NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (stream, offset)
+    ) WITHOUT ROWID;
+    CREATE TABLE runs (
+        number INTEGER PRIMARY KEY REFERENCES streams(number),
+        workflow TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        tags TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        seed BLOB NOT NULL,
+        created_at REAL NOT NULL,
+        status TEXT NOT NULL,
+        closed_at REAL,
+        reason TEXT NOT NULL
+    );
+    CREATE INDEX open_runs ON runs(number) WHERE closed_at IS NULL;
+    """,
+)
+
+# A whole check of a file up to this size takes well under a second, so it is made at every opening.
+CHECKED_AT_OPENING_BYTES = 32 * 1024 * 1024
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that the file is ours and sound, and bring it to the current version.
+
+    Raises:
+        JournalError: another program's file, a newer version's, or a damaged one; the message says which.
+    """
+    try:
+        version = _version(connection, path)
+        if path.stat().st_size <= CHECKED_AT_OPENING_BYTES:
+            _check(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        _migrate(connection, path, version)
+    except sqlite3.DatabaseError as error:
+        raise refused(path, error) from error
+
+
+def refused(path: Path, error: sqlite3.Error) -> JournalError:
+    """What to tell people about an error of SQLite at opening."""
+    name = error.sqlite_errorname if hasattr(error, "sqlite_errorname") else ""
+    if name.startswith("SQLITE_READONLY") or name == "SQLITE_CANTOPEN":
+        return JournalError(f"{path} cannot be written: {error}. Check the owner and the rights of the folder.")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return JournalError(
+            f"{path} is damaged or no SQLite file: {error}. Nothing was changed. Put back a copy "
+            f"(migrations leave {path.name}.v*.backup), or move the file away to begin with an empty journal."
+        )
+    return JournalError(f"{path} cannot be opened: {error}")
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application != APPLICATION_ID and tables:
+        raise JournalError(f"{path} is a database of another program; name another file for the journal")
+    if version > len(MIGRATIONS):
+        raise JournalError(
+            f"{path} was written by a newer version of Orchestrator (file version {version}, this one knows "
+            f"{len(MIGRATIONS)}); install that version again"
+        )
+    return version
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise JournalError(
+            f"{path} is damaged: {found}. Nothing was changed. Put back a copy, or move the file away."
+        )
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    if version == len(MIGRATIONS):
+        return
+    if version:
+        with sqlite3.connect(path.with_name(f"{path.name}.v{version}.backup")) as copy:
+            connection.backup(copy)
+        copy.close()
+    for number, statements in enumerate(MIGRATIONS[version:], version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {statements} PRAGMA application_id = {APPLICATION_ID}; "
+            f"PRAGMA user_version = {number}; COMMIT;"
+        )

@@ -1,0 +1,237 @@
+"""The writer thread: what is waiting is committed as one group."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from orchestrator.journal.errors import JournalError
+
+if TYPE_CHECKING:
+    import asyncio
+    from pathlib import Path
+
+GROUP_ROWS = 1_000
+# "Started" and progress rows do not wake the writer alone; they ride along, or go after this long.
+LAZY_S = 0.010
+FULL_RETRY_S = 1.0
+# Checkpoint between groups once the write-ahead log has this size, and shrink its file above the ceiling.
+CHECKPOINT_BYTES = 8 * 1024 * 1024
+WAL_CEILING_BYTES = 64 * 1024 * 1024
+
+# Rows per SQL statement. Python's SQLite gives up the interpreter lock at every statement and may wait
+# milliseconds to get it back, so many rows go in one; few sizes keep the statements cached.
+CHUNKS = (256, 64, 16, 4, 1)
+
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statement:
+    """A write of any number of rows; ``sql`` has ``{rows}`` where their placeholders go. Lower ``order`` first."""
+
+    order: int
+    sql: str
+    columns: int
+
+    def sized(self, rows: int) -> str:
+        """The SQL for exactly that many rows."""
+        row = f"({','.join('?' * self.columns)})"
+        return self.sql.replace("{rows}", ",".join([row] * rows))
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Rows that become durable together, and what to call then."""
+
+    rows: dict[Statement, list[Row]] = field(default_factory=dict)
+    then: list[Callable[[], None]] = field(default_factory=list)
+    size: int = 0
+    committed: bool = False
+
+
+def _no_fault(point: str) -> None:
+    """Where tests cut the power."""
+
+
+class Writer:
+    """Owns the only connection that writes. All methods are for the event loop's thread.
+
+    A full disk is waited out: the group stays in memory and is tried again. Any other failure of a write ends
+    the writer for good, since after a failed sync nobody knows what is on the disk (the fsync findings of
+    PostgreSQL, 2018).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        on_commit: Callable[[Group], None],
+        on_broken: Callable[[JournalError], None],
+        fault: Callable[[str], None] = _no_fault,
+    ) -> None:
+        self._path = path
+        self._wal = path.with_name(path.name + "-wal")
+        self._connection = connection
+        self._loop = loop
+        self._on_commit = on_commit
+        self._on_broken = on_broken
+        self._fault = fault
+        self._open = Group()
+        self._sealed: deque[Group] = deque()
+        self._writing: Group | None = None
+        self._flush_asked = False
+        self._lazy: asyncio.TimerHandle | None = None
+        self._statements: dict[tuple[Statement, int], str] = {}
+        self._queue: SimpleQueue[Group | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="journal-writer", daemon=True)
+        self._thread.start()
+        self.full = ""
+        self.broken: JournalError | None = None
+
+    def stage(self, statement: Statement, row: Row) -> Group:
+        """Add a row to the open group, which this gives."""
+        group = self._open
+        group.rows.setdefault(statement, []).append(row)
+        group.size += 1
+        if group.size >= GROUP_ROWS:
+            self._sealed.append(group)
+            self._open = Group()
+            self.flush()
+        return group
+
+    @property
+    def open_group(self) -> Group:
+        """The group that takes rows now."""
+        return self._open
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything staged is durable."""
+        return self._writing is None and not self._sealed and not self._open.size
+
+    def flush(self) -> None:
+        """Have the open group written, together with all that this turn of the loop still adds."""
+        if not self._flush_asked:
+            self._flush_asked = True
+            if self._writing is None:
+                self._loop.call_soon(self._hand_over)
+
+    def flush_soon(self) -> None:
+        """Have the open group written with the next one that is urgent, or within 10 ms."""
+        if self._lazy is None and not self._flush_asked:
+            self._lazy = self._loop.call_later(LAZY_S, self._lazy_due)
+
+    def stop(self) -> None:
+        """End the thread after what it is writing, and close the connection."""
+        if self._lazy is not None:
+            self._lazy.cancel()
+        self._queue.put(None)
+        self._thread.join()
+
+    def _lazy_due(self) -> None:
+        self._lazy = None
+        self.flush()
+
+    def _hand_over(self) -> None:
+        if self._writing is not None or self.broken is not None:
+            return
+        if self._sealed:
+            group = self._sealed.popleft()
+        else:
+            group, self._open = self._open, Group()
+            self._flush_asked = False
+            if self._lazy is not None:
+                self._lazy.cancel()
+                self._lazy = None
+            if not group.size and not group.then:
+                return
+        self._writing = group
+        self._queue.put(group)
+
+    def _written(self, group: Group) -> None:
+        try:
+            self._fault("before-delivery")
+        except Exception as error:  # noqa: BLE001  # only tests raise here
+            self._failed(group, error)
+            return
+        self.full = ""
+        self._writing = None
+        group.committed = True
+        self._on_commit(group)
+        for call in group.then:
+            call()
+        if self._flush_asked or self._sealed:
+            self._hand_over()
+
+    def _failed(self, group: Group, error: BaseException) -> None:
+        if _is_full(error):
+            self.full = f"the disk with {self._path} is full; free some space, and work goes on by itself"
+            self._loop.call_later(FULL_RETRY_S, self._queue.put, group)
+        elif self.broken is None:
+            self.broken = JournalError(f"writing {self._path} failed: {error}. Restart to open it anew.")
+            self._on_broken(self.broken)
+
+    def _work(self) -> None:
+        while (group := self._queue.get()) is not None:
+            try:
+                self._commit(group)
+            except BaseException as error:  # noqa: BLE001  # told to the loop, which decides
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                self._tell(self._failed, group, error)
+            else:
+                self._tell(self._written, group)
+                self._checkpoint(group)
+        self._connection.close()
+
+    def _tell(self, what: Callable[..., None], *args: object) -> None:
+        # A loop that was closed without closing the journal leaves nobody to tell.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(what, *args)
+
+    def _commit(self, group: Group) -> None:
+        self._fault("before-write")
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        for statement in sorted(group.rows, key=lambda statement: statement.order):
+            rows = group.rows[statement]
+            start = 0
+            for size in CHUNKS:
+                while len(rows) - start >= size:
+                    chunk = rows[start : start + size]
+                    execute(self._sql(statement, size), [value for row in chunk for value in row])
+                    start += size
+        self._fault("after-write")
+        execute("COMMIT")
+        self._fault("after-commit")
+
+    def _sql(self, statement: Statement, size: int) -> str:
+        found = self._statements.get((statement, size))
+        if found is None:
+            found = self._statements[statement, size] = statement.sized(size)
+        return found
+
+    def _checkpoint(self, group: Group) -> None:
+        """Move what is committed from the write-ahead log into the file, when there is much of it."""
+        try:
+            size = self._wal.stat().st_size
+            if size > CHECKPOINT_BYTES:
+                mode = "TRUNCATE" if size > WAL_CEILING_BYTES else "PASSIVE"
+                self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        except (OSError, sqlite3.Error) as error:
+            # On a full disk the log simply stays; it holds everything.
+            if not _is_full(error):
+                self._tell(self._failed, group, error)
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname == "SQLITE_FULL"
