@@ -1,0 +1,270 @@
+"""Real services for tests: our own as a process that can be killed, and the Temporal dev server."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from types import TracebackType
+
+LOOPBACK = "127.0.0.1"
+START_LIMIT_S = 30.0
+STOP_LIMIT_S = 40.0  # the service gives requests in flight up to 30 s
+LOOK_AGAIN_S = 0.02
+
+COMMANDS = Path(sys.executable).parent
+"""Where the commands of this environment are: orchestrator, temporal, node."""
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+class ServiceProcess:
+    """``orchestrator serve`` as a process of its own, on a free port and in ``folder``.
+
+    Nothing of the environment reaches it but ``PATH`` and what ``environment`` says. The port stays the same
+    across restarts, as clients expect. Leaving the ``with`` block kills what still runs.
+
+    Args:
+        folder: Where the log and, under ``data``, the data directory are.
+        environment: Settings as ``ORCHESTRATOR_…`` variables.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.base_url = f"http://{LOOPBACK}:{self.port}"
+        self.data_dir = folder / "data"
+        self.log_file = folder / "service.log"
+        self._folder = folder
+        self._environment = {
+            "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(folder),
+            "ORCHESTRATOR_SERVER_METRICS_PORT": "0",
+            **(environment or {}),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Start, and wait until the service is ready."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill what still runs."""
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running service."""
+        return self._running().pid
+
+    @property
+    def log(self) -> str:
+        """All that the service wrote, over all its lives."""
+        return self.log_file.read_text() if self.log_file.exists() else ""
+
+    def start(self) -> None:
+        """Start the service and wait until it is ready.
+
+        Raises:
+            RuntimeError: it already runs, ended early, or was not ready in time; the log is in the message.
+        """
+        if self._process is not None:
+            raise RuntimeError(f"The service already runs as process {self._process.pid}.")
+        command = [str(COMMANDS / "orchestrator"), "serve", "--host", LOOPBACK, "--port", str(self.port)]
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--data-dir", str(self.data_dir)],
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._wait_until_ready(self._process)
+
+    def kill(self) -> None:
+        """End it at once with SIGKILL, as a power cut would; harmless when it does not run."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def terminate(self) -> int:
+        """Ask it to end with SIGTERM, wait until it did, and return its exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it did not end in time; it is killed then.
+        """
+        return self.stop(signal.SIGTERM)
+
+    def stop(self, number: signal.Signals) -> int:
+        """Like ``terminate``, with a signal of choice."""
+        process = self._running()
+        process.send_signal(number)
+        try:
+            return process.wait(STOP_LIMIT_S)
+        finally:
+            self.kill()
+
+    def restart(self) -> None:
+        """Start it again on the same data and port, killing it first if it still runs."""
+        self.kill()
+        self.start()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("The service does not run.")
+        return self._process
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < deadline:
+            if _is_ready(self.port):
+                return
+            if _ended_within(process, LOOK_AGAIN_S):
+                self._process = None
+                raise RuntimeError(f"The service ended with code {process.returncode}:\n{self.log}")
+        self.kill()
+        raise RuntimeError(f"The service was not ready within {START_LIMIT_S:.0f} s:\n{self.log}")
+
+
+def _is_ready(port: int) -> bool:
+    connection = HTTPConnection(LOOPBACK, port, timeout=START_LIMIT_S)
+    try:
+        connection.request("GET", "/ready")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+# -- Temporal ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalServer:
+    """A running Temporal dev server with its namespace ``default``, and where it is reached."""
+
+    address: str
+
+
+# The server is the child of a shell that waits for its input to end: should the test process die, however
+# suddenly, its end of the pipe closes and the server goes too. The shell lets go of the output, so that the
+# output ends when the server does.
+GUARD = """
+"$@" &
+server=$!
+exec >&-
+read -r _
+kill -9 "$server"
+wait "$server"
+"""
+
+
+@contextmanager
+def own_temporal_server(folder: Path) -> Generator[TemporalServer]:
+    """A Temporal dev server of one's own, in memory, with its log in ``folder``.
+
+    Raises:
+        RuntimeError: it did not start; the log is in the message.
+    """
+    port = free_port()
+    log_file = folder / "temporal.log"
+    temporal = [str(COMMANDS / "temporal"), "server", "start-dev", "--headless", "--log-level", "error"]
+    with log_file.open("wb") as log:
+        guard = subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, "guard", *temporal, "--ip", LOOPBACK, "--port", str(port)],
+            env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    try:
+        if not _says_it_is_up(guard):
+            raise RuntimeError(f"The Temporal dev server did not start:\n{log_file.read_text()}")
+        yield TemporalServer(f"{LOOPBACK}:{port}")
+    finally:
+        guard.communicate(b"\n")
+
+
+def _says_it_is_up(guard: subprocess.Popen[bytes]) -> bool:
+    """Whether the server announces itself, which it does once it serves; its output ends if it gives up."""
+    assert guard.stdout
+    return any(line.startswith(b"Temporal Server:") for line in guard.stdout)
+
+
+@contextmanager
+def shared_temporal_server(folder: Path) -> Generator[TemporalServer]:
+    """One Temporal dev server for all processes that name the same ``folder``, such as xdist's workers.
+
+    Who comes first is the host: it starts the server, and stops it when the guests have left. A process holds
+    its place by a file lock, so one that dies has left.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as place:
+        with _locked(folder / "door", fcntl.LOCK_EX):
+            host = place.enter_context((folder / "host").open("a+"))
+            is_host = _try_to_lock(host)
+            if is_host:
+                server = place.enter_context(own_temporal_server(folder))
+                host.truncate(0)
+                host.write(server.address)
+                host.flush()
+            else:
+                host.seek(0)
+                server = TemporalServer(host.read())
+                place.enter_context(_locked(_guests_of(server, folder), fcntl.LOCK_SH))
+        yield server
+        if is_host:
+            with _locked(folder / "door", fcntl.LOCK_EX):
+                host.close()
+            with _locked(_guests_of(server, folder), fcntl.LOCK_EX):
+                pass
+
+
+def _guests_of(server: TemporalServer, folder: Path) -> Path:
+    return folder / f"guests-of-{server.address.partition(':')[2]}"
+
+
+@contextmanager
+def _locked(path: Path, kind: int) -> Generator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, kind)
+        yield
+
+
+def _try_to_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
