@@ -1,0 +1,53 @@
+"""The tables of lessons: what was asked for, and what was spent. All else is told by the runs."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+
+from pydantic import JsonValue
+from sqlalchemy import JSON, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from orchestrator.db import Base, Owned, UtcTime
+
+UUID_CHARS = 36
+LONGEST_KEY_CHARS = 255
+LONGEST_TOPIC_CHARS = 500
+
+
+class Intent(StrEnum):
+    """What was promised of a session and may not have happened yet: the sweep at start does it then."""
+
+    NONE = "none"
+    LAUNCH = "launch"
+    DELETE = "delete"
+
+
+class SessionRow(Owned, Base):
+    """A session: its topic, what the learner brought, and how many runs it has had.
+
+    Status, steps, times and result are those of its runs.
+    """
+
+    __tablename__ = "lesson_sessions"
+
+    id: Mapped[str] = mapped_column(String(UUID_CHARS), primary_key=True)
+    topic: Mapped[str] = mapped_column(String(LONGEST_TOPIC_CHARS))
+    brought: Mapped[dict[str, JsonValue]] = mapped_column("metadata", JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    runs: Mapped[int] = mapped_column(default=0)
+    intent: Mapped[Intent] = mapped_column(String(16), default=Intent.NONE, index=True)
+
+    __table_args__ = (Index("ix_lesson_sessions_owner_id", "owner", "id"),)
+
+
+class SpendingRow(Owned, Base):
+    """Tokens that one call of a model took. It outlives its session, since the day's cap counts it."""
+
+    __tablename__ = "lesson_spending"
+
+    key: Mapped[str] = mapped_column(String(LONGEST_KEY_CHARS), primary_key=True)
+    session_id: Mapped[str] = mapped_column(String(UUID_CHARS), index=True)
+    tokens: Mapped[int]
+    day: Mapped[date] = mapped_column(index=True)

@@ -1,0 +1,115 @@
+"""Bytes too large for a row, such as pictures: one file each, under a safe name."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from orchestrator.core.errors import InvalidInputError, NotFoundError
+
+# No part begins with a dot, so neither "..", hidden nor temporary files have a name.
+_PART: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"
+_NAME: Final = re.compile(rf"{_PART}(/{_PART})?")
+_FOLDER: Final = re.compile(_PART)
+
+CONTENT_TYPES: Final = {".jpg": "image/jpeg", ".json": "application/json", ".md": "text/markdown"}
+OTHER_CONTENT_TYPE: Final = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes with the content type that their name tells, and a tag that changes when they do."""
+
+    data: bytes
+    content_type: str
+    etag: str
+
+
+class BlobStore:
+    """Files in one directory, named ``file.jpg`` or ``folder/file.jpg``. Threads do the work on the disk."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Keep ``data`` under ``name``, in place of what was there; on disk when this returns.
+
+        Raises:
+            InvalidInputError: not a safe name.
+        """
+        await asyncio.to_thread(_write, self._path(name), data)
+
+    async def get(self, name: str) -> Blob:
+        """What is kept under ``name``.
+
+        Raises:
+            InvalidInputError: not a safe name. NotFoundError: nothing is.
+        """
+        try:
+            data = await asyncio.to_thread(self._path(name).read_bytes)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise NotFoundError(f"There is no file {name}.") from None
+        content_type = CONTENT_TYPES.get(PurePosixPath(name).suffix, OTHER_CONTENT_TYPE)
+        return Blob(data, content_type, hashlib.sha256(data).hexdigest()[:32])
+
+    async def delete(self, name: str) -> None:
+        """Forget what is kept under ``name``; nothing happens where nothing is.
+
+        Raises:
+            InvalidInputError: not a safe name.
+        """
+        await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
+
+    async def delete_folder(self, folder: str) -> None:
+        """Forget everything in ``folder``; nothing happens where nothing is.
+
+        Raises:
+            InvalidInputError: not a safe name.
+        """
+        if not _FOLDER.fullmatch(folder):
+            raise InvalidInputError("That is not a safe folder name.")
+        await asyncio.to_thread(_remove, self._directory / folder)
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise InvalidInputError(
+                "A file name has letters, digits, '_', '-' and '.', and at most one folder."
+            )
+        return self._directory / name
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write beside, sync, then rename, so that a reader or a crash sees all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """A rename is durable once its directory is."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
