@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Coroutine, Generator, Iterable
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 from uuid import UUID
-
 
 from orchestrator.core.clock import utc
 from orchestrator.durable.payloads import Payload, to_json
@@ -28,7 +27,7 @@ T3 = TypeVar("T3")
 T4 = TypeVar("T4")
 T5 = TypeVar("T5")
 
-# A Temporal server fails a workflow for ever above 2,000 pending operations; half of it is safe on both engines.
+# A Temporal server fails a workflow for ever above 2,000 pending operations; half of it is safe on both.
 MOST_AT_ONCE = 1_000
 
 
@@ -106,6 +105,7 @@ class Branch:
     randomness: dict[str, Random] = field(default_factory=dict)
 
     def next(self) -> str:
+        """Take the next number, as a place: its path and the number."""
         self.taken += 1
         return f"{self.path}{self.taken}"
 
@@ -138,9 +138,7 @@ class Context:
         return WorkflowInfo(self._machine.run_id, self._machine.workflow)
 
     @overload
-    def run(
-        self, step: Op[P, R, Any], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, R]: ...
+    def run(self, step: Op[P, R, Any], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
     @overload
     def run(
         self, step: Unbound[Any, P, R, Any], /, *args: P.args, **kwargs: P.kwargs
@@ -155,7 +153,7 @@ class Context:
         definition: StepDefinition = step.definition
         arguments = definition.arguments.encode(args, kwargs)
         operation = Operation(_branch.get().next(), definition.name)
-        return _outcome(self._machine.run(operation, definition, arguments), definition.result)
+        return _Begun(_outcome(self._machine.run(operation, definition, arguments), definition.result))
 
     @overload
     async def map(self, step: Op[[T], R, Any], items: Iterable[T], *, at_once: int = ...) -> list[R]: ...
@@ -179,14 +177,12 @@ class Context:
             async with slots:
                 return await self.run(step, item)
 
-        return list(await self.gather(*[one(item) for item in items]))
+        return list(await self.gather(*[one(item) for item in list(items)]))
 
     @overload
     async def gather(self, a: Awaitable[T1], b: Awaitable[T2], /) -> tuple[T1, T2]: ...
     @overload
-    async def gather(
-        self, a: Awaitable[T1], b: Awaitable[T2], c: Awaitable[T3], /
-    ) -> tuple[T1, T2, T3]: ...
+    async def gather(self, a: Awaitable[T1], b: Awaitable[T2], c: Awaitable[T3], /) -> tuple[T1, T2, T3]: ...
     @overload
     async def gather(
         self, a: Awaitable[T1], b: Awaitable[T2], c: Awaitable[T3], d: Awaitable[T4], /
@@ -219,18 +215,20 @@ class Context:
     def sleep(self, duration: float | timedelta) -> Coroutine[Any, Any, None]:
         """Wait for that many seconds, through restarts; the deadline stays what it was at the call."""
         operation = Operation(_branch.get().next(), "sleep")
-        return _awaited(self._machine.sleep(operation, _seconds(duration)))
+        return _Begun(_awaited(self._machine.sleep(operation, _seconds(duration))))
 
     @overload
     def receive(
-        self, name: str, type: type[T], *, timeout: float | timedelta | None = None  # noqa: A002
+        self, name: str, type: type[T], *, timeout: float | timedelta | None = None
     ) -> Coroutine[Any, Any, T]: ...
     @overload
+    def receive(self, name: str, *, timeout: float | timedelta | None = None) -> Coroutine[Any, Any, Any]: ...
     def receive(
-        self, name: str, *, timeout: float | timedelta | None = None
-    ) -> Coroutine[Any, Any, Any]: ...
-    def receive(
-        self, name: str, type: Any = Any, *, timeout: float | timedelta | None = None  # noqa: A002
+        self,
+        name: str,
+        type: Any = Any,
+        *,
+        timeout: float | timedelta | None = None,  # noqa: A002
     ) -> Coroutine[Any, Any, Any]:
         """Wait for the next signal of that name, in the order of arrival; one that came earlier counts.
 
@@ -241,7 +239,7 @@ class Context:
         operation = Operation(_branch.get().next(), f"receive {name}")
         seconds = None if timeout is None else _seconds(timeout)
         future = self._machine.receive(operation, name, seconds)
-        return _decoded(future, Payload.of(type, f"signal {name}"))
+        return _Begun(_decoded(future, Payload.of(type, f"signal {name}")))
 
     def publish(self, name: str, data: object = None) -> None:
         """Add an event for those who watch the run; exactly once, also through crashes."""
@@ -274,6 +272,32 @@ def next_place() -> str:
     return _branch.get().next()
 
 
+class _Begun(Coroutine[Any, Any, R]):
+    """Awaits what has begun already, so that a task of it sees a cancel that comes before its first turn.
+
+    A coroutine of Python that never ran is dropped by a cancel, and its operation would go on unwanted.
+    """
+
+    def __init__(self, awaiting: Coroutine[Any, Any, R]) -> None:
+        self._awaiting = awaiting
+        self._waits = False
+
+    def send(self, value: Any) -> Any:
+        self._waits = True
+        return self._awaiting.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        if not self._waits:
+            self.send(None)
+        return self._awaiting.throw(*error)
+
+    def close(self) -> None:
+        self._awaiting.close()
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        return self._awaiting.__await__()
+
+
 async def _outcome(pending: Pending, result: Payload) -> Any:
     try:
         data = await pending.outcome
@@ -292,12 +316,16 @@ async def _to_the_end(ended: asyncio.Future[None]) -> None:
             continue
 
 
-async def _awaited(future: asyncio.Future[None]) -> None:
-    await future
+async def _awaited(future: asyncio.Future[T]) -> T:
+    try:
+        return await future
+    except asyncio.CancelledError:
+        future.cancel()
+        raise
 
 
 async def _decoded(future: asyncio.Future[bytes], payload: Payload) -> Any:
-    return payload.decode(await future)
+    return payload.decode(await _awaited(future))
 
 
 async def _whole(work: Awaitable[T]) -> T:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any, Self
+from typing import Self
 
-from pydantic import BaseModel, JsonValue, TypeAdapter
+import pydantic_core
+from pydantic import BaseModel, JsonValue
 
 from orchestrator.core.errors import ConflictError, InternalError, OrchestratorError, TerminalError
 
-_JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
+# A failure is kept in the history and shown to people; the rest of a huge one belongs in a log.
+LONGEST_MESSAGE_CHARS = 10_000
+LONGEST_TRACE_CHARS = 20_000
+MAX_DETAILS_BYTES = 64 * 1024
 
 
 class Failure(BaseModel):
@@ -28,8 +32,8 @@ class Failure(BaseModel):
             type=error.type if isinstance(error, StepError) else type(error).__name__,
             code=error.code if isinstance(error, OrchestratorError) else "error",
             message=_text(error),
-            details=_json(getattr(error, "details", None)),
-            trace="".join(traceback.format_exception(error)),
+            details=_details(error),
+            trace=_encodable("".join(traceback.format_exception(error)))[-LONGEST_TRACE_CHARS:],
         )
 
 
@@ -104,19 +108,26 @@ class DeterminismError(TerminalError):
     default_code = "not_deterministic"
 
 
-class Evicted(BaseException):  # noqa: N818  # not an error: it unwinds a run that leaves memory
+class Evicted(BaseException):  # not an error: it unwinds a run that leaves memory
     """Unwinds a run's code that leaves memory; the run itself goes on from its history later."""
 
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)
+        return _encodable(str(error))[:LONGEST_MESSAGE_CHARS]
     except Exception:  # noqa: BLE001  # any __str__ may fail; the class name is left then
         return type(error).__name__
 
 
-def _json(value: Any) -> JsonValue:
+def _encodable(text: str) -> str:
+    """``text`` with lone surrogates, which JSON in UTF-8 cannot hold, as question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _details(error: BaseException) -> JsonValue:
+    """What the exception carries in ``details``, as it reads once it went through JSON."""
     try:
-        return _JSON.validate_python(value)
-    except ValueError:
+        data = pydantic_core.to_json(getattr(error, "details", None))
+        return pydantic_core.from_json(data) if len(data) <= MAX_DETAILS_BYTES else None
+    except Exception:  # noqa: BLE001  # a foreign attribute of that name may be anything
         return None
