@@ -32,6 +32,14 @@ Count = Callable[[], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
+class OpenRoute:
+    """A route that pages of any origin may use."""
+
+    path: str  # its template, such as /api/sessions/{id}
+    methods: frozenset[str]  # such as GET
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
     """What a room's ``build(resources)`` may use."""
 
@@ -55,4 +63,4 @@ class Feature:
     background: tuple[Hook, ...] = ()  # run for the service's life, cancelled at its end
     health: Mapping[str, Probe] = field(default_factory=lambda: MappingProxyType({}))  # by component
     sessions: Count | None = None  # how many sessions run now; summed in /health
-    open_cors: tuple[str, ...] = ()  # path prefixes that pages of any origin may use
+    open_cors: tuple[OpenRoute, ...] = ()  # document 001's open CORS; every other route is for local pages

@@ -1,0 +1,128 @@
+"""What accompanies every request: its ids, its log line, its metrics, the headers of its answer."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from starlette.datastructures import Headers, MutableHeaders
+
+from orchestrator.core.ids import new_id
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from orchestrator.core.telemetry import Metrics
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+LONGEST_PATH_CHARS = 200
+CLIENT_WENT_AWAY = 499  # nginx's number for a caller that left before the answer began
+
+# An API's answers are data: not to be sniffed, framed, kept, or loaded by other sites' pages.
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+log = structlog.get_logger()
+
+
+class Accompany:
+    """Gives each request its ids, and writes one log line and its metrics when it ends.
+
+    ``X-Request-ID`` is taken over when it is sound and made otherwise; a W3C ``traceparent`` is continued.
+    Both are answered, and both are on every log line in between. The log line has the path and its
+    template, but no query, no body and nothing about the caller.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, accompanied."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        span = _span(headers)
+        request_id, trace_id = _request_id(headers), trace.format_trace_id(span.get_span_context().trace_id)
+        answer_headers = {"X-Request-ID": request_id, "traceparent": _traceparent(span.get_span_context())}
+        status = CLIENT_WENT_AWAY
+
+        async def accompanied(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add(answer_headers, message)
+            await send(message)
+
+        began = time.perf_counter()
+        with (
+            trace.use_span(span, end_on_exit=False),
+            structlog.contextvars.bound_contextvars(request_id=request_id, trace_id=trace_id),
+        ):
+            try:
+                await self.app(scope, receive, accompanied)
+            finally:
+                self._record(scope, span, status, time.perf_counter() - began)
+
+    def _record(self, scope: Scope, span: trace.Span, status: int, duration_s: float) -> None:
+        method = scope["method"] if scope["method"] in KNOWN_METHODS else "OTHER"
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self.metrics.request_answered(method, route, status, duration_s)
+        if span.is_recording():
+            span.set_attribute("url.query", "")
+        log.info(
+            "request",
+            method=method,
+            path=quote(scope["path"])[:LONGEST_PATH_CHARS],
+            route=route,
+            status=status,
+            duration_ms=round(duration_s * 1_000, 1),
+        )
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    return given if REQUEST_ID.fullmatch(given) else new_id()
+
+
+def _span(headers: Headers) -> trace.Span:
+    """The span of this request: the recorded one when tracing is on, else one that only carries its ids."""
+    current = trace.get_current_span()
+    if current.get_span_context().is_valid:
+        return current
+    propagated = TraceContextTextMapPropagator().extract(headers)
+    parent = trace.get_current_span(propagated).get_span_context()
+    return trace.NonRecordingSpan(
+        trace.SpanContext(
+            trace_id=parent.trace_id if parent.is_valid else secrets.randbits(127) + 1,
+            span_id=secrets.randbits(63) + 1,
+            is_remote=False,
+            trace_flags=parent.trace_flags if parent.is_valid else trace.TraceFlags.get_default(),
+        )
+    )
+
+
+def _traceparent(context: trace.SpanContext) -> str:
+    trace_id, span_id = trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
+    return f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"
+
+
+def _add(answer_headers: dict[str, str], message: Message) -> None:
+    headers = MutableHeaders(scope=message)
+    headers.update(answer_headers)
+    for name, value in SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
