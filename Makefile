@@ -9,7 +9,7 @@ demo: ## install, start the service and watch it write a lesson; the service sta
 	@scripts/install runtime && exec .venv/bin/python scripts/demo.py
 
 stop: ## stop the service that `make demo` left running
-	@exec scripts/stop
+	@[ -x .venv/bin/python ] || exit 0; exec .venv/bin/python scripts/stop.py
 
 install: ## everything developers need, into .venv
 	@exec scripts/install dev

@@ -1,0 +1,209 @@
+"""Show the service at work: start it if it does not run, and watch it write a lesson from a sample text.
+
+Speaks to the service as anyone would, over its public HTTP API, and leaves it running.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from orchestrator.app.data_dir import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "orchestrator-data"
+LOG = DATA / "service.log"
+SAMPLE = ROOT / "samples" / "photosynthesis.md"
+TOPIC = "Photosynthesis"
+
+LOOPBACK = "127.0.0.1"
+PORT = 8080
+METRICS_PORT = 9090
+START_LIMIT_S = 30.0
+REQUEST_LIMIT_S = 60.0
+LOOK_AGAIN_S = 0.05
+DELTA_WIDTH = 80
+
+Event = dict[str, Any]
+
+
+def main() -> int:
+    """Run the demo; 1 with a sentence when the service does not come up or the lesson fails."""
+    try:
+        address = running_service()
+        with httpx2.Client(base_url=address, timeout=REQUEST_LIMIT_S, trust_env=False) as http:
+            write_lesson(http)
+    except (DemoError, httpx2.HTTPError) as error:
+        print(f"\nThe demo stopped: {error}\nThe service's log is {LOG}", file=sys.stderr)
+        return 1
+    say_what_stays(address)
+    return 0
+
+
+class DemoError(Exception):
+    """Why the demo cannot go on, as a sentence."""
+
+
+# -- the service -------------------------------------------------------------------------------------
+
+
+def running_service() -> str:
+    """The address of the service, started now unless it runs already."""
+    service = serving(DATA)
+    address = service.address if service else address_of(start_service())
+    if not address:
+        raise DemoError("another process is starting on the same data; try again in a moment.")
+    print(f"The service {'already runs' if service else 'runs'} at {address}")
+    return address
+
+
+def start_service() -> subprocess.Popen[bytes]:
+    """Start the service on its defaults, on other ports where theirs are taken, and let it outlive us."""
+    port, metrics_port = str(free_port(PORT)), str(free_port(METRICS_PORT))
+    DATA.mkdir(mode=0o700, exist_ok=True)
+    orchestrator = Path(sys.executable).parent / "orchestrator"
+    with LOG.open("ab") as log:
+        return subprocess.Popen(
+            [orchestrator, "serve", "--port", port, "--data-dir", DATA],
+            cwd=ROOT,
+            env=os.environ | {"ORCHESTRATOR_SERVER_METRICS_PORT": metrics_port},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port, or 0 for any when another program listens on it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, wanted))
+        except OSError:
+            print(f"Port {wanted} is taken by another program, so the service takes a free one.")
+            return 0
+    return wanted
+
+
+def address_of(process: subprocess.Popen[bytes]) -> str:
+    """Wait until the service that was just started announces its address."""
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline:
+        service = serving(DATA)
+        if service and service.address:
+            return service.address
+        try:
+            code = process.wait(LOOK_AGAIN_S)
+        except subprocess.TimeoutExpired:
+            continue
+        raise DemoError(f"the service ended with code {code}.")
+    process.terminate()
+    raise DemoError(f"the service was not ready within {START_LIMIT_S:.0f} s.")
+
+
+# -- the lesson --------------------------------------------------------------------------------------
+
+
+def write_lesson(http: httpx2.Client) -> None:
+    """Create a session from the sample, run it with progress shown, and keep its lesson and pictures."""
+    text = SAMPLE.read_text()
+    print(f"\nA lesson on {TOPIC}, from {SAMPLE.relative_to(ROOT)} ({len(text.split())} words)")
+    body = {"topic": TOPIC, "metadata": {"materials": [text]}}
+    session = http.post("/api/sessions", json=body)
+    check(session)
+    path = f"/api/sessions/{session.json()['id']}"
+    result = watch(http, f"{path}/run")
+    print(f"\n{result['summary']}\n")
+    for file in save(http, result, DATA / "demo" / path.rpartition("/")[2]):
+        print(file.relative_to(ROOT))
+    print(http.base_url.join(f"{path}/result"))
+
+
+def check(response: httpx2.Response) -> None:
+    """Raise DemoError with what the service says when it refuses."""
+    if not response.is_success:
+        request = response.request
+        raise DemoError(f"{request.method} {request.url} answered {response.status_code}: {response.text}")
+
+
+def watch(http: httpx2.Client, path: str) -> dict[str, Any]:
+    """Run the session, tell what happens as it happens, and return the result of the final event."""
+    with http.stream("POST", path, timeout=None) as response:
+        if not response.is_success:
+            response.read()
+        check(response)
+        for event in events(response):
+            tell(event)
+            if event["type"] == "error":
+                raise DemoError(f"the lesson failed: {event['data']}")
+            if event["type"] == "final":
+                return dict(event["data"]["result"])
+    raise DemoError("the stream ended before the lesson was complete.")
+
+
+def events(response: httpx2.Response) -> Iterator[Event]:
+    """The events of a stream, as they arrive."""
+    for line in response.iter_lines():
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def tell(event: Event) -> None:
+    """One line for each step's start and end, and for every delta what it says."""
+    data = event.get("data", {})
+    match event["type"]:
+        case "step-start":
+            print(f"  {data['step_index'] + 1}. {data['step_name']}", flush=True)
+        case "step-delta":
+            first_line = data["delta"].strip().partition("\n")[0]
+            print(f"     {data['progress']:3.0f} %  {first_line[:DELTA_WIDTH]}", flush=True)
+        case "step-complete":
+            print(f"     done in {data['duration']} ms: {data['output'][:DELTA_WIDTH]}", flush=True)
+
+
+def save(http: httpx2.Client, result: dict[str, Any], folder: Path) -> Iterator[Path]:
+    """Write the lesson as Markdown with its pictures beside it, and yield the files as they are written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lesson = result["lesson"]
+    for address in result["images"].values():
+        picture = http.get(address)
+        check(picture)
+        file = folder / address.rpartition("/")[2]
+        file.write_bytes(picture.content)
+        lesson = lesson.replace(address, file.name)
+        yield file
+    file = folder / "lesson.md"
+    file.write_text(lesson)
+    yield file
+
+
+def say_what_stays(address: str) -> None:
+    """Tell what runs on, how to use and stop it, and what this demo did without."""
+    service = serving(DATA)
+    process = f"process {service.pid}" if service else "which has just ended"
+    print(f"""
+The service goes on at {address} ({process}); its log is {LOG.relative_to(ROOT)}
+  a lesson of your own   .venv/bin/orchestrator lesson "TOPIC" --materials FILE
+  the API's reference    {address}/docs
+  stop it                make stop
+
+Left out, as nothing was configured for it:
+  a language model       the offline composer wrote this lesson; set OPENAI_API_KEY, or OPENAI_BASE_URL
+                         for a model of your own
+  a cluster              Temporal, PostgreSQL and Redis; one process did all, on files in {DATA.name}/""")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
