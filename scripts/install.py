@@ -9,6 +9,7 @@ simply goes on with what is missing. Only the standard library may be imported h
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -55,6 +56,7 @@ def main(wanted: list[str]) -> int:
     if unknown or not wanted:
         print(f"Unknown set {', '.join(unknown) or '(none)'}; known are {', '.join(NEEDS)}.", file=sys.stderr)
         return 2
+    wait_for_other_installations()
     try:
         make_environment()
         for name in dict.fromkeys(part for want in wanted for part in (*NEEDS[want], want)):
@@ -64,6 +66,11 @@ def main(wanted: list[str]) -> int:
         print(f"\nInstallation stopped: `{command}` ended with code {failure.returncode}.", file=sys.stderr)
         return 1
     return 0
+
+
+def wait_for_other_installations() -> None:
+    """Hold a lock until this process ends, so that two commands at once install one after the other."""
+    fcntl.flock(os.open(REQUIREMENTS, os.O_RDONLY), fcntl.LOCK_EX)
 
 
 # -- the environment ---------------------------------------------------------------------------------
