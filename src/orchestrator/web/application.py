@@ -16,7 +16,7 @@ from orchestrator.core.telemetry import Metrics
 from orchestrator.web.background import Background
 from orchestrator.web.feature import OpenRoute, Probe
 from orchestrator.web.health import HEALTH_PATH, health_router
-from orchestrator.web.limits import Deadline, DeclaredBodySize
+from orchestrator.web.limits import BodyLimit, Deadline
 from orchestrator.web.openapi import describe
 from orchestrator.web.origins import LoopbackOnly, OpenCors, OpenRoutes
 from orchestrator.web.problems import LastResort, render_problems
@@ -74,7 +74,6 @@ def create_app(
         title="Orchestrator",
         lifespan=lifespan,
         middleware=_passed_by_every_request(house, open_routes),
-        max_body_size=house.settings.server.max_body_bytes,
         redirect_slashes=False,
         docs_url=None,  # its page would load scripts from a foreign host
         redoc_url=None,
@@ -107,7 +106,7 @@ def _passed_by_every_request(house: House, open_routes: OpenRoutes) -> list[Midd
         Middleware(OpenCors, open_routes),
         Middleware(LastResort),
         Middleware(Deadline, server.request_timeout_s),
-        Middleware(DeclaredBodySize, server.max_body_bytes),
+        Middleware(BodyLimit, server.max_body_bytes),
     ]
 
 

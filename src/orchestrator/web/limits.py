@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from fastapi import HTTPException
 from starlette.datastructures import Headers
 
 from orchestrator.web.problems import ProblemResponse
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 EVENT_STREAM = "text/event-stream"
+TOO_LARGE = "The body is larger than this service accepts."
 
 
 class Deadline:
@@ -48,24 +50,35 @@ class Deadline:
             await ProblemResponse(504, "timeout", message)(scope, receive, send)
 
 
-class DeclaredBodySize:
-    """Refuses a body by its Content-Length, before a byte of it is read.
-
-    Bodies that do not declare their size are counted as they arrive, by FastAPI's ``max_body_size``.
-    """
+class BodyLimit:
+    """Refuses bodies that are too large: by their Content-Length unread, or as soon as they pass it."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
         self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse what is too large; pass on the rest."""
-        if scope["type"] == "http" and self._declared(scope) > self.max_bytes:
-            message = f"The body is larger than the {self.max_bytes} bytes that this service accepts."
-            await ProblemResponse(413, "payload_too_large", message)(scope, receive, send)
+        """Refuse what declares too much; count what the rest really brings."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
             return
-        await self.app(scope, receive, send)
+        if _declared_bytes(scope) > self.max_bytes:
+            await ProblemResponse(413, "payload_too_large", TOO_LARGE)(scope, receive, send)
+            return
+        received = 0
 
-    def _declared(self, scope: Scope) -> int:
-        length = Headers(scope=scope).get("content-length", "0")
-        return int(length) if length.isascii() and length.isdigit() else 0
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_bytes:
+                # FastAPI takes any other exception here for a body that it cannot parse.
+                raise HTTPException(413, TOO_LARGE)
+            return message
+
+        await self.app(scope, counted, send)
+
+
+def _declared_bytes(scope: Scope) -> int:
+    length = Headers(scope=scope).get("content-length", "0")
+    return int(length) if length.isascii() and length.isdigit() else 0

@@ -180,6 +180,6 @@ async def _http_error(_request: Request, error: Exception) -> Response:
         400: ("invalid_input", "The body is not valid JSON in UTF-8."),
         404: ("not_found", "There is nothing at this address."),
         405: ("method_not_allowed", f"This address takes {allowed} only."),
-        413: ("payload_too_large", "The body is larger than this service accepts."),
+        413: ("payload_too_large", str(error.detail)),
     }.get(error.status_code, ("http_error", str(error.detail)))
     return ProblemResponse(error.status_code, code, message, headers=error.headers)

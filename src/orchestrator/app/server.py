@@ -1,0 +1,161 @@
+"""The service as a process: listens, serves, and stops without dropping what is in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import signal
+import socket
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+import structlog
+import uvicorn
+
+from orchestrator.core.listening import cannot_listen
+from orchestrator.core.telemetry import served_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator
+    from types import FrameType
+
+    from fastapi import FastAPI
+
+    from orchestrator.core.settings import ServerSettings
+    from orchestrator.web.sse import Closing
+
+BACKLOG = 2_048  # connections that may wait to be accepted; the kernel may hold it lower
+KEEP_ALIVE_S = 65  # over the 60 s that proxies in front usually keep theirs
+
+log = structlog.get_logger()
+
+
+class Server:
+    """Serves one application on one address, until it is told to stop.
+
+    On SIGINT and SIGTERM it takes no new requests, ends event streams, gives those in flight
+    ``shutdown_timeout_s``, then leaves the application's lifespan. A second signal ends the process at once.
+    """
+
+    def __init__(self, app: FastAPI, settings: ServerSettings, *, handle_signals: bool = True) -> None:
+        """Take an application made by ``create_app``; ``handle_signals`` only where it owns the process."""
+        self._app = app
+        self._settings = settings
+        self._listening = asyncio.Event()
+        self._port = settings.port
+        config = uvicorn.Config(
+            app,
+            lifespan="off",  # entered here, so that what goes wrong at start reaches the caller as it is
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_s),
+        )
+        self._uvicorn = _Uvicorn(config, app.state.closing, self._announce, handle_signals=handle_signals)
+
+    @property
+    def url(self) -> str:
+        """Where it listens, once it does: with port 0 in the settings this has the real one."""
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        return f"http://{host}:{self._port}"
+
+    async def listening(self) -> None:
+        """Wait until requests are answered."""
+        await self._listening.wait()
+
+    def stop(self) -> None:
+        """Stop as on a signal; ``serve`` returns when all is done."""
+        self._uvicorn.stop()
+
+    async def serve(self) -> int:
+        """Serve until stopped, and give the process's exit code.
+
+        Raises:
+            SettingsError: The address or the metrics' address cannot be listened on.
+            Exception: Whatever the application's start raises.
+        """
+        with self._bound() as listener, self._metrics():
+            self._port = listener.getsockname()[1]
+            async with self._app.router.lifespan_context(self._app):
+                await self._uvicorn.serve(sockets=[listener])
+        log.info("stopped")
+        return 0
+
+    def run(self) -> int:
+        """``serve`` in an event loop of its own: uvloop where there is one."""
+        with asyncio.Runner(loop_factory=self._uvicorn.config.get_loop_factory()) as runner:
+            return runner.run(self.serve())
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        """Serve while inside; gives the URL.
+
+        Raises:
+            SettingsError: As ``serve`` does.
+        """
+        serving = asyncio.create_task(self.serve())
+        listening = asyncio.create_task(self.listening())
+        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+        listening.cancel()
+        if serving.done():
+            await serving
+        try:
+            yield self.url
+        finally:
+            self.stop()
+            await serving
+
+    def _bound(self) -> socket.socket:
+        host, port = self._settings.host, self._settings.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            raise cannot_listen(error, host, port, "server.port") from error
+
+    def _metrics(self) -> AbstractContextManager[object]:
+        if not self._settings.enable_metrics:
+            return nullcontext()
+        return served_metrics(self._app.state.metrics, self._settings.host, self._settings.metrics_port)
+
+    def _announce(self) -> None:
+        self._listening.set()
+        log.info("listening", url=self.url)
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn, except for what a signal means."""
+
+    def __init__(
+        self, config: uvicorn.Config, closing: Closing, announce: Callable[[], None], *, handle_signals: bool
+    ) -> None:
+        super().__init__(config)
+        self._announce = announce
+        self._closing = closing
+        self._handle_signals = handle_signals
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._closing.begin()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        self._loop = asyncio.get_running_loop()
+        with super().capture_signals() if self._handle_signals else nullcontext():
+            yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        if self.should_exit:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        # A handler may interrupt any line of Python: it leaves the work to the loop.
+        self.should_exit = True
+        self._loop.call_soon_threadsafe(self.stop)
