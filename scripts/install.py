@@ -190,7 +190,7 @@ def install_project() -> None:
 def install_npm_packages(folder: Path) -> None:
     """Install exactly what the lock file of ``folder`` names, with the npm that the dev set brings."""
     environment = os.environ | TRUST | {"PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    npm = (VENV / "bin" / "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    npm = (VENV / "bin" / "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
     run(*npm, "--prefix", folder, environment=environment)
 
 
