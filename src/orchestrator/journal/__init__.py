@@ -1,7 +1,7 @@
 """The one SQLite writer: the file, its lock, group commit, its migrations."""
 
 from orchestrator.journal.errors import JournalError
-from orchestrator.journal.journal import Journal
+from orchestrator.journal.journal import Journal, open_for_reading
 from orchestrator.journal.writer import Group, Statement
 
-__all__ = ["Group", "Journal", "JournalError", "Statement"]
+__all__ = ["Group", "Journal", "JournalError", "Statement", "open_for_reading"]

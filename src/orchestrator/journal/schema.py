@@ -74,7 +74,9 @@ def refused(path: Path, error: sqlite3.Error) -> JournalError:
     """What to tell people about an error of SQLite at opening."""
     name = error.sqlite_errorname if hasattr(error, "sqlite_errorname") else ""
     if name.startswith("SQLITE_READONLY") or name == "SQLITE_CANTOPEN":
-        return JournalError(f"{path} cannot be written: {error}. Check the owner and the rights of the folder.")
+        return JournalError(
+            f"{path} cannot be written: {error}. Check the owner and the rights of the folder."
+        )
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return JournalError(
             f"{path} is damaged or no SQLite file: {error}. Nothing was changed. Put back a copy "

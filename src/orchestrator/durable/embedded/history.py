@@ -1,0 +1,213 @@
+"""Runs in the journal: how they are written, and how they are read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote
+
+from pydantic_core import from_json
+
+from orchestrator.core.clock import utc
+from orchestrator.durable.errors import Failure
+from orchestrator.durable.runs import CLOSED, Event, EventType, RunInfo, Status, StepView
+from orchestrator.journal import Statement
+
+if TYPE_CHECKING:
+    from orchestrator.streams import Entry
+
+# A run is a stream of this name, so that ids of runs and names of other streams never meet.
+RUN_STREAM = "run/"
+
+ADD_RUN: Final = Statement(
+    1,
+    "INSERT INTO runs (number, workflow, owner, tags, digest, seed, created_at, status, closed_at, reason) "
+    "VALUES {rows}",
+    10,
+)
+SET_STATUS: Final = Statement(
+    3,
+    "WITH new (number, status, closed_at, reason) AS (VALUES {rows}) UPDATE runs SET status = new.status, "
+    "closed_at = new.closed_at, reason = new.reason FROM new WHERE runs.number = new.number",
+    4,
+)
+DELETE_RUN: Final = Statement(7, "DELETE FROM runs WHERE number IN ({rows})", 1)
+
+_COLUMNS = "number, workflow, runs.owner, tags, digest, seed, created_at, status, closed_at, reason, name"
+SELECT_RUNS: Final = f"SELECT {_COLUMNS} FROM runs JOIN streams USING (number)"  # noqa: S608  # constants alone
+SELECT_RUN: Final = f"{SELECT_RUNS} WHERE name = ?"
+SELECT_OPEN: Final = f"{SELECT_RUNS} WHERE closed_at IS NULL AND number > ? ORDER BY number LIMIT ?"
+SELECT_ENTRIES: Final = "SELECT offset, at, type, key, data FROM entries WHERE stream = ? ORDER BY offset"
+# Where an open run waits: its stuck status is stored, everything else is known to its engine alone.
+OPEN_STATUSES: Final = frozenset(set(Status) - CLOSED - {Status.STUCK})
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A row of ``runs`` with the id from ``streams``."""
+
+    number: int
+    workflow: str
+    owner: str
+    tags: str
+    digest: bytes
+    seed: bytes
+    created_at: float
+    status: str
+    closed_at: float | None
+    reason: str
+    name: str
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.name.removeprefix(RUN_STREAM)
+
+    def info(self, status: Status | None = None) -> RunInfo:
+        """The row for people and programs; an engine that has the run in memory knows its status better."""
+        return RunInfo(
+            id=self.id,
+            workflow=self.workflow,
+            status=status or Status(self.status),
+            created_at=utc(self.created_at),
+            closed_at=None if self.closed_at is None else utc(self.closed_at),
+            owner=self.owner,
+            tags=json.loads(self.tags),
+            reason=self.reason,
+        )
+
+
+def selection(  # noqa: PLR0913  # the port's filters, one each
+    *,
+    status: Sequence[Status],
+    workflow: str | None,
+    owner: str | None,
+    tags: Mapping[str, str] | None,
+    limit: int,
+    before: str | None,
+) -> tuple[str, list[object]]:
+    """The query for a page of runs, newest first, and its values."""
+    conditions: list[str] = []
+    values: list[object] = []
+
+    def where(condition: str, *given: object) -> None:
+        conditions.append(condition)
+        values.extend(given)
+
+    if status:
+        stored = {Status.RUNNING if one in OPEN_STATUSES else one for one in status}
+        where(f"status IN ({','.join('?' * len(stored))})", *sorted(stored))
+    if workflow is not None:
+        where("workflow = ?", workflow)
+    if owner is not None:
+        where("runs.owner = ?", owner)
+    for key, value in (tags or {}).items():
+        where("json_extract(tags, ?) = ?", f"$.{json.dumps(key)}", value)
+    if before is not None:
+        where("number < (SELECT number FROM streams WHERE name = ?)", RUN_STREAM + before)
+    chosen = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"{SELECT_RUNS}{chosen} ORDER BY number DESC LIMIT ?", [*values, limit]
+
+
+def step_key(key: str, attempt: int) -> str:
+    """The entry key of one attempt: ``2:fetch_page#1``."""
+    return f"{key}#{attempt}"
+
+
+def split_step_key(entry_key: str) -> tuple[str, int]:
+    """``2:fetch_page`` and 1 again."""
+    key, _, attempt = entry_key.rpartition("#")
+    return key, int(attempt)
+
+
+def signal_key(name: str, signal_id: str | None) -> str:
+    """The entry key of a signal: its idempotency id, if any, and its name."""
+    return f"{quote(signal_id or '', safe='')}:{name}"
+
+
+def split_signal_key(entry_key: str) -> tuple[str, str]:
+    """The idempotency id (empty if none) and the name again."""
+    signal_id, _, name = entry_key.partition(":")
+    return unquote(signal_id), name
+
+
+STEP_EVENTS: Final = frozenset(
+    {
+        EventType.STEP_STARTED,
+        EventType.STEP_PROGRESS,
+        EventType.STEP_RETRYING,
+        EventType.STEP_COMPLETED,
+        EventType.STEP_FAILED,
+        EventType.STEP_CANCELLED,
+    }
+)
+
+
+def event_of(entry: Entry) -> Event:
+    """An entry of a run's stream as watchers see it."""
+    kind = EventType(entry.type)
+    operation, name, attempt = "", "", 0
+    if kind in STEP_EVENTS:
+        key, attempt = split_step_key(entry.key)
+        operation, _, name = key.partition(":")
+    elif kind is EventType.SIGNAL_RECEIVED:
+        _, name = split_signal_key(entry.key)
+    else:
+        operation, _, name = entry.key.partition(":")
+        if kind is EventType.PUBLISHED:
+            name = name.removeprefix("publish ")
+    return Event(
+        offset=entry.offset,
+        type=kind,
+        at=utc(entry.at),
+        name=name,
+        operation=operation,
+        attempt=attempt,
+        data=from_json(entry.data) if entry.data else None,
+    )
+
+
+_STEP_STATUS: Final[dict[EventType, Status]] = {
+    EventType.STEP_STARTED: Status.RUNNING,
+    EventType.STEP_RETRYING: Status.WAITING,
+    EventType.STEP_COMPLETED: Status.COMPLETED,
+    EventType.STEP_FAILED: Status.FAILED,
+    EventType.STEP_CANCELLED: Status.CANCELLED,
+}
+
+
+def steps_of(events: Iterable[Event]) -> list[StepView]:
+    """The steps that these events tell of, in the order of their first start."""
+    started: dict[str, Event] = {}
+    latest: dict[str, Event] = {}
+    for event in events:
+        if event.type in _STEP_STATUS:
+            key = f"{event.operation}:{event.name}"
+            started.setdefault(key, event)
+            latest[key] = event
+    return [_step_view(started[key], latest[key]) for key in started]
+
+
+def _step_view(first: Event, last: Event) -> StepView:
+    status = _STEP_STATUS[last.type]
+    return StepView(
+        operation=first.operation,
+        name=first.name,
+        status=status,
+        attempt=last.attempt,
+        started_at=first.at,
+        closed_at=last.at if status.closed else None,
+        result=last.data if status is Status.COMPLETED else None,
+        failure=_failure_in(last),
+    )
+
+
+def _failure_in(event: Event) -> Failure | None:
+    data: Any = event.data
+    if event.type is EventType.STEP_FAILED:
+        return Failure.model_validate(data)
+    if event.type is EventType.STEP_RETRYING:
+        return Failure.model_validate(data["failure"])
+    return None

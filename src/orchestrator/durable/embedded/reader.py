@@ -1,0 +1,95 @@
+"""Reading runs from a journal file, without writing and without the engine that may have it open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from orchestrator.core.errors import NotFoundError
+from orchestrator.durable.embedded.history import (
+    RUN_STREAM,
+    SELECT_ENTRIES,
+    SELECT_RUN,
+    RunRow,
+    event_of,
+    selection,
+    steps_of,
+)
+from orchestrator.journal import open_for_reading
+from orchestrator.streams import Entry
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from orchestrator.durable.runs import Event, RunInfo, Status, StepView
+
+
+class JournalReader:
+    """What a journal file says of its runs; used as a context manager.
+
+    An open run's status is the stored one: only the engine that has it knows whether it waits.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file at ``path``.
+
+        Raises:
+            JournalError: it is missing or cannot be read.
+        """
+        self._connection = open_for_reading(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def list(  # noqa: PLR0913  # the port's filters
+        self,
+        *,
+        status: Sequence[Status] = (),
+        workflow: str | None = None,
+        owner: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[RunInfo]:
+        """Runs, newest first."""
+        sql, values = selection(
+            status=status, workflow=workflow, owner=owner, tags=tags, limit=limit, before=before
+        )
+        return [RunRow(*row).info() for row in self._connection.execute(sql, values)]
+
+    def describe(self, run_id: str) -> RunInfo:
+        """Where a run stands.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return self._row(run_id).info()
+
+    def events(self, run_id: str, after: int = 0) -> Sequence[Event]:
+        """What was recorded of a run after that offset.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        entries = self._connection.execute(SELECT_ENTRIES, (self._row(run_id).number,))
+        return [event_of(entry) for entry in (Entry(*row) for row in entries) if entry.offset > after]
+
+    def steps(self, run_id: str) -> Sequence[StepView]:
+        """A run's steps.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return steps_of(self.events(run_id))
+
+    def _row(self, run_id: str) -> RunRow:
+        found = self._connection.execute(SELECT_RUN, (RUN_STREAM + run_id,)).fetchone()
+        if found is None:
+            raise NotFoundError(f"there is no run {run_id!r}")
+        return RunRow(*found)

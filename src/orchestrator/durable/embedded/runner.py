@@ -1,0 +1,194 @@
+"""Runs steps: attempts, their retries, their progress and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pydantic_core import to_json as _to_json
+
+from orchestrator.core.errors import PayloadTooLargeError
+from orchestrator.durable.attempt import Attempt, StepInfo
+from orchestrator.durable.errors import Failure
+from orchestrator.durable.outcomes import Verdict, perform
+from orchestrator.durable.payloads import PayloadError, to_json
+from orchestrator.durable.runs import EventType
+
+if TYPE_CHECKING:
+    from orchestrator.core.clock import Clock
+    from orchestrator.durable.embedded.pending import PendingStep
+    from orchestrator.durable.embedded.timers import Alarm, Alarms
+    from orchestrator.durable.registry import Registry
+    from orchestrator.journal import Journal
+
+logger = logging.getLogger(__name__)
+
+MOST_STEPS_AT_ONCE = 1_000
+MOST_THREADS = 64
+# Partial output is for people who watch; beyond this an attempt floods the journal instead.
+MOST_PROGRESS_ROWS = 20_000
+# How long closing waits for steps that do not stop when asked, such as threads.
+CLOSE_GRACE_S = 10.0
+
+
+class StepRunner:
+    """Runs the attempts of all runs on the process's own event loop, at most a thousand at once."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        registry: Registry,
+        clock: Clock,
+        alarms: Alarms,
+        most_at_once: int = MOST_STEPS_AT_ONCE,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._journal = journal
+        self._registry = registry
+        self._clock = clock
+        self._alarms = alarms
+        self._most_at_once = most_at_once
+        self._threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="step")
+        self._running: dict[PendingStep, asyncio.Task[bytes | Verdict]] = {}
+        self._queued: deque[PendingStep] = deque()
+        self._backing_off: dict[PendingStep, Alarm] = {}
+        self._stopped = False
+
+    def launch(self, pending: PendingStep) -> None:
+        """Begin the attempt that comes next, or wait until it is due."""
+        if pending.retry_at is None:
+            self._due(pending)
+        else:
+            self._backing_off[pending] = self._alarms.set(pending.retry_at, partial(self._due, pending))
+
+    def cancel(self, pending: PendingStep) -> None:
+        """Stop it, wherever it is; its end is recorded if its run still wants it."""
+        task = self._running.get(pending)
+        if task is not None:
+            task.cancel()
+            return
+        alarm = self._backing_off.pop(pending, None)
+        if alarm is not None:
+            alarm.ring = None
+        self._loop.call_soon(pending.run.step_ended, pending, EventType.STEP_CANCELLED, b"")
+
+    async def stop(self) -> None:
+        """Stop everything without recording an end, so that it runs again later."""
+        self._stopped = True
+        self._queued.clear()
+        for task in self._running.values():
+            task.cancel()
+        if self._running:
+            _, late = await asyncio.wait(self._running.values(), timeout=CLOSE_GRACE_S)
+            if late:
+                names = sorted({pending.step.name for pending in self._running})
+                logger.warning("steps that did not stop when asked: %s", ", ".join(names))
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _due(self, pending: PendingStep) -> None:
+        self._backing_off.pop(pending, None)
+        if self._stopped or not pending.run.wants(pending):
+            return
+        if len(self._running) >= self._most_at_once:
+            self._queued.append(pending)
+            return
+        group = pending.run.step_started(pending)
+        if pending.attempt == 1:
+            self._begin(pending)
+        else:
+            # A step that kills the process must be found counted when the process comes back.
+            group.then.append(partial(self._begin, pending))
+            self._journal.flush()
+
+    def _begin(self, pending: PendingStep) -> None:
+        if self._stopped or not pending.run.wants(pending) or pending.ended is not None:
+            return
+        run_id = pending.run.run_id
+        info = StepInfo(
+            run_id=run_id,
+            step=pending.step.name,
+            operation=pending.operation.place,
+            attempt=pending.attempt,
+            idempotency_key=f"{run_id}/{pending.key}",
+        )
+        work = perform(
+            self._registry.step(pending.step.name),
+            pending.arguments,
+            Attempt(info, _Progress(self, pending)),
+            self._threads,
+        )
+        task = self._loop.create_task(work, context=contextvars.Context())
+        self._running[pending] = task
+        task.add_done_callback(partial(self._ended, pending))
+
+    def _ended(self, pending: PendingStep, task: asyncio.Task[bytes | Verdict]) -> None:
+        del self._running[pending]
+        if self._stopped:
+            return
+        while self._queued and len(self._running) < self._most_at_once:
+            self._due(self._queued.popleft())
+        if not pending.run.wants(pending):
+            return
+        if task.cancelled():
+            pending.run.step_ended(pending, EventType.STEP_CANCELLED, b"")
+            return
+        outcome = task.result()
+        if isinstance(outcome, bytes):
+            pending.run.step_ended(pending, EventType.STEP_COMPLETED, outcome)
+        elif outcome.retry_after_s is None or pending.ended is not None:
+            pending.run.step_ended(pending, EventType.STEP_FAILED, _recorded(outcome.failure))
+        else:
+            self._retry(pending, outcome.failure, outcome.retry_after_s)
+
+    def _retry(self, pending: PendingStep, failure: Failure, after_s: float) -> None:
+        pending.retry_at = self._clock.time() + after_s
+        data = _to_json({"failure": failure.model_dump(), "retry_at": pending.retry_at})
+        pending.run.step_retrying(pending, data)
+        pending.attempt += 1
+        self.launch(pending)
+
+    def report(self, pending: PendingStep, data: bytes) -> None:
+        """Record progress of an attempt, from whatever thread it comes."""
+        if threading.get_ident() != self._thread:
+            self._loop.call_soon_threadsafe(self._report, pending, data)
+        else:
+            self._report(pending, data)
+
+    def _report(self, pending: PendingStep, data: bytes) -> None:
+        if pending in self._running and pending.run.wants(pending):
+            pending.run.step_progress(pending, data)
+
+
+class _Progress:
+    """Takes the progress of one attempt, as much of it as is good."""
+
+    __slots__ = ("_left", "_pending", "_runner")
+
+    def __init__(self, runner: StepRunner, pending: PendingStep) -> None:
+        self._runner = runner
+        self._pending = pending
+        self._left = MOST_PROGRESS_ROWS
+
+    def __call__(self, data: object) -> None:
+        self._left -= 1
+        if self._left < 0:
+            if self._left == -1:
+                logger.warning("step %s reports too much; the rest is not shown", self._pending.step.name)
+            return
+        try:
+            encoded = to_json(data, "progress")
+        except (PayloadError, PayloadTooLargeError) as error:
+            logger.warning("progress of step %s is not shown: %s", self._pending.step.name, error)
+        else:
+            self._runner.report(self._pending, encoded)
+
+
+def _recorded(failure: Failure) -> bytes:
+    return failure.model_dump_json().encode()

@@ -1,0 +1,32 @@
+"""What all runs of one engine share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from orchestrator.core.clock import Clock
+    from orchestrator.durable.embedded.execution import Execution
+    from orchestrator.durable.embedded.runner import StepRunner
+    from orchestrator.durable.embedded.timers import Alarms
+    from orchestrator.durable.registry import Registry
+    from orchestrator.journal import Journal
+    from orchestrator.streams import EmbeddedStreams
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of an open engine. ``on_closed`` is called once a run's end, or its being stuck, is durable."""
+
+    loop: asyncio.AbstractEventLoop
+    journal: Journal
+    streams: EmbeddedStreams
+    clock: Clock
+    alarms: Alarms
+    registry: Registry
+    runner: StepRunner
+    on_closed: Callable[[Execution], None]

@@ -1,0 +1,63 @@
+"""Deadlines of all runs on one heap, and one wake-up for the earliest."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.core.clock import Clock, Wake
+
+
+@dataclass(slots=True, order=True)
+class Alarm:
+    """A deadline; set ``ring`` to None to call it off."""
+
+    when: float
+    number: int
+    ring: Callable[[], None] | None = field(compare=False)
+
+
+class Alarms:
+    """Calls back at deadlines, in their order; those of one moment in the order in which they were set."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heap: list[Alarm] = []
+        self._numbers = itertools.count()
+        self._wake: Wake | None = None
+        self._wake_when = float("inf")
+
+    def set(self, when: float, ring: Callable[[], None]) -> Alarm:
+        """Call ``ring`` once the clock shows ``when``."""
+        alarm = Alarm(when, next(self._numbers), ring)
+        heapq.heappush(self._heap, alarm)
+        if when < self._wake_when:
+            self._arm(when)
+        return alarm
+
+    def stop(self) -> None:
+        """Call off everything."""
+        self._heap.clear()
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+
+    def _arm(self, when: float) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake_when = when
+        self._wake = self._clock.call_at(when, self._due)
+
+    def _due(self) -> None:
+        self._wake, self._wake_when = None, float("inf")
+        now = self._clock.time()
+        while self._heap and (self._heap[0].when <= now or self._heap[0].ring is None):
+            alarm = heapq.heappop(self._heap)
+            if alarm.ring is not None:
+                alarm.ring()
+        if self._heap and self._wake is None:
+            self._arm(self._heap[0].when)
