@@ -226,9 +226,9 @@ class Context:
     def receive(
         self,
         name: str,
-        type: Any = Any,
+        type: Any = Any,  # the word of the contract
         *,
-        timeout: float | timedelta | None = None,  # noqa: A002
+        timeout: float | timedelta | None = None,
     ) -> Coroutine[Any, Any, Any]:
         """Wait for the next signal of that name, in the order of arrival; one that came earlier counts.
 
@@ -263,7 +263,7 @@ class Context:
         branch = _branch.get()
         if purpose not in branch.randomness:
             seed = hashlib.sha256(self._machine.seed + f"{branch.path}{purpose}".encode()).digest()
-            branch.randomness[purpose] = Random(seed)  # noqa: S311  # replays must repeat it
+            branch.randomness[purpose] = Random(seed)  # noqa: S311  # replays must repeat it  # replays must repeat it
         return branch.randomness[purpose]
 
 

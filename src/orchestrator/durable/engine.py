@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
     from orchestrator.durable.runs import Event, Prefix, RunInfo, Status, StepView
     from orchestrator.durable.workflows import Workflow
 
-I = TypeVar("I")  # noqa: E741  # I and O: input and output
-O = TypeVar("O")  # noqa: E741
-Out = TypeVar("Out", covariant=True)
+In = TypeVar("In")
+Out = TypeVar("Out")
+Out_co = TypeVar("Out_co", covariant=True)
 
 
-class Run(Protocol[Out]):
+class Run(Protocol[Out_co]):
     """A handle on one run. It holds no state of its own, and any number may exist."""
 
     @property
@@ -22,7 +23,7 @@ class Run(Protocol[Out]):
         """The run's id."""
         ...
 
-    async def result(self) -> Out:
+    async def result(self) -> Out_co:
         """Wait for the end and give the result.
 
         Raises:
@@ -42,7 +43,7 @@ class Run(Protocol[Out]):
         """Its events from ``after`` (exclusive) on, live, until its last one."""
         ...
 
-    async def signal(self, name: str, data: object = None, *, id: str | None = None) -> None:  # noqa: A002
+    async def signal(self, name: str, data: object = None, *, id: str | None = None) -> None:
         """Send what a ``ctx.receive(name)`` waits for; durable when this returns.
 
         The same ``id`` twice counts once.
@@ -68,47 +69,39 @@ class Run(Protocol[Out]):
 
 
 class Engine(Protocol):
-    """Starts, finds and ends runs."""
+    """Starts, finds and ends runs.
+
+    ``start`` begins a run, which is durable when it returns. It takes one of the workflows that the
+    engine was given; the workflow's input; ``id``, your own id, under which the same input gives the
+    same run, finished or not; ``owner``, whose it is; ``tags`` to find it by; ``prefix``, outcomes to
+    begin with instead of running those operations. It raises ConflictError for another workflow or input
+    under this id, PayloadTooLargeError for an input that is too large, and EngineStoppedError when the
+    engine is not running.
+    """
 
     @overload
     async def start(
         self,
-        workflow: Workflow[None, O],
+        workflow: Workflow[None, Out],
         *,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
         prefix: Prefix | None = None,
-    ) -> Run[O]: ...
+    ) -> Run[Out]: ...
     @overload
     async def start(
         self,
-        workflow: Workflow[I, O],
-        input: I,  # noqa: A002
+        workflow: Workflow[In, Out],
+        input: In,
         *,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
         prefix: Prefix | None = None,
-    ) -> Run[O]:
-        """Start a run; it is durable when this returns.
+    ) -> Run[Out]: ...
 
-        Args:
-            workflow: one of those the engine was given.
-            input: of the workflow's input type.
-            id: your own id; the same one with the same input gives the same run, finished or not.
-            owner: whose it is.
-            tags: to find it by.
-            prefix: outcomes to begin with instead of running those operations.
-
-        Raises:
-            ConflictError: another workflow or input under this id.
-            PayloadTooLargeError: the input is too large.
-            EngineStoppedError: the engine is not running.
-        """
-        ...
-
-    async def get(self, id: str) -> Run[Any]:  # noqa: A002
+    async def get(self, id: str) -> Run[Any]:
         """The run of that id.
 
         Raises:
@@ -129,7 +122,7 @@ class Engine(Protocol):
         """Runs, newest first; ``before`` is the last id of the page before."""
         ...
 
-    async def delete(self, id: str) -> None:  # noqa: A002
+    async def delete(self, id: str) -> None:
         """Forget an ended run and all it recorded.
 
         Raises:

@@ -46,7 +46,7 @@ class StepError(TerminalError):
 
     default_code = "step_failed"
 
-    def __init__(self, *, type: str, code: str, message: str, details: JsonValue = None) -> None:  # noqa: A002  # the word of the contract
+    def __init__(self, *, type: str, code: str, message: str, details: JsonValue = None) -> None:
         super().__init__(message, code=code)
         self.type = type
         self.details = details

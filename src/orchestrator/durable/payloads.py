@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
 from typing import Any, cast
 
 import pydantic_core
@@ -12,6 +11,9 @@ from pydantic import PydanticUndefinedAnnotation, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from orchestrator.core.errors import PayloadTooLargeError, TerminalError
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
 
 # The most one value may take, encoded. Beyond it a run's history would no longer be quick to replay.
 MAX_PAYLOAD_BYTES = 4 * 1024 * 1024

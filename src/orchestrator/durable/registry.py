@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import TerminalError
 from orchestrator.durable.steps import Op, Step, StepDefinition
 from orchestrator.durable.workflows import Workflow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 class NotRegisteredError(TerminalError):
@@ -43,7 +45,9 @@ class Registry:
             if not isinstance(workflow, Workflow):
                 raise TypeError(f"workflows=[{workflow!r}]: decorate it with @workflow")
             if self._workflows.setdefault(workflow.type_name, workflow) is not workflow:
-                raise ValueError(f"two workflows are named {workflow.type_name!r}; give one @workflow(name=…)")
+                raise ValueError(
+                    f"two workflows are named {workflow.type_name!r}; give one @workflow(name=…)"
+                )
         for given in steps:
             for bound in _steps_of(given):
                 if self._steps.setdefault(bound.definition.name, bound) is not bound:
@@ -81,7 +85,7 @@ class Registry:
         """
         if name not in self._steps:
             raise NotRegisteredError(
-                f"no step {name!r} was given to this engine; add it, or the instance it belongs to, to steps=[…]"
+                f"no step {name!r} was given to this engine; add it, or the instance it is of, to steps=[…]"
             )
         return self._steps[name]
 

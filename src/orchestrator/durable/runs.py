@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pydantic import JsonValue
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
 
-from orchestrator.durable.errors import Failure
+    from pydantic import JsonValue
+
+    from orchestrator.durable.errors import Failure
 
 
 class Status(StrEnum):
@@ -114,7 +116,7 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One recorded outcome: an event type, its operation's identity with its name, and the data as written."""
+    """One recorded outcome: its event type, its operation's identity, when, and the data as written."""
 
     type: EventType
     key: str
@@ -124,9 +126,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """What a run may begin with: outcomes that another one recorded, in their order, and its seed."""
+    """What a run may begin with: the seed and start of another one, and what it recorded, in its order."""
 
     seed: bytes
+    began_at: float
     entries: tuple[Recorded, ...]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from orchestrator.durable.payloads import Arguments, Payload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -154,7 +156,7 @@ def step(
         retry: how often a failing attempt is repeated; not at all unless given.
 
     Raises:
-        TypeError: the function takes ``*args``, ``**kwargs`` or positional-only parameters, or is a generator.
+        TypeError: the function takes ``*args``, ``**kwargs`` or positional-only parameters, or yields.
         ValueError: a timeout that is not positive.
     """
     if timeout is not None and timeout <= 0:
@@ -166,9 +168,7 @@ def step(
     return decorate if function is None else decorate(function)
 
 
-def _define(
-    function: Callable[..., Any], name: str, timeout: float | None, retry: Retry
-) -> StepDefinition:
+def _define(function: Callable[..., Any], name: str, timeout: float | None, retry: Retry) -> StepDefinition:
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"step {name} yields; return a value, and use progress() for what comes before it")
     is_method = _is_method(function)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from orchestrator.durable.payloads import Payload
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from orchestrator.durable.context import Context
 
-I = TypeVar("I", contravariant=True)  # noqa: E741  # I and O: input and output
-O = TypeVar("O", covariant=True)  # noqa: E741
+I_contra = TypeVar("I_contra", contravariant=True)
+O_co = TypeVar("O_co", covariant=True)
 
 
-class Workflow(Generic[I, O]):
+class Workflow(Generic[I_contra, O_co]):
     """What ``@workflow`` makes of an async function of a context and, mostly, one input."""
 
     def __init__(self, function: Callable[..., Coroutine[Any, Any, Any]], name: str, version: int) -> None:
@@ -56,15 +57,21 @@ class WorkflowDecorator(Protocol):
     """What ``@workflow(...)`` with options gives."""
 
     @overload
-    def __call__(self, function: Callable[[Context], Coroutine[Any, Any, O]], /) -> Workflow[None, O]: ...
+    def __call__(
+        self, function: Callable[[Context], Coroutine[Any, Any, O_co]], /
+    ) -> Workflow[None, O_co]: ...
     @overload
-    def __call__(self, function: Callable[[Context, I], Coroutine[Any, Any, O]], /) -> Workflow[I, O]: ...
+    def __call__(
+        self, function: Callable[[Context, I_contra], Coroutine[Any, Any, O_co]], /
+    ) -> Workflow[I_contra, O_co]: ...
 
 
 @overload
-def workflow(function: Callable[[Context], Coroutine[Any, Any, O]], /) -> Workflow[None, O]: ...
+def workflow(function: Callable[[Context], Coroutine[Any, Any, O_co]], /) -> Workflow[None, O_co]: ...
 @overload
-def workflow(function: Callable[[Context, I], Coroutine[Any, Any, O]], /) -> Workflow[I, O]: ...
+def workflow(
+    function: Callable[[Context, I_contra], Coroutine[Any, Any, O_co]], /
+) -> Workflow[I_contra, O_co]: ...
 @overload
 def workflow(*, name: str | None = None, version: int = 1) -> WorkflowDecorator: ...
 def workflow(

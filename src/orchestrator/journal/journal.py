@@ -7,7 +7,6 @@ import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.journal.errors import JournalError, JournalFullError
@@ -17,6 +16,7 @@ from orchestrator.journal.writer import Group, Row, Statement, Writer, _no_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 # The writer's statements and those of the queries, each compiled once.
 CACHED_STATEMENTS = 256

@@ -6,7 +6,6 @@ import contextlib
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from orchestrator.journal.errors import JournalError
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
     from pathlib import Path
 
 GROUP_ROWS = 1_000
@@ -34,7 +34,7 @@ Row = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """A write of any number of rows; ``sql`` has ``{rows}`` where their placeholders go. Lower ``order`` first."""
+    """A write of many rows. ``sql`` has ``{rows}`` where they go; the lowest ``order`` is written first."""
 
     order: int
     sql: str

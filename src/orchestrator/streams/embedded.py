@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.journal import Statement
 from orchestrator.streams.port import Entry
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from orchestrator.core.clock import Clock
     from orchestrator.journal import Group, Journal, JournalError
 
@@ -80,11 +81,11 @@ class EmbeddedStreams:
         self._journal.stage(ADD_STREAM, (self._last_number, name, owner))
         return self._last_number
 
-    def stage(self, number: int, offset: int, at: float, type: str, key: str, data: bytes) -> Group:  # noqa: A002
+    def stage(self, number: int, offset: int, at: float, type: str, key: str, data: bytes) -> Group:
         """Stage an entry whose offset the caller keeps."""
         return self._journal.stage(ADD_ENTRY, (number, offset, at, type, key, data))
 
-    async def append(self, stream: str, type: str, data: bytes, *, key: str = "") -> int:  # noqa: A002
+    async def append(self, stream: str, type: str, data: bytes, *, key: str = "") -> int:
         """Add an entry at the end; durable when this returns. Gives its offset.
 
         Raises:
@@ -169,7 +170,9 @@ class EmbeddedStreams:
 
     def _end(self, number: int) -> int:
         if number not in self._ends:
-            rows = self._journal.read("SELECT coalesce(max(offset), 0) FROM entries WHERE stream = ?", (number,))
+            rows = self._journal.read(
+                "SELECT coalesce(max(offset), 0) FROM entries WHERE stream = ?", (number,)
+            )
             self._ends[number] = rows[0][0]
         return self._ends[number]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry. ``offset`` begins at 1 and has no gaps; ``at`` is in seconds since 1970; ``data`` is opaque."""
+    """One entry. ``offset`` begins at 1 without gaps, ``at`` is in seconds since 1970, ``data`` is opaque."""
 
     offset: int
     at: float
@@ -21,7 +23,7 @@ class Entry:
 class Streams(Protocol):
     """Append, read from an offset, and wait for more. A stream exists from its first entry on."""
 
-    async def append(self, stream: str, type: str, data: bytes, *, key: str = "") -> int:  # noqa: A002
+    async def append(self, stream: str, type: str, data: bytes, *, key: str = "") -> int:
         """Add an entry at the end; durable when this returns. Gives its offset."""
         ...
 

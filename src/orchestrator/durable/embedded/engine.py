@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
@@ -38,12 +37,13 @@ from orchestrator.journal import Group, Journal, JournalError
 from orchestrator.streams import EmbeddedStreams, Entry
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from orchestrator.durable.workflows import Workflow
 
-I = TypeVar("I")  # noqa: E741  # I and O: input and output
-O = TypeVar("O")  # noqa: E741
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 SEED_BYTES = 16
 # Open runs are read in pages, so that a start with very many of them does not hold them all at once.
@@ -57,7 +57,7 @@ class EmbeddedEngine:
     leaves runs where they are, to go on at the next opening.
     """
 
-    def __init__(  # noqa: PLR0913  # options, all but the first with defaults
+    def __init__(  # options, all but the first with defaults
         self,
         path: str | os.PathLike[str],
         *,
@@ -154,30 +154,30 @@ class EmbeddedEngine:
     @overload
     async def start(
         self,
-        workflow: Workflow[None, O],
+        workflow: Workflow[None, Out],
         *,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
         prefix: Prefix | None = None,
-    ) -> EmbeddedRun[O]: ...
+    ) -> EmbeddedRun[Out]: ...
     @overload
     async def start(
         self,
-        workflow: Workflow[I, O],
-        input: I,  # noqa: A002
+        workflow: Workflow[In, Out],
+        input: In,
         *,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
         prefix: Prefix | None = None,
-    ) -> EmbeddedRun[O]: ...
-    async def start(  # noqa: PLR0913  # the port's options
+    ) -> EmbeddedRun[Out]: ...
+    async def start(  # the port's options
         self,
         workflow: Workflow[Any, Any],
-        input: Any = None,  # noqa: A002
+        input: Any = None,
         *,
-        id: str | None = None,  # noqa: A002
+        id: str | None = None,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
         prefix: Prefix | None = None,
@@ -226,7 +226,7 @@ class EmbeddedEngine:
         await services.journal.durable(group)
         return EmbeddedRun(self, number, run_id)
 
-    async def get(self, id: str) -> EmbeddedRun[Any]:  # noqa: A002
+    async def get(self, id: str) -> EmbeddedRun[Any]:
         """The run of that id.
 
         Raises:
@@ -234,7 +234,7 @@ class EmbeddedEngine:
         """
         return EmbeddedRun(self, self.row(id).number, id)
 
-    async def list(  # noqa: PLR0913  # the port's filters
+    async def list(  # the port's filters
         self,
         *,
         status: Sequence[Status] = (),
@@ -252,7 +252,7 @@ class EmbeddedEngine:
         infos = [row.info(self._status_in_memory(row.id)) for row in rows]
         return [info for info in infos if not status or info.status in status]
 
-    async def delete(self, id: str) -> None:  # noqa: A002
+    async def delete(self, id: str) -> None:
         """Forget an ended run and all it recorded.
 
         Raises:

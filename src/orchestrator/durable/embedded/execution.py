@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +29,8 @@ from orchestrator.durable.errors import DeterminismError, Evicted, Failure, Mism
 from orchestrator.durable.runs import EventType, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from orchestrator.durable.context import Operation
     from orchestrator.durable.embedded.services import Services
     from orchestrator.durable.embedded.timers import Alarm
@@ -51,7 +52,7 @@ _CLOSING_EVENT = {
 class Execution:
     """One run in memory. It is the `Machine` of its context."""
 
-    def __init__(  # noqa: PLR0913  # a run's own facts, one each
+    def __init__(  # a run's own facts, one each
         self,
         services: Services,
         *,
@@ -133,7 +134,7 @@ class Execution:
             self._alarm_for(future, operation.key, timeout, partial(_fail, future, late))
         return future
 
-    def publish(self, operation: Operation, name: str, data: bytes) -> None:  # noqa: ARG002  # the key has the name
+    def publish(self, operation: Operation, name: str, data: bytes) -> None:  # noqa: ARG002  # the key has the name  # the key has the name
         """Add an event for watchers, unless it was recorded before."""
         self._stay_alive()
         if operation.key not in self._published:
@@ -285,7 +286,7 @@ class Execution:
             return
         try:
             data = self._workflow.output.record(root.result())
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, the run failed with it
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the run failed with it  # whatever it is, the run failed with it
             self._close(Status.FAILED, Failure.of(error))
         else:
             self._close(Status.COMPLETED, data=data)

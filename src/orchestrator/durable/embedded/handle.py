@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from orchestrator.durable.embedded.history import event_of, steps_of
@@ -17,17 +16,19 @@ from orchestrator.durable.payloads import to_json
 from orchestrator.durable.runs import LAST_EVENTS, EventType, Prefix, Recorded, Status
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
     from orchestrator.durable.embedded.engine import EmbeddedEngine
     from orchestrator.durable.runs import Event, RunInfo, StepView
     from orchestrator.streams import Entry
 
-O = TypeVar("O")  # noqa: E741  # the workflow's output
+Out = TypeVar("Out")
 
 _STEP_ENDS = frozenset({EventType.STEP_COMPLETED, EventType.STEP_CANCELLED})
 _OTHER_OUTCOMES = frozenset({EventType.TIMER_FIRED, EventType.SIGNAL_RECEIVED, EventType.PUBLISHED})
 
 
-class EmbeddedRun(Generic[O]):
+class EmbeddedRun(Generic[Out]):
     """A run by its id; the engine and the journal know the rest."""
 
     def __init__(self, engine: EmbeddedEngine, number: int, run_id: str) -> None:
@@ -38,7 +39,7 @@ class EmbeddedRun(Generic[O]):
     def __repr__(self) -> str:
         return f"<run {self.id}>"
 
-    async def result(self) -> O:
+    async def result(self) -> Out:
         """Wait for the end and give the result.
 
         Raises:
@@ -49,7 +50,7 @@ class EmbeddedRun(Generic[O]):
         row, data = await self._engine.ended(self._number, self.id)
         match row.status:
             case Status.COMPLETED:
-                return self._engine.decode_result(row.workflow, data)  # type: ignore[no-any-return]  # O by start()
+                return self._engine.decode_result(row.workflow, data)  # type: ignore[no-any-return]  # Out by start()
             case Status.FAILED:
                 raise RunFailedError(self.id, Failure.model_validate_json(data))
             case Status.CANCELLED:
@@ -79,7 +80,7 @@ class EmbeddedRun(Generic[O]):
             if event.type in LAST_EVENTS:
                 return
 
-    async def signal(self, name: str, data: object = None, *, id: str | None = None) -> None:  # noqa: A002
+    async def signal(self, name: str, data: object = None, *, id: str | None = None) -> None:
         """Send what a ``ctx.receive(name)`` waits for; durable when this returns.
 
         Raises:

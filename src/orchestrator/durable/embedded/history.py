@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
@@ -16,6 +15,8 @@ from orchestrator.durable.runs import CLOSED, Event, EventType, RunInfo, Status,
 from orchestrator.journal import Statement
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from orchestrator.streams import Entry
 
 # A run is a stream of this name, so that ids of runs and names of other streams never meet.
@@ -36,7 +37,7 @@ SET_STATUS: Final = Statement(
 DELETE_RUN: Final = Statement(7, "DELETE FROM runs WHERE number IN ({rows})", 1)
 
 _COLUMNS = "number, workflow, runs.owner, tags, digest, seed, created_at, status, closed_at, reason, name"
-SELECT_RUNS: Final = f"SELECT {_COLUMNS} FROM runs JOIN streams USING (number)"  # noqa: S608  # constants alone
+SELECT_RUNS: Final = f"SELECT {_COLUMNS} FROM runs JOIN streams USING (number)"  # noqa: S608  # constants alone  # constants alone
 SELECT_RUN: Final = f"{SELECT_RUNS} WHERE name = ?"
 SELECT_OPEN: Final = f"{SELECT_RUNS} WHERE closed_at IS NULL AND number > ? ORDER BY number LIMIT ?"
 SELECT_ENTRIES: Final = "SELECT offset, at, type, key, data FROM entries WHERE stream = ? ORDER BY offset"
@@ -79,7 +80,7 @@ class RunRow:
         )
 
 
-def selection(  # noqa: PLR0913  # the port's filters, one each
+def selection(  # the port's filters, one each
     *,
     status: Sequence[Status],
     workflow: str | None,

@@ -8,15 +8,17 @@ something is delivered. The process's own loop drives it by calling ``turn``, ne
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import time
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, Never, Protocol, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, Never, Protocol, TypeVarTuple, Unpack
 
 from orchestrator.durable.errors import DeterminismError
+
+if TYPE_CHECKING:
+    import contextvars
+    from collections.abc import Callable, Coroutine
 
 Ts = TypeVarTuple("Ts")
 
@@ -58,7 +60,7 @@ class RunLoop(asyncio.AbstractEventLoop):
         Raises:
             DeterminismError: the code did not come to wait for anything within two seconds.
         """
-        outer = events._get_running_loop()  # noqa: SLF001  # asyncio offers loops' authors no other way
+        outer = events._get_running_loop()  # noqa: SLF001  # asyncio offers authors of loops no other way  # asyncio offers loops' authors no other way
         events._set_running_loop(self)  # noqa: SLF001
         try:
             ready = self._ready
@@ -80,7 +82,7 @@ class RunLoop(asyncio.AbstractEventLoop):
     def call_soon(
         self,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
         """Run ``callback`` in this turn."""
@@ -92,7 +94,7 @@ class RunLoop(asyncio.AbstractEventLoop):
         self,
         delay: float,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         """Run ``callback`` after ``delay`` seconds of the run's time, durably."""
@@ -102,7 +104,7 @@ class RunLoop(asyncio.AbstractEventLoop):
         self,
         when: float,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         """Run ``callback`` at a moment of the run's time, durably."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from orchestrator.core.errors import NotFoundError
@@ -20,6 +18,8 @@ from orchestrator.journal import open_for_reading
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from orchestrator.durable.runs import Event, RunInfo, Status, StepView
@@ -47,7 +47,7 @@ class JournalReader:
     ) -> None:
         self._connection.close()
 
-    def list(  # noqa: PLR0913  # the port's filters
+    def list(  # the port's filters
         self,
         *,
         status: Sequence[Status] = (),

@@ -15,7 +15,6 @@ from pydantic_core import to_json as _to_json
 
 from orchestrator.core.errors import PayloadTooLargeError
 from orchestrator.durable.attempt import Attempt, StepInfo
-from orchestrator.durable.errors import Failure
 from orchestrator.durable.outcomes import Verdict, perform
 from orchestrator.durable.payloads import PayloadError, to_json
 from orchestrator.durable.runs import EventType
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.core.clock import Clock
     from orchestrator.durable.embedded.pending import PendingStep
     from orchestrator.durable.embedded.timers import Alarm, Alarms
+    from orchestrator.durable.errors import Failure
     from orchestrator.durable.registry import Registry
     from orchestrator.journal import Journal
 

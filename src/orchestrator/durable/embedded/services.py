@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from orchestrator.core.clock import Clock
     from orchestrator.durable.embedded.execution import Execution
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of an open engine. ``on_closed`` is called once a run's end, or its being stuck, is durable."""
+    """The parts of an open engine. ``on_closed`` hears of a run that ended or is stuck, once durable."""
 
     loop: asyncio.AbstractEventLoop
     journal: Journal
