@@ -144,7 +144,9 @@ class _Uvicorn(uvicorn.Server):
 
     def stop(self) -> None:
         self.should_exit = True
-        self._closing.begin()
+        if not self._closing.begun:
+            log.info("stopping", in_flight=len(self.server_state.tasks))
+            self._closing.begin()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
-from opentelemetry.trace import TracerProvider
 from starlette.middleware import Middleware
 
 from orchestrator.core.clock import Clock, SystemClock
-from orchestrator.core.settings import Settings
 from orchestrator.core.telemetry import Metrics
 from orchestrator.web.background import Background
 from orchestrator.web.feature import OpenRoute, Probe
@@ -24,6 +22,8 @@ from orchestrator.web.requests import Accompany
 from orchestrator.web.sse import Closing
 
 if TYPE_CHECKING:
+    from orchestrator.core.settings import Settings
+    from opentelemetry.trace import TracerProvider
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from orchestrator.web.feature import Feature

@@ -6,6 +6,7 @@ look for it), a stable ``code`` for programs, and the ``trace_id`` under which t
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from http import HTTPStatus
@@ -32,6 +33,7 @@ MOST_FIELDS_LISTED = 20
 LONGEST_FIELD_CHARS = 100
 LONGEST_REASON_CHARS = 300
 INTERNAL_MESSAGE = "Something failed on our side. The logs tell more under this trace_id."
+CLOSING_MESSAGE = "The service is shutting down before this could finish. Try again later."
 
 log = structlog.get_logger()
 
@@ -106,7 +108,7 @@ def _described(status: int) -> dict[str, Any]:
 
 
 class LastResort:
-    """Answers 500 for what nobody foresaw, and tells the logs, not the caller, what it was."""
+    """Answers 500 for what nobody foresaw (the logs, not the caller, are told what), and 503 at a cut-off."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -125,6 +127,11 @@ class LastResort:
 
         try:
             await self.app(scope, receive, watched)
+        except asyncio.CancelledError:
+            # Only the server cancels a request, when its time at shutdown is over; it does not wait for us.
+            if started:
+                raise
+            await ProblemResponse(503, "shutting_down", CLOSING_MESSAGE)(scope, receive, send)
         except Exception:
             log.exception("request failed unexpectedly", answered=started)
             if started:

@@ -76,14 +76,12 @@ class Accompany:
             try:
                 await self.app(scope, receive, accompanied)
             finally:
-                self._record(scope, span, status, time.perf_counter() - began)
+                self._record(scope, status, time.perf_counter() - began)
 
-    def _record(self, scope: Scope, span: trace.Span, status: int, duration_s: float) -> None:
+    def _record(self, scope: Scope, status: int, duration_s: float) -> None:
         method = scope["method"] if scope["method"] in KNOWN_METHODS else "OTHER"
         route = getattr(scope.get("route"), "path", "unmatched")
         self.metrics.request_answered(method, route, status, duration_s)
-        if span.is_recording():
-            span.set_attribute("url.query", "")
         log.info(
             "request",
             method=method,
@@ -103,6 +101,8 @@ def _span(headers: Headers) -> trace.Span:
     """The span of this request: the recorded one when tracing is on, else one that only carries its ids."""
     current = trace.get_current_span()
     if current.get_span_context().is_valid:
+        if current.is_recording():
+            current.set_attribute("url.query", "")  # may hold stream tokens: it stays here, as in the logs
         return current
     propagated = TraceContextTextMapPropagator().extract(headers)
     parent = trace.get_current_span(propagated).get_span_context()
