@@ -1,0 +1,51 @@
+"""Failures as Temporal records them: an application error whose first detail is our `Failure`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import ValidationError
+from temporalio.exceptions import (
+    ApplicationError,
+    CancelledError,
+    FailureError,
+)
+from temporalio.exceptions import (
+    TimeoutError as TimedOutError,
+)
+
+from orchestrator.durable.errors import Failure
+
+# Temporal reads a delay of zero as none given, and would use its own.
+SHORTEST_RETRY_DELAY = timedelta(milliseconds=1)
+
+
+def recorded_error(failure: Failure, retry_after_s: float | None = None) -> ApplicationError:
+    """The error that records ``failure``; another attempt follows after ``retry_after_s``, if given."""
+    delay = None if retry_after_s is None else max(timedelta(seconds=retry_after_s), SHORTEST_RETRY_DELAY)
+    return ApplicationError(
+        failure.message,
+        failure.model_dump(mode="json"),
+        type=failure.type,
+        non_retryable=delay is None,
+        next_retry_delay=delay,
+    )
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What was recorded with an error that came from Temporal, or the best account of one of its own."""
+    cause = error
+    while isinstance(cause, FailureError) and isinstance(cause.cause, FailureError):
+        cause = cause.cause
+    if isinstance(cause, ApplicationError) and cause.details:
+        try:
+            return Failure.model_validate(cause.details[0])
+        except ValidationError:
+            pass  # an error of other code on this cluster
+    if isinstance(cause, TimedOutError):
+        return Failure(type="WorkerLostError", code="worker_lost", message="its worker was lost too often")
+    if isinstance(cause, CancelledError):
+        return Failure(
+            type="CancelledError", code="cancelled", message="it was cancelled from outside its run"
+        )
+    return Failure(type=type(cause).__name__, code="error", message=str(cause))

@@ -1,0 +1,150 @@
+"""A handle on one run on Temporal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.client import WorkflowFailureError
+from temporalio.common import RawValue
+from temporalio.exceptions import CancelledError, TerminatedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from orchestrator.core.ids import new_id
+from orchestrator.durable.errors import (
+    RunCancelledError,
+    RunClosedError,
+    RunError,
+    RunFailedError,
+    RunTerminatedError,
+)
+from orchestrator.durable.payloads import to_json
+from orchestrator.durable.runs import RunInfo, Status
+from orchestrator.durable.temporal.failures import failure_of
+from orchestrator.durable.temporal.history import events_of, steps_of
+from orchestrator.durable.temporal.payloads import carried
+from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from temporalio.client import Client, WorkflowExecutionDescription
+
+    from orchestrator.durable.payloads import Payload
+    from orchestrator.durable.runs import Event, Prefix, StepView
+
+Out = TypeVar("Out", covariant=True)  # the name that the port uses
+
+# What the memo of each run says.
+INPUT_DIGEST = "input_digest"
+OWNER = "owner"
+TAGS = "tags"
+
+_STATUS = {
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING: Status.RUNNING,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED: Status.COMPLETED,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_FAILED: Status.FAILED,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED: Status.CANCELLED,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED: Status.TERMINATED,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TIMED_OUT: Status.TIMED_OUT,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED: Status.PAUSED,
+}
+
+
+class TemporalRun(Generic[Out]):
+    """The run of one workflow id."""
+
+    def __init__(self, client: Client, run_id: str, output: Payload) -> None:
+        self._handle = client.get_workflow_handle(run_id, result_type=RawValue)
+        self._id = run_id
+        self._output = output
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._id
+
+    async def result(self) -> Out:
+        """Wait for the end and give the result; raise as the port says."""
+        try:
+            value = await self._handle.result(follow_runs=False)
+        except WorkflowFailureError as error:
+            raise self._end(error.cause) from None
+        return cast("Out", self._output.decode(value.payload.data))
+
+    async def describe(self) -> RunInfo:
+        """Where it stands now."""
+        description = await self._handle.describe()
+        memo = await description.memo()
+        status = _status(description)
+        return RunInfo(
+            id=self._id,
+            workflow=description.workflow_type,
+            status=status,
+            created_at=description.start_time,
+            closed_at=description.close_time,
+            owner=memo.get(OWNER, ""),
+            tags=memo.get(TAGS, {}),
+            reason=await self._reason() if status is Status.FAILED else "",
+        )
+
+    async def steps(self) -> list[StepView]:
+        """Its steps in the order in which they were asked for."""
+        return await steps_of(self._handle)
+
+    def events(self, after: int = 0) -> AsyncIterator[Event]:
+        """Its events from ``after`` (exclusive) on, live, until its last one."""
+        return events_of(self._handle, after)
+
+    async def signal(self, name: str, data: object = None, *, id: str | None = None) -> None:
+        """Send what a ``ctx.receive(name)`` waits for; the same ``id`` twice counts once.
+
+        Raises:
+            RunClosedError: the run has ended.
+        """
+        what = f"the signal {name}"
+        letter = [carried(to_json(part, what), what) for part in (data, id or new_id())]
+        try:
+            await self._handle.signal(name, args=letter)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise RunClosedError(f"run {self._id} has ended, so it takes no signal {name!r}") from None
+            raise
+
+    async def cancel(self) -> None:
+        """Ask it to stop; on an ended run this does nothing."""
+        try:
+            await self._handle.cancel()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+    async def recorded(self, *, until: str | None = None) -> Prefix:
+        """Not there yet.
+
+        Raises:
+            NotYetOnTemporalError: always.
+        """
+        raise NotYetOnTemporalError("Run.recorded()")
+
+    async def _reason(self) -> str:
+        try:
+            await self.result()
+        except RunFailedError as error:
+            return f"{error.failure.type}: {error.failure.message}"
+        return ""
+
+    def _end(self, cause: BaseException) -> RunError:
+        if isinstance(cause, CancelledError):
+            return RunCancelledError(f"run {self._id} was cancelled")
+        if isinstance(cause, TerminatedError):
+            return RunTerminatedError(f"run {self._id} was terminated")
+        return RunFailedError(self._id, failure_of(cause))
+
+
+def _status(description: WorkflowExecutionDescription) -> Status:
+    """The raw status: operators may pause a run natively, which the SDK's own enum does not know."""
+    raw = description.raw_description
+    status = _STATUS[raw.workflow_execution_info.status]
+    is_idle = not raw.pending_activities and not raw.HasField("pending_workflow_task")
+    return Status.WAITING if status is Status.RUNNING and is_idle else status

@@ -1,0 +1,83 @@
+"""The engines that keep the contract, and which of its tests each of them takes."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator import EmbeddedEngine
+from support.contract_lab import Gates, Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from orchestrator.durable.engine import Engine
+    from orchestrator.durable.workflows import Workflow
+    from support.services import TemporalServer
+
+EMBEDDED = "embedded"
+TEMPORAL = "temporal"
+# No run stays in memory between its events, so all code is replayed all the time.
+TEMPORAL_REPLAYING = "temporal-replaying"
+
+# What the Temporal adapter does not offer yet; see its docstring.
+EMBEDDED_ALONE = {
+    "test_a_finished_run_is_forgotten_on_request",
+    "test_an_open_run_is_not_deleted",
+    "test_deleting_an_unknown_run_says_that_there_is_none",
+    "test_runs_are_listed_newest_first_and_by_page",
+    "test_runs_are_listed_by_what_they_are",
+    "test_published_events_are_shown_once",
+    "test_progress_is_shown_with_its_attempt",
+    "test_each_retry_is_an_event",
+    "test_a_run_that_begins_with_a_prefix_does_not_run_its_steps",
+    "test_a_prefix_ends_before_the_first_failure",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Take each test of the contract to each engine that offers what it is about."""
+    if "engine_name" not in metafunc.fixturenames:
+        return
+    engines = [pytest.param(EMBEDDED)]
+    if metafunc.function.__name__ not in EMBEDDED_ALONE:
+        engines += [pytest.param(name, marks=pytest.mark.temporal) for name in (TEMPORAL, TEMPORAL_REPLAYING)]
+    metafunc.parametrize("engine_name", engines)
+
+
+@pytest.fixture
+def lab(engine_name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Lab:
+    """Where the test opens its engines."""
+    if engine_name == EMBEDDED:
+        return Lab(partial(_embedded, tmp_path / "runs.db"))
+    server: TemporalServer = request.getfixturevalue("temporal_server")
+    resident_runs = 0 if engine_name == TEMPORAL_REPLAYING else 1_000
+    return Lab(partial(_temporal, server.address, f"contract-{uuid.uuid4()}", resident_runs))
+
+
+@pytest.fixture
+def gates() -> Gates:
+    """Steps that the test can hold and let go."""
+    return Gates()
+
+
+def _embedded(path: Path, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[object]) -> EmbeddedEngine:
+    return EmbeddedEngine(path, workflows=workflows, steps=steps)
+
+
+def _temporal(
+    address: str,
+    task_queue: str,
+    resident_runs: int,
+    workflows: Sequence[Workflow[Any, Any]],
+    steps: Sequence[object],
+) -> Any:
+    from orchestrator import TemporalEngine
+
+    return TemporalEngine(
+        address, workflows=workflows, steps=steps, task_queue=task_queue, resident_runs=resident_runs
+    )
