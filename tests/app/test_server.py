@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
@@ -18,9 +17,6 @@ from orchestrator.core.errors import SettingsError
 from orchestrator.core.settings import ServerSettings, Settings
 from orchestrator.web.application import House, create_app
 from support.sample_room import SampleRoom
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 # The sample room as a process of its own, as `orchestrator serve` would run it.
 PROGRAM = """
@@ -54,12 +50,6 @@ def running() -> Running:
     return Running()
 
 
-async def lines(answer: httpx2.Response) -> AsyncIterator[str]:
-    """The lines of a stream."""
-    async for line in answer.aiter_lines():
-        yield line
-
-
 async def test_port_zero_becomes_known(running: Running) -> None:
     """The command line runs the service on any free port and must learn which."""
     async with running.server.running() as url, httpx2.AsyncClient() as client:
@@ -89,7 +79,7 @@ async def test_a_failed_start_reaches_the_caller(running: Running) -> None:
 
 
 async def test_the_wire_of_a_stream_is_what_eventsource_wants(running: Running) -> None:
-    """No event field, compact data, an id each, retry once, and the headers that keep proxies out of the way."""
+    """No event field, compact data, an id each, retry once, and headers that keep proxies out of the way."""
     running.room.may_go_on.set()
     async with running.server.running() as url, httpx2.AsyncClient() as client:
         answer = await client.get(f"{url}/events", headers={"Accept-Encoding": "gzip"})
@@ -111,7 +101,8 @@ async def test_a_quiet_stream_is_kept_alive(running: Running, monkeypatch: pytes
         httpx2.AsyncClient() as client,
         client.stream("GET", f"{url}/events?count=0") as answer,
     ):
-        seen = [line async for _, line in _first(answer, 4)]
+        lines = answer.aiter_lines()
+        seen = [await anext(lines) for _ in range(4)]
         running.room.may_go_on.set()
 
     assert seen == ["retry: 2000", "", ": ping", ""]
@@ -120,11 +111,14 @@ async def test_a_quiet_stream_is_kept_alive(running: Running, monkeypatch: pytes
 async def test_streams_outlive_the_request_timeout() -> None:
     """Sixty seconds are for requests; a lesson may take longer than that."""
     running = Running(request_timeout_s=0.05)
-    async with running.server.running() as url, httpx2.AsyncClient() as client:
-        async with client.stream("GET", f"{url}/events?count=0") as answer:
-            assert (await client.get(f"{url}/waits")).status_code == 504
-            running.room.may_go_on.set()
-            text = "".join([part async for part in answer.aiter_text()])
+    async with (
+        running.server.running() as url,
+        httpx2.AsyncClient() as client,
+        client.stream("GET", f"{url}/events?count=0") as answer,
+    ):
+        assert (await client.get(f"{url}/waits")).status_code == 504
+        running.room.may_go_on.set()
+        text = "".join([part async for part in answer.aiter_text()])
 
     assert '"last"' in text
 
@@ -234,12 +228,3 @@ def test_a_second_signal_ends_the_process_at_once(free_port: int) -> None:
         process.send_signal(signal.SIGTERM)
 
         assert process.wait(5) == -signal.SIGTERM
-
-
-async def _first(answer: httpx2.Response, count: int) -> AsyncIterator[tuple[int, str]]:
-    number = 0
-    async for line in answer.aiter_lines():
-        yield number, line
-        number += 1
-        if number == count:
-            return

@@ -12,9 +12,9 @@ from orchestrator.web.application import House, create_app
 from orchestrator.web.feature import Component, Feature
 
 if TYPE_CHECKING:
-    import pytest
     from collections.abc import Callable
 
+    import pytest
     from fastapi import FastAPI
 
     from orchestrator.core.clock import Wake

@@ -22,10 +22,11 @@ from orchestrator.web.requests import Accompany
 from orchestrator.web.sse import Closing
 
 if TYPE_CHECKING:
-    from orchestrator.core.settings import Settings
-    from opentelemetry.trace import TracerProvider
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+    from opentelemetry.trace import TracerProvider
+
+    from orchestrator.core.settings import Settings
     from orchestrator.web.feature import Feature
 
 DOCUMENT_001_HEALTH = OpenRoute(HEALTH_PATH, frozenset({"GET"}))

@@ -18,6 +18,7 @@ from opentelemetry import trace
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from orchestrator.core.errors import OrchestratorError, RetryableError
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MOST_FIELDS_LISTED = 20
 LONGEST_FIELD_CHARS = 100
 LONGEST_REASON_CHARS = 300
@@ -180,13 +182,26 @@ def _field_problem(detail: Mapping[str, Any]) -> FieldProblem:
     return FieldProblem(field=field[:LONGEST_FIELD_CHARS], reason=reason[:LONGEST_REASON_CHARS])
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
-    allowed = (error.headers or {}).get("Allow", "")
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed_methods(request)
     code, message = {
         400: ("invalid_input", "The body is not valid JSON in UTF-8."),
         404: ("not_found", "There is nothing at this address."),
-        405: ("method_not_allowed", f"This address takes {allowed} only."),
+        405: ("method_not_allowed", f"This address takes {headers.get('Allow')} only."),
         413: ("payload_too_large", str(error.detail)),
     }.get(error.status_code, ("http_error", str(error.detail)))
-    return ProblemResponse(error.status_code, code, message, headers=error.headers)
+    return ProblemResponse(error.status_code, code, message, headers=headers)
+
+
+def _allowed_methods(request: Request) -> str:
+    """All methods of this address; the router by itself names those of the first route alone."""
+    routes = request.app.router.routes
+    allowed = [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return ", ".join(allowed)

@@ -14,6 +14,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.datastructures import Headers, MutableHeaders
 
 from orchestrator.core.ids import new_id
+from orchestrator.web.problems import METHODS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from orchestrator.core.telemetry import Metrics
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 LONGEST_PATH_CHARS = 200
 CLIENT_WENT_AWAY = 499  # nginx's number for a caller that left before the answer began
 
@@ -79,7 +79,7 @@ class Accompany:
                 self._record(scope, status, time.perf_counter() - began)
 
     def _record(self, scope: Scope, status: int, duration_s: float) -> None:
-        method = scope["method"] if scope["method"] in KNOWN_METHODS else "OTHER"
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
         route = getattr(scope.get("route"), "path", "unmatched")
         self.metrics.request_answered(method, route, status, duration_s)
         log.info(

@@ -1,0 +1,37 @@
+"""Attacks a service from its own description, with all checks that schemathesis has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PHASES = "examples,coverage,fuzzing,stateful"
+REQUEST_TIMEOUT_S = 10
+
+
+def attack(url: str, folder: Path, *, max_examples: int, leave_out: tuple[str, ...] = ()) -> str:
+    """Run schemathesis over the service at ``url``, working in ``folder``; gives its report.
+
+    Args:
+        url: Of a running service.
+        folder: For what schemathesis keeps.
+        max_examples: Per operation.
+        leave_out: Paths that cannot be attacked so, such as streams without end.
+
+    Raises:
+        AssertionError: The service does not keep its description; the message is the report.
+    """
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")),
+        *("run", f"{url}/openapi.json", "--checks", "all", "--phases", PHASES, "--mode", "all"),
+        *("--max-examples", str(max_examples), "--request-timeout", str(REQUEST_TIMEOUT_S), "--no-color"),
+        *(part for path in leave_out for part in ("--exclude-path", path)),
+    ]
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | {"COLUMNS": "100"}, capture_output=True, text=True, check=False
+    )
+    report = done.stdout + done.stderr
+    assert done.returncode == 0, report
+    return report
