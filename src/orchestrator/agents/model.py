@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -12,6 +11,7 @@ from orchestrator.core.errors import RetryableError, TerminalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from decimal import Decimal
 
 T = TypeVar("T")
 ShapeT = TypeVar("ShapeT", bound=BaseModel)

@@ -55,7 +55,7 @@ def _explained_status(error: openai.APIStatusError, *, setting: str, now: float)
             "accepts, and model.base_url to where that key belongs.",
             code="model_key_refused",
         )
-    if status == 404:  # noqa: PLR2004 - HTTP's own number
+    if status == 404:
         return TerminalError(
             f"The model server does not have what was asked for (404). Check {setting}, and that "
             "model.base_url is right: it usually ends in /v1.",
@@ -65,7 +65,7 @@ def _explained_status(error: openai.APIStatusError, *, setting: str, now: float)
         return TerminalError(
             "The account with the model provider has no credit left; add some there.", code="model_no_credit"
         )
-    if status == 429:  # noqa: PLR2004 - HTTP's own number
+    if status == 429:
         return RateLimitedError(
             "The model server asks to slow down.", retry_after=retry_after(error.response.headers, now)
         )

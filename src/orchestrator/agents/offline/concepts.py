@@ -35,7 +35,9 @@ NO_PHRASE = re.compile(
     r"[.,;:!?()\[\]{}<>|\"“”/=]|^(?:each|both|every|next|if|when|while|because)\b|(?:^|\s)[-–—]+(?:\s|$)",
     re.IGNORECASE,
 )
-AUXILIARIES = frozenset(["is", "are", "was", "were", "has", "have", "had", "can", "may", "must", "be", "do", "does"])
+AUXILIARIES = frozenset(
+    ["is", "are", "was", "were", "has", "have", "had", "can", "may", "must", "be", "do", "does"]
+)
 _VERB_STEMS = frozenset(stem(word, "en") for word in COMMON_ENGLISH)
 
 
@@ -96,9 +98,9 @@ def _places(sentence: Sentence, keys: Sequence[tuple[str, ...]]) -> Iterator[tup
 def _phrase(between: str, language: str) -> str:
     """The words between two terms where they link them: few, and in English with a verb among them."""
     text = " ".join(between.split())
-    if NO_PHRASE.search(text):
-        return ""
     phrase = TRIMMED.sub("", TRIMMED.sub("", text)).strip()
+    if NO_PHRASE.search(text) or NO_PHRASE.search(phrase):
+        return ""
     parts = [part.casefold() for part in phrase.split()]
     if not 0 < len(parts) <= MAX_LINK_WORDS or len(phrase) > MAX_LINK_CHARS:
         return ""
@@ -112,9 +114,7 @@ def _is_verb(word: str) -> bool:
         word in AUXILIARIES
         or stem(word, "en") in _VERB_STEMS
         or word.endswith(("ed", "es"))
-        or (
-            word.endswith("s") and len(word) > 3 and not word.endswith(("ss", "us", "is"))  # noqa: PLR2004 - "its", "has"
-        )
+        or (word.endswith("s") and len(word) > 3 and not word.endswith(("ss", "us", "is")))
     )
 
 

@@ -132,12 +132,12 @@ def _merged(spans: list[OutlineSection], reading: Reading) -> list[OutlineSectio
     return merged
 
 
-def _joined(left: OutlineSection, right: OutlineSection, left_is_larger: bool) -> OutlineSection:  # noqa: FBT001 - private, named at its one call
+def _joined(left: OutlineSection, right: OutlineSection, left_is_larger: bool) -> OutlineSection:
     title = left.title if left.title == right.title else _pair_title(left, right, left_is_larger)
     return OutlineSection(title, (), left.first, right.end)
 
 
-def _pair_title(left: OutlineSection, right: OutlineSection, left_is_larger: bool) -> str:  # noqa: FBT001 - likewise
+def _pair_title(left: OutlineSection, right: OutlineSection, left_is_larger: bool) -> str:
     both = f"{left.title}; {right.title}"
     if len(both) <= MAX_TITLE_CHARS:
         return both

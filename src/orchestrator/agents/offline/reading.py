@@ -230,7 +230,7 @@ def _plain(token: Token) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], .
 
 def _is_prose(text: str) -> bool:
     letters = sum(character.isalpha() or character.isspace() for character in text)
-    return letters / len(text) > 0.9  # noqa: PLR2004 - code has more signs than that
+    return letters / len(text) > 0.9
 
 
 def _table(rows: list[list[str]]) -> str:

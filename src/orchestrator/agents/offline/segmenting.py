@@ -22,7 +22,7 @@ def cuts(bags: Sequence[Counter[str]], most: int) -> list[int]:
     """
     sizes = [sum(bag.values()) for bag in bags]
     wanted = min(most, max(1, round(sum(sizes) / WORDS_PER_SECTION))) - 1
-    if wanted < 1 or len(bags) < 2:  # noqa: PLR2004 - one paragraph has no gap
+    if wanted < 1 or len(bags) < 2:
         return []
     likeness = [_likeness(_before(bags, gap), _after(bags, gap)) for gap in range(1, len(bags))]
     depths = {gap: _depth(likeness, gap - 1) for gap in range(1, len(bags))}

@@ -7,10 +7,13 @@ review widen, since spaced practice holds better than the same time in one piece
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.agents.offline.markdown import bulleted, escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REVIEW_DAYS = (1, 3, 7, 16, 35)
 MAX_NAME_CHARS = 80

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.agents.offline.languages import stem, stopwords
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_SENTENCE_CHARS = 400  # what has no full stop for so long is cut at a space
 MAX_WORD_CHARS = 60

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from orchestrator.agents.offline import study_guide
-from orchestrator.agents.offline.analysis import TopicAnalysis
 from orchestrator.agents.offline.definitions import Definition, definitions
 from orchestrator.agents.offline.markdown import bulleted, escaped, fenced, sentence_case
 from orchestrator.agents.offline.outlining import Outline, OutlineSection, blocks_of
@@ -14,6 +13,11 @@ from orchestrator.agents.offline.questions import GAP, Question, questions
 from orchestrator.agents.offline.ranking import ranked
 from orchestrator.agents.offline.reading import Block, Material, Reading, Sentence, read
 from orchestrator.agents.offline.terms import Term, TermIndex, terms_of
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator, Sequence
+
+    from orchestrator.agents.offline.analysis import TopicAnalysis
 
 SUMMARY_SHARE = 0.4
 SUMMARY_SENTENCES = (3, 6)
