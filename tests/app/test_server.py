@@ -21,14 +21,14 @@ from support.sample_room import SampleRoom
 # The sample room as a process of its own, as `orchestrator serve` would run it.
 PROGRAM = """
 import sys
-from orchestrator.app.server import Server
+from orchestrator.app.server import Server, run
 from orchestrator.core.settings import ServerSettings, Settings
 from orchestrator.web.application import House, create_app
 from support.sample_room import SampleRoom
 
 settings = Settings(server=ServerSettings(port=int(sys.argv[1]), metrics_port=0))
 server = Server(create_app(House(settings), [SampleRoom().feature]), settings.server)
-sys.exit(server.run())
+sys.exit(run(server.serve()))
 """
 
 

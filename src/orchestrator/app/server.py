@@ -8,22 +8,25 @@ import math
 import signal
 import socket
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 import uvicorn
+from uvicorn.loops.auto import auto_loop_factory
 
 from orchestrator.core.listening import cannot_listen
 from orchestrator.core.telemetry import served_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Generator
     from types import FrameType
 
     from fastapi import FastAPI
 
     from orchestrator.core.settings import ServerSettings
     from orchestrator.web.sse import Closing
+
+T = TypeVar("T")
 
 BACKLOG = 2_048  # connections that may wait to be accepted; the kernel may hold it lower
 KEEP_ALIVE_S = 65  # over the 60 s that proxies in front usually keep theirs
@@ -85,11 +88,6 @@ class Server:
         log.info("stopped")
         return 0
 
-    def run(self) -> int:
-        """``serve`` in an event loop of its own: uvloop where there is one."""
-        with asyncio.Runner(loop_factory=self._uvicorn.config.get_loop_factory()) as runner:
-            return runner.run(self.serve())
-
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
         """Serve while inside; gives the URL.
@@ -125,6 +123,12 @@ class Server:
     def _announce(self) -> None:
         self._listening.set()
         log.info("listening", url=self.url)
+
+
+def run(main: Coroutine[None, None, T]) -> T:
+    """Run ``main`` in an event loop made for serving: uvloop where there is one."""
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        return runner.run(main)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -24,7 +24,7 @@ from orchestrator.web.sse import Closing
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from opentelemetry.trace import TracerProvider
+    from opentelemetry.sdk.trace import TracerProvider
 
     from orchestrator.core.settings import Settings
     from orchestrator.web.feature import Feature

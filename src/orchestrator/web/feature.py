@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.core.settings import Settings
     from orchestrator.db import Database
     from orchestrator.durable.engine import Engine
+    from orchestrator.durable.workflows import Workflow
     from orchestrator.journal.blobs import BlobStore
 
 
@@ -48,7 +49,7 @@ class Resources:
     engine: Callable[[], Engine]  # asked at call time: the engine is made from what the rooms bring
     database: Database
     blobs: BlobStore
-    model: Model
+    model: Model | None  # None: the room does what it can without
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Feature:
 
     name: str
     router: APIRouter
-    workflows: tuple[object, ...] = ()  # functions with @workflow
+    workflows: tuple[Workflow[Any, Any], ...] = ()  # functions with @workflow
     steps: tuple[object, ...] = ()  # functions with @step, or instances of classes that have them
     on_start: tuple[Hook, ...] = ()  # awaited once before the first request, such as a sweep
     background: tuple[Hook, ...] = ()  # run for the service's life, cancelled at its end
