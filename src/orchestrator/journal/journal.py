@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -120,13 +121,10 @@ class Journal:
 
     async def close(self) -> None:
         """Write what is staged, and close the file."""
-        while not self._writer.idle and self._writer.broken is None and not self._writer.full:
-            waiting = self._writer.open_group
-            self.flush()
-            try:
-                await self.durable(waiting)
-            except JournalError:
-                break
+        with contextlib.suppress(JournalError):
+            while (group := self._writer.last) is not None and not self._writer.full:
+                self.flush()
+                await self.durable(group)
         self.abandon()
 
     def abandon(self) -> None:

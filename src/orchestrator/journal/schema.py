@@ -7,9 +7,12 @@ made. ``streams`` and ``entries`` are the ordered events; a run is a stream, so 
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.journal.errors import JournalError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # "ORCH": how any SQLite tool, and we, know the file for ours.
 APPLICATION_ID = 0x4F524348

@@ -26,8 +26,8 @@ CHECKPOINT_BYTES = 8 * 1024 * 1024
 WAL_CEILING_BYTES = 64 * 1024 * 1024
 
 # Rows per SQL statement. Python's SQLite gives up the interpreter lock at every statement and may wait
-# milliseconds to get it back, so many rows go in one; few sizes keep the statements cached.
-CHUNKS = (256, 64, 16, 4, 1)
+# milliseconds to get it back, so many rows go in one; these sizes keep the statements few and cached.
+CHUNKS = (256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 7, 6, 5, 4, 3, 2, 1)
 
 Row = tuple[object, ...]
 
@@ -109,18 +109,15 @@ class Writer:
         return group
 
     @property
-    def open_group(self) -> Group:
-        """The group that takes rows now."""
-        return self._open
-
-    @property
-    def idle(self) -> bool:
-        """Whether everything staged is durable."""
-        return self._writing is None and not self._sealed and not self._open.size
+    def last(self) -> Group | None:
+        """The last group that is not durable, if any."""
+        if self._open.size:
+            return self._open
+        return self._sealed[-1] if self._sealed else self._writing
 
     def flush(self) -> None:
         """Have the open group written, together with all that this turn of the loop still adds."""
-        if not self._flush_asked:
+        if not self._flush_asked and self._open.size:
             self._flush_asked = True
             if self._writing is None:
                 self._loop.call_soon(self._hand_over)

@@ -185,6 +185,7 @@ class Execution:
             self._replaying = False
             if not self.status.closed:
                 self._after_turn()
+            self._services.journal.flush()
 
     def step_started(self, pending: PendingStep) -> Group:
         """Record that an attempt begins; nobody waits for this row unless he says so."""
@@ -197,6 +198,7 @@ class Execution:
     def step_retrying(self, pending: PendingStep, data: bytes) -> None:
         """Record that an attempt failed and when the next one is due."""
         self._stage(EventType.STEP_RETRYING, step_key(pending.key, pending.attempt), data)
+        self._services.journal.flush()
 
     def step_ended(self, pending: PendingStep, kind: EventType, data: bytes) -> None:
         """Record a step's outcome and let the code go on."""
@@ -250,6 +252,7 @@ class Execution:
             return
         if not self._replaying:
             self._after_turn()
+            self._services.journal.flush()
 
     def _after_turn(self) -> None:
         """The code waits, or has ended: start what it asked for, stop what it gave up."""
@@ -413,7 +416,6 @@ class Execution:
             if kind is not EventType.STEP_RETRYING and kind is not EventType.PUBLISHED:
                 self._now = at
             self.cause = group
-            self._services.journal.flush()
         return group
 
     def _stay_alive(self) -> None:
