@@ -98,6 +98,15 @@ def test_the_environment_takes_the_documents_names(monkeypatch: pytest.MonkeyPat
     assert sum("Jaeger takes OTLP" in notice for notice in settings.notices) == 1
 
 
+def test_settings_made_in_code_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only ``load_settings`` reads variables; pydantic's own bare names, such as ENGINE, mean nothing."""
+    monkeypatch.setenv("ENGINE", "steam")
+    monkeypatch.setenv("ORCHESTRATOR_SERVER_PORT", "1")
+
+    assert (Settings().engine, Settings().server.port) == ("embedded", 8080)
+    assert load_settings().engine == "embedded"
+
+
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compose files pass ``OPENAI_API_KEY=`` on; that must not look like a configured model."""
     monkeypatch.setenv("OPENAI_API_KEY", "")
@@ -137,6 +146,7 @@ telemetry:
     assert settings.telemetry.traces_endpoint == "http://localhost:4318/v1/traces"
     assert [notice.partition(" ")[0] for notice in settings.notices] == [
         "telemetry.jaeger.collector_endpoint:",
+        "database.url",
         "redis",
         "intent_api",
         "agent_manager",

@@ -21,7 +21,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.settings_sources import config_file, environment, explain, nested
@@ -246,6 +246,18 @@ class Settings(BaseSettings):
             )
         return self
 
+    @classmethod
+    def settings_customise_sources(  # noqa: PLR0913 - pydantic-settings' signature
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - likewise
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take nothing from the environment by itself: ``load_settings`` names the sources."""
+        return (init_settings,)
+
     @property
     def notices(self) -> tuple[str, ...]:
         """What is set but does not do what one might expect, one sentence each, to be logged at start."""
@@ -255,6 +267,8 @@ class Settings(BaseSettings):
                 "telemetry.jaeger.collector_endpoint: Jaeger takes OTLP now, so traces go to "
                 f"{self.telemetry.traces_endpoint}; set telemetry.otlp_endpoint instead."
             )
+        if self.database.url:
+            said.append("database.url is set and has no effect yet: tables are kept in the data directory.")
         if self.redis.address:
             said.append("redis is set and has no effect yet: event streams are kept in the data directory.")
         said.extend(

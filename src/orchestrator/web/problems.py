@@ -143,8 +143,10 @@ class LastResort:
 
 async def _our_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, OrchestratorError)  # noqa: S101 - what it is registered for
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request failed", code=error.code, exc_info=error)
+    elif error.status > HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request refused", code=error.code, reason=error.message)
     headers = {}
     if isinstance(error, RetryableError) and error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
