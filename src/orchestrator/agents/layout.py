@@ -22,6 +22,7 @@ LABEL_REACH = 1.5
 RING_PX = 250.0
 ASPECT = 0.72  # height to width: screens are wider than tall
 MOST_SEPARATIONS = 600
+SEPARATIONS_PER_STRETCH = 50  # a crowded middle gets more room now and then
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class Box:
     y: float = 0.0
 
     def overlap(self, other: Box, gap: float) -> tuple[float, float]:
-        """How far the boxes, with ``gap`` between them, reach into each other; not positive where they do not."""
+        """How far the boxes with ``gap`` between them reach into each other; not positive where clear."""
         across = (self.width + other.width) / 2 + gap - abs(self.x - other.x)
         down = (self.height + other.height) / 2 + gap - abs(self.y - other.y)
         return across, down
@@ -82,13 +83,13 @@ def _in_rings(boxes: Sequence[Box], springs: Sequence[tuple[int, int]]) -> None:
     depths = {0: 0}
     waiting = deque([0])
     while waiting:
-        box = waiting.popleft()
-        fresh = [other for other in neighbours[box] if other not in sectors]
-        start, end = sectors[box]
-        for number, other in enumerate(dict.fromkeys(fresh)):
-            share = (end - start) / len(dict.fromkeys(fresh))
+        reached = waiting.popleft()
+        fresh = list(dict.fromkeys(other for other in neighbours[reached] if other not in sectors))
+        start, end = sectors[reached]
+        for number, other in enumerate(fresh):
+            share = (end - start) / len(fresh)
             sectors[other] = (start + number * share, start + (number + 1) * share)
-            depths[other] = depths[box] + 1
+            depths[other] = depths[reached] + 1
             waiting.append(other)
     for number, box in enumerate(boxes):
         start, end = sectors.get(number, (float(number), float(number)))
@@ -145,7 +146,7 @@ def _separate(boxes: Sequence[Box]) -> None:
                 clashes |= _part(boxes[one], boxes[other], one, other)
         if not clashes:
             return
-        if turn % 50 == 49:
+        if turn % SEPARATIONS_PER_STRETCH == SEPARATIONS_PER_STRETCH - 1:
             for box in boxes:
                 box.x, box.y = box.x * 1.1, box.y * 1.1
 

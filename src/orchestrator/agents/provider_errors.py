@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Parts of a request that servers may lack, as they name them when they refuse.
 OPTIONAL_FEATURES = ("response_format", "max_tokens", "temperature", "stream_options")
 REFUSES_A_PART = frozenset({400, 422, 501})
+KEY_REFUSED = frozenset({401, 403})
+NOT_FOUND = 404
+TOO_MANY = 429
 BUSY = frozenset({408, 409, 425})
 FIRST_SERVER_ERROR = 500
 
@@ -49,13 +52,13 @@ def explained(error: openai.OpenAIError, *, setting: str, now: float) -> Orchest
 
 def _explained_status(error: openai.APIStatusError, *, setting: str, now: float) -> OrchestratorError:
     status = error.status_code
-    if status in (401, 403):
+    if status in KEY_REFUSED:
         return TerminalError(
             f"The model server refused the key ({status}). Set model.api_key (OPENAI_API_KEY) to one that it "
             "accepts, and model.base_url to where that key belongs.",
             code="model_key_refused",
         )
-    if status == 404:
+    if status == NOT_FOUND:
         return TerminalError(
             f"The model server does not have what was asked for (404). Check {setting}, and that "
             "model.base_url is right: it usually ends in /v1.",
@@ -65,7 +68,7 @@ def _explained_status(error: openai.APIStatusError, *, setting: str, now: float)
         return TerminalError(
             "The account with the model provider has no credit left; add some there.", code="model_no_credit"
         )
-    if status == 429:
+    if status == TOO_MANY:
         return RateLimitedError(
             "The model server asks to slow down.", retry_after=retry_after(error.response.headers, now)
         )

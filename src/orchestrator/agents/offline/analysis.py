@@ -122,9 +122,7 @@ def _summary(analysis: TopicAnalysis) -> str:
     if analysis.terms:
         said.append(f"Most of it is about {_listed([term.text for term in analysis.terms[:5]])}.")
     if analysis.definitions:
-        said.append(
-            f"{_counted(analysis.definitions, 'term')} {'is' if analysis.definitions == 1 else 'are'} defined."
-        )
+        said.append(f"It defines {_counted(analysis.definitions, 'term')}.")
     if analysis.level:
         said.append(f"It reads as {analysis.level} (LIX {analysis.readability:g}).")
     if not analysis.covered:

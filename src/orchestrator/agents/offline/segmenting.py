@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ def cuts(bags: Sequence[Counter[str]], most: int) -> list[int]:
     """
     sizes = [sum(bag.values()) for bag in bags]
     wanted = min(most, max(1, round(sum(sizes) / WORDS_PER_SECTION))) - 1
-    if wanted < 1 or len(bags) < 2:
+    if wanted < 1:
         return []
     likeness = [_likeness(_before(bags, gap), _after(bags, gap)) for gap in range(1, len(bags))]
     depths = {gap: _depth(likeness, gap - 1) for gap in range(1, len(bags))}
     chosen: list[int] = []
     for gap in sorted(depths, key=lambda gap: (-depths[gap], gap)):
         edges = sorted([0, *chosen, gap, len(bags)])
-        parts = zip(edges, edges[1:], strict=False)
+        parts = pairwise(edges)
         if all(sum(sizes[start:end]) >= MIN_SECTION_WORDS for start, end in parts):
             chosen.append(gap)
         if len(chosen) == wanted:

@@ -1,4 +1,4 @@
-"""A study guide for a topic about which nothing is known here: how to learn it, and how to tell that you have.
+"""A study guide for a topic about which nothing is known here: how to learn it and check yourself.
 
 The questions climb the steps of Bloom's taxonomy as revised by Anderson and Krathwohl (2001). The dates of
 review widen, since spaced practice holds better than the same time in one piece (Cepeda et al. 2006).
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 REVIEW_DAYS = (1, 3, 7, 16, 35)
 MAX_NAME_CHARS = 80
 OPENINGS = re.compile(
-    r"^(?:an? |the )?(?:introduction|intro|guide|primer|basics|fundamentals|overview)(?: (?:to|of|on|for))\s+(?:the\s+)?",
+    r"^(?:an? |the )?(?:introduction|intro|guide|primer|basics|fundamentals|overview) (?:to|of|on|for)\s+"
+    r"(?:the\s+)?",
     re.IGNORECASE,
 )
 REQUESTS = re.compile(
@@ -95,59 +96,63 @@ def question_map(topic: str) -> tuple[str, tuple[str, ...], tuple[tuple[int, str
 
 def _start(name: str) -> Iterator[str]:
     yield (
-        f"*This guide was made offline and without materials. It knows nothing about {name}; it knows how people "
-        "learn. Bring your own texts as materials and it becomes a lesson from them.*\n\n"
+        f"*This guide was made offline and without materials. It knows nothing about {name}; it knows how "
+        "people learn. Bring your own texts as materials and it becomes a lesson from them.*\n\n"
     )
     yield "Take ten minutes and paper, and look nothing up yet.\n\n"
     yield _numbered(
         f"Write down everything that {name} brings to mind, right or wrong. Wrong guesses now make the right "
         "answers stick later.",
         "Mark each line: **sure**, **think so**, or **guess**.",
-        f"Finish this sentence: “I want to understand {name} so that I can …”. It decides how deep you need to go.",
+        f"Finish this sentence: “I want to understand {name} so that I can …”. It decides how deep you need "
+        "to go.",
         "Write the three questions that you would put to an expert. They go to the top of the next part.",
     )
 
 
 def _questions(name: str) -> Iterator[str]:
     yield "Work down the list. Each step needs the one before; stop where your purpose is met.\n\n"
-    ladder = (
-        ("Remember", "What is the shortest correct definition?", "Which five words do all the sources use?"),
-        (
-            "Understand",
-            "How would you explain it to a twelve-year-old?",
-            "What is it often confused with, and what is the difference?",
+    ladder = {
+        "Remember": (
+            f"What is the shortest correct definition of {name}?",
+            f"Which five words do all sources on {name} use?",
         ),
-        ("Apply", "Where have you met it this month?", "What problem could you solve with it today?"),
-        (
-            "Analyse",
-            "What is it made of, and how do the parts work on each other?",
-            "What does it need, and what follows from it?",
+        "Understand": (
+            f"How would you explain {name} to a twelve-year-old?",
+            f"What is {name} often confused with, and what is the difference?",
         ),
-        (
-            "Evaluate",
-            "Where does it fail, or not apply?",
-            "What do its critics say, and what is their best evidence?",
+        "Apply": (
+            f"Where have you met {name} this month?",
+            f"What problem could you solve today with what you know of {name}?",
         ),
-        (
-            "Create",
-            "What example can you make that is in none of your sources?",
-            "What would change if one part of it were missing?",
+        "Analyse": (
+            f"What is {name} made of, and how do the parts work on each other?",
+            f"What does {name} need, and what follows from it?",
         ),
-    )
-    for step, first, second in ladder:
-        yield f"**{step}** — {name}\n\n{bulleted([first, second])}\n\n"
+        "Evaluate": (
+            f"Where does {name} fail, or not apply?",
+            f"What do critics say of {name}, and what is their best evidence?",
+        ),
+        "Create": (
+            f"What example of {name} can you make that is in none of your sources?",
+            f"What would change if one part of {name} were missing?",
+        ),
+    }
+    for step, asked in ladder.items():
+        yield f"**{step}**\n\n{bulleted(list(asked))}\n\n"
 
 
 def _sources(name: str) -> Iterator[str]:
     bare = name.strip("“”")
     yield "Search in this order, a quarter of an hour each, and keep one source from each line.\n\n"
     yield _numbered(
-        f"**An overview**: `{bare}` in an encyclopedia. Read the first paragraph and the contents, no more, and "
-        "list the words you do not know.",
-        f"**A teacher**: `{bare} lecture notes` or `{bare} course`. Someone has put the parts in an order already.",
-        f"**A worked case**: `{bare} example` or `{bare} case study`. See it happen once, from start to end.",
-        f"**A doubter**: `{bare} misconceptions` or `{bare} criticism`. What people get wrong shows what matters.",
-        f"**The source itself**: `{bare} review article` or `{bare} specification`. Whatever all the others quote.",
+        f"**An overview**: “{bare}” in an encyclopedia. Read the first paragraph and the contents, no more, "
+        "and list the words you do not know.",
+        f"**A teacher**: “{bare} lecture notes” or “{bare} course”. Someone has put the parts in an order.",
+        f"**A worked case**: “{bare} example” or “{bare} case study”. See it happen once, from start to end.",
+        f"**A doubter**: “{bare} misconceptions” or “{bare} criticism”. What people get wrong shows what "
+        "matters.",
+        f"**The source itself**: “{bare} review article” or “{bare} specification”. Whatever the others quote.",
     )
     yield "Before you trust a page, ask four things:\n\n"
     yield (
@@ -176,13 +181,13 @@ def _notes(name: str) -> Iterator[str]:
     yield "Then, with the page closed:\n\n"
     yield _numbered(
         "Explain it aloud as if to someone new, for two minutes.",
-        "Where you slow down or reach for a word you cannot explain, mark the place: that is what to read next.",
+        "Where you slow down or reach for a word you cannot explain, mark the place: read there next.",
         "Write three sentences that sum the page up at its foot.",
     )
 
 
 def _test(name: str) -> Iterator[str]:
-    yield "Answer in writing, without looking. Give each answer 0 (nothing), 1 (partly) or 2 (could teach it).\n\n"
+    yield "Answer in writing, without looking. Give each answer 0 (nothing), 1 (in part) or 2 (whole).\n\n"
     yield _numbered(
         f"Define {name} in one sentence.",
         "Name its most important parts or steps, in order.",
@@ -208,7 +213,7 @@ def _review(name: str) -> Iterator[str]:
     )
     rows = [f"| {day} | {task} | ☐ |" for day, task in zip(REVIEW_DAYS, tasks, strict=True)]
     yield "| Day | What to do | Done |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n\n"
-    yield f"When a date goes well, {name} can wait for the next one. When it does not, start again at day 1.\n\n"
+    yield f"When a date goes well, {name} can wait for the next. When it does not, start again at day 1.\n\n"
 
 
 def _numbered(*lines: str) -> str:

@@ -31,240 +31,28 @@ HEADING_WEIGHT = 3.0
 EMPHASIS_WEIGHT = 3.0
 PART_SENTENCES = 8
 ENOUGH_TERMS = 3
+# A term weighs in a part by the share of its occurrences that stand there, to the power of:
+PRESENT = 0.5  # for the terms that matter in the part
+TELLING = 2.0  # for the terms that set the part apart
 # Words of English that fill texts on any subject, most of them verbs, so that they head no term.
-COMMON_ENGLISH = frozenset(
-    [
-        "able",
-        "act",
-        "add",
-        "allow",
-        "answer",
-        "appear",
-        "apply",
-        "area",
-        "ask",
-        "back",
-        "bad",
-        "base",
-        "basic",
-        "become",
-        "begin",
-        "best",
-        "better",
-        "big",
-        "bring",
-        "build",
-        "case",
-        "cause",
-        "certain",
-        "change",
-        "chapter",
-        "choose",
-        "clear",
-        "close",
-        "come",
-        "common",
-        "compare",
-        "complete",
-        "consider",
-        "consist",
-        "contain",
-        "continue",
-        "control",
-        "create",
-        "day",
-        "deal",
-        "depend",
-        "describe",
-        "develop",
-        "difference",
-        "different",
-        "difficult",
-        "discuss",
-        "easy",
-        "effect",
-        "end",
-        "ensure",
-        "example",
-        "exist",
-        "explain",
-        "fact",
-        "fail",
-        "fall",
-        "far",
-        "feature",
-        "find",
-        "follow",
-        "form",
-        "full",
-        "general",
-        "good",
-        "great",
-        "group",
-        "grow",
-        "happen",
-        "hard",
-        "help",
-        "high",
-        "hold",
-        "hour",
-        "idea",
-        "important",
-        "improve",
-        "include",
-        "increase",
-        "involve",
-        "kind",
-        "know",
-        "large",
-        "later",
-        "lead",
-        "learn",
-        "least",
-        "leave",
-        "left",
-        "lesson",
-        "level",
-        "like",
-        "list",
-        "long",
-        "look",
-        "lose",
-        "lot",
-        "low",
-        "main",
-        "make",
-        "man",
-        "mean",
-        "mention",
-        "method",
-        "minute",
-        "move",
-        "name",
-        "necessary",
-        "need",
-        "new",
-        "note",
-        "number",
-        "occur",
-        "old",
-        "open",
-        "order",
-        "page",
-        "part",
-        "particular",
-        "people",
-        "perform",
-        "place",
-        "point",
-        "possible",
-        "present",
-        "problem",
-        "produce",
-        "provide",
-        "purpose",
-        "put",
-        "question",
-        "read",
-        "reason",
-        "receive",
-        "reduce",
-        "refer",
-        "relate",
-        "release",
-        "remain",
-        "remember",
-        "require",
-        "rest",
-        "result",
-        "return",
-        "right",
-        "rise",
-        "role",
-        "rule",
-        "run",
-        "second",
-        "section",
-        "seem",
-        "send",
-        "serve",
-        "set",
-        "show",
-        "similar",
-        "simple",
-        "single",
-        "slide",
-        "small",
-        "sort",
-        "specific",
-        "stand",
-        "start",
-        "state",
-        "stay",
-        "step",
-        "stop",
-        "strong",
-        "study",
-        "support",
-        "talk",
-        "tell",
-        "term",
-        "text",
-        "thing",
-        "think",
-        "time",
-        "today",
-        "topic",
-        "total",
-        "try",
-        "turn",
-        "type",
-        "understand",
-        "use",
-        "useful",
-        "usual",
-        "value",
-        "various",
-        "want",
-        "way",
-        "week",
-        "whole",
-        "wide",
-        "word",
-        "work",
-        "world",
-        "write",
-        "wrong",
-        "year",
-        "bit",
-        "convert",
-        "store",
-        "combine",
-        "carry",
-        "reach",
-        "release",
-        "respond",
-        "split",
-        "travel",
-        "arrive",
-        "drop",
-        "wait",
-        "double",
-        "pass",
-        "mark",
-        "absorb",
-        "capture",
-        "power",
-        "enter",
-        "happen",
-        "willing",
-        "lecture",
-        "exam",
-        "homework",
-        "slide",
-        "hint",
-    ]
-)
+COMMON_ENGLISH_TEXT = """
+    able act add allow answer appear apply area ask back bad base basic become begin best better big
+    bring build case cause certain change chapter choose clear close come common compare complete
+    consider consist contain continue control create day deal depend describe develop difference
+    different difficult discuss easy effect end ensure example exist explain fact fail fall far feature
+    find follow form full general good great group grow happen hard help high hold hour idea important
+    improve include increase involve kind know large later lead learn least leave left lesson level like
+    list long look lose lot low main make man mean mention method minute move name necessary need new
+    note number occur old open order page part particular people perform place point possible present
+    problem produce provide purpose put question read reason receive reduce refer relate release remain
+    remember require rest result return right rise role rule run second section seem send serve set show
+    similar simple single slide small sort specific stand start state stay step stop strong study
+    support talk tell term text thing think time today topic total try turn type understand use useful
+    usual value various want way week whole wide word work world write wrong year bit convert store
+    combine carry reach respond split travel arrive drop wait double pass mark absorb capture power
+    enter willing lecture exam homework hint
+"""
+COMMON_ENGLISH = frozenset(COMMON_ENGLISH_TEXT.split())
 NOT_HEAD = re.compile(r"(?:ly|ed|ous|ful|less)$")
 VERB_ENDING = re.compile(r"(?:es|ed|ing)$")
 
@@ -305,7 +93,7 @@ class TermIndex:
         return self._chosen(self._weights, limit)
 
     def within(self, blocks: Sequence[Block], limit: int, *, telling: bool = False) -> list[Term]:
-        """The weightiest terms that stand in ``blocks``; with ``telling`` those that hardly stand elsewhere."""
+        """The weightiest terms in ``blocks``; with ``telling`` those that hardly stand elsewhere."""
         here = Counter(
             tuple(word.stem for word in phrase)
             for block in blocks
@@ -323,7 +111,7 @@ class TermIndex:
         return self._chosen(weights, limit)
 
     def _chosen(self, weights: Mapping[Key, float], limit: int) -> list[Term]:
-        """The best, none of which says what a better one says; words that stand once only if there is little."""
+        """The best, none of which lies inside another; what stands there once only counts in short texts."""
         chosen: list[Key] = []
         order = sorted(weights, key=lambda key: (-weights[key], key))
         repeated = [key for key in order if self._counts[key] > 1 or self._bonus[key]]
@@ -340,13 +128,11 @@ class TermIndex:
         return sum(self._weights.get((word,), 0.0) for word in sorted(stems))
 
     def _count(self, block: Block) -> None:
-        seen_in_block = 0
-        for sentence in block.sentences:
+        for number, sentence in enumerate(block.sentences, 1):
             for run in _runs(sentence):
                 for phrase in _phrases(run):
                     self._add(phrase, sentence, HEADING_WEIGHT if block.kind == "heading" else 0.0)
-            seen_in_block += 1
-            self._part_count += seen_in_block % PART_SENTENCES == 0
+            self._part_count += number % PART_SENTENCES == 0
         self._part_count += block.kind == "heading"
         for emphasised in block.emphasised:
             key = tuple(stem(word.casefold(), self._language) for word in emphasised.split())
@@ -390,11 +176,8 @@ class TermIndex:
     def _spelling(self, key: Key) -> str:
         """The usual spelling; one that is not just the start of a sentence, where there is one."""
         every = self._spellings[key]
-        nouns = (
-            [spelling for spelling in every if not VERB_ENDING.search(spelling)]
-            if self._language == "en"
-            else []
-        )
+        english = self._language == "en"
+        nouns = [spelling for spelling in every if english and not VERB_ENDING.search(spelling)]
         counted = {spelling: every[spelling] for spelling in nouns or every}
         lower = [spelling for spelling in counted if spelling[:1].islower()]
         if lower and not any(character.isupper() for spelling in lower for character in spelling):

@@ -1,5 +1,8 @@
 """Sentences and words of any script."""
 
+# Signs and letters of other scripts are what this file is about.
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import re
@@ -48,7 +51,7 @@ class Word:
 
 def sentences(text: str) -> list[str]:
     """The sentences of ``text``, each a stretch of it without the white space around."""
-    found = []
+    found: list[str] = []
     for sentence in _by_full_stop(text):
         found.extend(_in_reach(sentence))
     return found

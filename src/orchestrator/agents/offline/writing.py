@@ -69,8 +69,9 @@ def overview(planned: Outline, materials: Sequence[Material] = ()) -> str:
         best.extend(sentences[position] for position in positions)
     if not reading.blocks:
         return (
-            f"A study guide for “{planned.title}” in {len(planned.sections)} parts. It was made offline and without "
-            "materials, so it says how to learn the topic and how to check yourself, not what the topic says."
+            f"A study guide for “{planned.title}” in {len(planned.sections)} parts. It was made offline and "
+            "without materials, so it says how to learn the topic and how to check yourself, not what the "
+            "topic says."
         )
     if not best:
         return f"{len(planned.sections)} sections: {'; '.join(part.title for part in planned.sections)}."
@@ -179,7 +180,7 @@ def _asked(asked: Sequence[Question]) -> str:
 
 
 def _with_gap(question: str) -> str:
-    """Underscores with a space before them do nothing in Markdown, and read better without the backslashes."""
+    """Underscores after a space do nothing in Markdown, and read better without the backslashes."""
     return question.replace(escaped(GAP), GAP)
 
 
