@@ -150,7 +150,7 @@ class _Uvicorn(uvicorn.Server):
         self.should_exit = True
         if not self._closing.begun:
             log.info("stopping", in_flight=len(self.server_state.tasks))
-            self._closing.begin()
+        self._closing.begin()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:

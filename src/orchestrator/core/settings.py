@@ -247,7 +247,7 @@ class Settings(BaseSettings):
         return self
 
     @classmethod
-    def settings_customise_sources(  # noqa: PLR0913 - pydantic-settings' signature
+    def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003 - likewise
         init_settings: PydanticBaseSettingsSource,

@@ -21,6 +21,9 @@ SEND_TIMEOUT_S = 30  # a client that takes nothing for this long is gone
 RECONNECT_AFTER_MS = 2_000
 LINE_END = "\n"
 
+# An id (None leaves the client where it stands) and compact JSON.
+Event = tuple[str | None, str]
+
 log = structlog.get_logger()
 
 
@@ -33,18 +36,20 @@ class Closing:
 
     def begin(self) -> None:
         """End every open stream, and each that opens from now on. Call it on the event loop."""
+        if self.begun:
+            return
         self.begun = True
         now = asyncio.get_running_loop().time()
         for wait in tuple(self._waits):
             wait.reschedule(now)
 
-    async def until(self, events: AsyncGenerator[tuple[str, str]]) -> AsyncGenerator[tuple[str, str]]:
+    async def until(self, events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
         """``events`` until they end or the service closes; closes them at the end."""
         async with aclosing(events):
             while (event := await self._next(events)) is not None:
                 yield event
 
-    async def _next(self, events: AsyncGenerator[tuple[str, str]]) -> tuple[str, str] | None:
+    async def _next(self, events: AsyncGenerator[Event]) -> Event | None:
         if self.begun:
             return None
         # A timeout that only begin() sets costs next to nothing per event; two racing tasks would not.
@@ -62,13 +67,13 @@ class Closing:
 
 
 class EventStream(EventSourceResponse):
-    """A response that sends ``(id, compact JSON)`` pairs as they come.
+    """A response that sends events as they come, from a generator that it closes at the end.
 
     No ``event:`` field, so that ``onmessage`` gets everything; ``retry:`` once; a ping every 15 seconds;
     the stream ends well-formed when the service closes. A client that stops reading is let go.
     """
 
-    def __init__(self, request: Request, events: AsyncGenerator[tuple[str, str]]) -> None:
+    def __init__(self, request: Request, events: AsyncGenerator[Event]) -> None:
         closing: Closing = request.app.state.closing
         super().__init__(
             _messages(closing.until(events)),
@@ -89,7 +94,7 @@ class EventStream(EventSourceResponse):
             log.info("stream client too slow", seconds=SEND_TIMEOUT_S)
 
 
-async def _messages(events: AsyncGenerator[tuple[str, str]]) -> AsyncGenerator[ServerSentEvent]:
+async def _messages(events: AsyncGenerator[Event]) -> AsyncGenerator[ServerSentEvent]:
     yield ServerSentEvent(retry=RECONNECT_AFTER_MS, sep=LINE_END)
     async with aclosing(events):
         async for event_id, data in events:
