@@ -131,6 +131,23 @@ async def test_a_client_that_leaves_ends_its_stream(running: Running) -> None:
         await running.room.stream_closed.wait()
 
 
+async def test_a_stream_that_fails_half_way_is_not_taken_for_whole(running: Running) -> None:
+    """The connection breaks, so that EventSource comes back; the cause stays in the logs."""
+    running.room.breaks = True
+    running.room.may_go_on.set()
+    async with (
+        running.server.running() as url,
+        httpx2.AsyncClient() as client,
+        client.stream("GET", f"{url}/events?count=1") as answer,
+    ):
+        lines = answer.aiter_lines()
+        seen = [await anext(lines) for _ in range(4)]
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await anext(lines)
+
+    assert seen == ["retry: 2000", "", "id: 1", 'data: {"n":1}']
+
+
 async def test_a_client_that_stops_reading_is_let_go(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ class SampleRoom:
 
     def __init__(self) -> None:
         self.things: dict[str, Thing] = {}
+        self.breaks = False
         self.going_on = asyncio.Event()
         self.may_go_on = asyncio.Event()
         self.stream_closed = asyncio.Event()
@@ -64,6 +65,8 @@ class SampleRoom:
                 yield str(number), f'{{"n":{number}}}'
             self.going_on.set()
             await self.may_go_on.wait()
+            if self.breaks:
+                raise RuntimeError("the secret recipe")
             yield str(count + 1), '{"n":"last"}'
         finally:
             self.stream_closed.set()
