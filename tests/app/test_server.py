@@ -141,11 +141,11 @@ async def test_a_stream_that_fails_half_way_is_not_taken_for_whole(running: Runn
         client.stream("GET", f"{url}/events?count=1") as answer,
     ):
         lines = answer.aiter_lines()
-        seen = [await anext(lines) for _ in range(4)]
+        seen = [await anext(lines) for _ in range(5)]
         with pytest.raises(httpx2.RemoteProtocolError):
             await anext(lines)
 
-    assert seen == ["retry: 2000", "", "id: 1", 'data: {"n":1}']
+    assert seen == ["retry: 2000", "", "id: 1", 'data: {"n":1}', ""]
 
 
 async def test_a_client_that_stops_reading_is_let_go(
