@@ -117,7 +117,7 @@ class Writer:
 
     def flush(self) -> None:
         """Have the open group written, together with all that this turn of the loop still adds."""
-        if not self._flush_asked and self._open.size:
+        if not self._flush_asked and (self._open.size or self._sealed):
             self._flush_asked = True
             if self._writing is None:
                 self._loop.call_soon(self._hand_over)

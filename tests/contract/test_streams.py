@@ -1,0 +1,149 @@
+"""The contract of the streams port, for every backend."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.core.clock import SystemClock
+from orchestrator.journal import Journal
+from orchestrator.streams import EmbeddedStreams, Entry, Streams
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@asynccontextmanager
+async def embedded(path: Path) -> AsyncIterator[EmbeddedStreams]:
+    """The embedded backend on a file."""
+    journal = Journal(path)
+    try:
+        yield EmbeddedStreams(journal, SystemClock())
+    finally:
+        await journal.close()
+
+
+@pytest.fixture(params=[embedded])
+async def streams(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Streams]:
+    """Each backend in turn."""
+    async with request.param(tmp_path / "streams.db") as opened:
+        yield opened
+
+
+async def first(count: int, entries: AsyncIterator[Entry]) -> list[Entry]:
+    """That many entries of a stream that never ends."""
+    found: list[Entry] = []
+    async with aclosing(entries) as open_entries:  # type: ignore[type-var]  # an async generator
+        async for entry in open_entries:
+            found.append(entry)
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_entries_are_read_back_exactly_as_written(streams: Streams) -> None:
+    """Type, key and bytes survive; offsets begin at 1."""
+    assert await streams.append("a", "made", b'{"x": "\xc3\xa9"}', key="k") == 1
+    (entry,) = await streams.read("a")
+    assert (entry.offset, entry.type, entry.key, entry.data) == (1, "made", "k", b'{"x": "\xc3\xa9"}')
+
+
+async def test_offsets_have_no_gaps_whoever_appends(streams: Streams) -> None:
+    """Concurrent appends to one stream get consecutive offsets, one each."""
+    offsets = await asyncio.gather(*[streams.append("a", "t", str(n).encode()) for n in range(50)])
+    assert sorted(offsets) == list(range(1, 51))
+    assert [entry.offset for entry in await streams.read("a")] == list(range(1, 51))
+
+
+async def test_streams_do_not_mix(streams: Streams) -> None:
+    """Each stream counts for itself."""
+    await streams.append("a", "t", b"1")
+    await streams.append("b", "t", b"2")
+    assert [entry.data for entry in await streams.read("b")] == [b"2"]
+
+
+async def test_reading_goes_on_from_an_offset_in_pages(streams: Streams) -> None:
+    """``after`` is exclusive, ``limit`` bounds the page."""
+    for number in range(5):
+        await streams.append("a", "t", str(number).encode())
+    assert [entry.offset for entry in await streams.read("a", after=2, limit=2)] == [3, 4]
+
+
+async def test_an_unknown_stream_is_empty(streams: Streams) -> None:
+    """Reading what nobody wrote is no error."""
+    assert await streams.read("nothing") == []
+
+
+async def test_following_gives_what_is_there_and_then_what_comes(streams: Streams) -> None:
+    """A follower sees old and new entries once, in order."""
+    await streams.append("a", "t", b"old")
+    following = asyncio.create_task(first(3, streams.follow("a")))
+    await streams.append("a", "t", b"new")
+    await streams.append("a", "t", b"newer")
+    assert [entry.data for entry in await following] == [b"old", b"new", b"newer"]
+
+
+async def test_following_may_begin_before_the_first_entry(streams: Streams) -> None:
+    """A stream can be followed that nobody has written yet."""
+    following = asyncio.create_task(first(1, streams.follow("later")))
+    await asyncio.sleep(0)
+    await streams.append("later", "t", b"x")
+    assert [entry.offset for entry in await following] == [1]
+
+
+async def test_many_followers_see_the_same(streams: Streams) -> None:
+    """Every follower gets every entry."""
+    following = [asyncio.create_task(first(20, streams.follow("a"))) for _ in range(10)]
+    for number in range(20):
+        await streams.append("a", "t", str(number).encode())
+    for seen in await asyncio.gather(*following):
+        assert [entry.offset for entry in seen] == list(range(1, 21))
+
+
+async def test_a_slow_follower_misses_nothing(streams: Streams) -> None:
+    """One who falls thousands behind still gets every entry once, in order."""
+    entries = streams.follow("a")
+    await streams.append("a", "t", b"0")
+    seen = [(await anext(entries)).offset]
+    await asyncio.gather(*[streams.append("a", "t", b"x") for _ in range(3_000)])
+    async for entry in entries:
+        seen.append(entry.offset)
+        if entry.offset == 3_001:
+            break
+    assert seen == list(range(1, 3_002))
+
+
+async def test_a_deleted_stream_begins_anew(streams: Streams) -> None:
+    """Deleting forgets every entry, and the name is free again."""
+    await streams.append("a", "t", b"x")
+    await streams.delete("a")
+    assert await streams.read("a") == []
+    assert await streams.append("a", "t", b"y") == 1
+
+
+async def test_deleting_what_is_not_there_is_no_error(streams: Streams) -> None:
+    """Deleting twice is the same as once."""
+    await streams.delete("never")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    writes=st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=20)), max_size=30),
+    after=st.integers(0, 12),
+)
+async def test_any_sequence_of_appends_is_read_back_in_order(
+    tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[str, bytes]], after: int
+) -> None:
+    """Whatever is appended in whatever order: each stream holds its own in order, from any offset."""
+    async with embedded(tmp_path_factory.mktemp("streams") / "s.db") as streams:
+        for name, data in writes:
+            await streams.append(name, "t", data)
+        for name in "abc":
+            expected = [data for to, data in writes if to == name][after:]
+            assert [entry.data for entry in await streams.read(name, after=after)] == expected
