@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from pydantic import JsonValue
-from sqlalchemy import JSON, Index, String
+from sqlalchemy import JSON, Enum, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator.db import Base, Owned, UtcTime
@@ -24,6 +24,12 @@ class Intent(StrEnum):
     DELETE = "delete"
 
 
+# Kept as its value in plain text, which every database has.
+_INTENT = Enum(
+    Intent, native_enum=False, length=16, values_callable=lambda kinds: [kind.value for kind in kinds]
+)
+
+
 class SessionRow(Owned, Base):
     """A session: its topic, what the learner brought, and how many runs it has had.
 
@@ -37,7 +43,7 @@ class SessionRow(Owned, Base):
     brought: Mapped[dict[str, JsonValue]] = mapped_column("metadata", JSON)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     runs: Mapped[int] = mapped_column(default=0)
-    intent: Mapped[Intent] = mapped_column(String(16), default=Intent.NONE, index=True)
+    intent: Mapped[Intent] = mapped_column(_INTENT, default=Intent.NONE, index=True)
 
     __table_args__ = (Index("ix_lesson_sessions_owner_id", "owner", "id"),)
 

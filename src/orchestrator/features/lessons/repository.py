@@ -1,0 +1,123 @@
+"""All SQL of lessons."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, func, select, update
+
+from orchestrator.db import SYSTEM
+from orchestrator.features.lessons.lesson import Material
+from orchestrator.features.lessons.tables import Intent, SessionRow, SpendingRow
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from orchestrator.agents.budget import Entry
+    from orchestrator.db import Database
+
+
+_HEADING = re.compile(r"\s*#[ \t]+([^\r\n]{1,200}?)[ \t#]*(?:[\r\n]|$)")
+
+
+class SessionRepository:
+    """The sessions' rows. Every call is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, owner: str, row: SessionRow) -> None:
+        """Keep a new session."""
+        async with self._database.session(owner) as session:
+            session.add(row)
+
+    async def find(self, owner: str, session_id: str) -> SessionRow | None:
+        """The owner's session of that id."""
+        async with self._database.session(owner) as session:
+            return await session.one(select(SessionRow).where(SessionRow.id == session_id))
+
+    async def page(self, owner: str, limit: int, before: str | None) -> list[SessionRow]:
+        """The owner's sessions, newest first, older than the one of id ``before``."""
+        query = select(SessionRow).order_by(SessionRow.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(SessionRow.id < before)
+        async with self._database.session(owner) as session:
+            return await session.all(query)
+
+    async def count(self, owner: str) -> int:
+        """How many sessions the owner has."""
+        async with self._database.session(owner) as session:
+            return await session.one(select(func.count()).select_from(SessionRow)) or 0
+
+    async def promise_run(self, row: SessionRow) -> bool:
+        """Promise one more run than ``row`` has had; False when somebody else did something meanwhile."""
+        seen = (SessionRow.id == row.id, SessionRow.runs == row.runs, SessionRow.intent == Intent.NONE)
+        promise = update(SessionRow).where(*seen).values(runs=row.runs + 1, intent=Intent.LAUNCH)
+        async with self._database.session(row.owner) as session:
+            return bool(await session.change(promise))
+
+    async def run_started(self, owner: str, session_id: str) -> None:
+        """The promised run has been started."""
+        kept = (SessionRow.id == session_id, SessionRow.intent == Intent.LAUNCH)
+        async with self._database.session(owner) as session:
+            await session.change(update(SessionRow).where(*kept).values(intent=Intent.NONE))
+
+    async def promise_delete(self, owner: str, session_id: str) -> None:
+        """Promise that the session will go, whatever happens."""
+        promise = update(SessionRow).where(SessionRow.id == session_id).values(intent=Intent.DELETE)
+        async with self._database.session(owner) as session:
+            await session.change(promise)
+
+    async def remove(self, owner: str, session_id: str) -> None:
+        """Forget the session. What it spent stays counted."""
+        async with self._database.session(owner) as session:
+            await session.change(delete(SessionRow).where(SessionRow.id == session_id))
+
+    async def promised(self) -> list[SessionRow]:
+        """Everybody's sessions with something promised that may not have happened."""
+        async with self._database.session(SYSTEM) as session:
+            return await session.all(select(SessionRow).where(SessionRow.intent != Intent.NONE))
+
+    async def materials(self, owner: str, session_id: str) -> list[Material]:
+        """What the learner brought, every piece with a title."""
+        row = await self.find(owner, session_id)
+        brought = row.brought.get("materials") if row else None
+        return [
+            Material(title=given.get("title") or titled(given["text"], number), text=given["text"])
+            for number, given in enumerate(brought if isinstance(brought, list) else [], start=1)
+            if isinstance(given, dict)
+        ]
+
+
+def titled(text: str, number: int) -> str:
+    """What to call a text without a title: its first heading, or its place in the list."""
+    heading = _HEADING.match(text)
+    return heading[1] if heading else f"Material {number}"
+
+
+class SpendingLedger:
+    """Where spent tokens are written down: the `Ledger` of the budget."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, entry: Entry) -> None:
+        """Keep the entry; one with a key that is there already changes nothing."""
+        async with self._database.session(entry.owner) as session:
+            if await session.one(select(SpendingRow.key).where(SpendingRow.key == entry.key)) is None:
+                session.add(
+                    SpendingRow(key=entry.key, session_id=entry.session, tokens=entry.tokens, day=entry.day)
+                )
+
+    async def spent_on(self, day: date) -> int:
+        """Tokens that everybody spent on that day."""
+        query = select(func.sum(SpendingRow.tokens)).where(SpendingRow.day == day)
+        async with self._database.session(SYSTEM) as session:
+            return await session.one(query) or 0
+
+    async def spent_in(self, session: str) -> int:
+        """Tokens that the session has spent."""
+        query = select(func.sum(SpendingRow.tokens)).where(SpendingRow.session_id == session)
+        async with self._database.session(SYSTEM) as opened:
+            return await opened.one(query) or 0

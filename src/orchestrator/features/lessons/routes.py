@@ -1,0 +1,140 @@
+"""The HTTP routes of document 001: parse, call the service, answer."""
+
+from __future__ import annotations
+
+import json
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from orchestrator.features.lessons.schemas import (
+    NewSession,
+    Session,
+    SessionCreated,
+    SessionPage,
+    SessionResult,
+)
+from orchestrator.web.feature import OpenRoute
+from orchestrator.web.problems import problems
+from orchestrator.web.sse import EventStream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from orchestrator.features.lessons.events import SessionEvent
+    from orchestrator.features.lessons.service import LessonService
+
+SESSIONS: Final = "/api/sessions"
+# Without sign-in, whoever reaches the loopback interface is the one user of this machine's service.
+LOCAL_OWNER: Final = "local"
+LARGEST_PAGE: Final = 200
+UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+STREAM: Final[dict[str, Any]] = {
+    "description": "Server-Sent Events, until the session ends. Each `data:` is one JSON event.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+JPEG: Final[dict[str, Any]] = {
+    "description": "The picture.",
+    "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+}
+
+OPEN_ROUTES: Final = (
+    OpenRoute(SESSIONS, frozenset({"GET", "POST"})),
+    OpenRoute(f"{SESSIONS}/{{session_id}}", frozenset({"GET", "DELETE"})),
+    OpenRoute(f"{SESSIONS}/{{session_id}}/run", frozenset({"GET", "POST"})),
+    OpenRoute(f"{SESSIONS}/{{session_id}}/result", frozenset({"GET"})),
+    OpenRoute(f"{SESSIONS}/{{session_id}}/images/{{name}}", frozenset({"GET"})),
+)
+
+SessionId = Annotated[str, Path(description="The session's id.")]
+LastEventId = Annotated[str | None, Header(description="The id of the last event that the client got.")]
+
+
+def lessons_router(service: LessonService) -> APIRouter:
+    """The routes over ``service``."""
+    router = APIRouter(prefix=SESSIONS, tags=["lessons"])
+
+    @router.post("", status_code=201, summary="Create a session")
+    async def create(new: NewSession) -> SessionCreated:
+        return SessionCreated(id=await service.create(LOCAL_OWNER, new))
+
+    @router.get("", response_model_exclude_none=True, summary="List sessions, newest first")
+    async def page(
+        limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
+        before: Annotated[str | None, Query(pattern=UUID, description="`next` of the page before.")] = None,
+    ) -> SessionPage:
+        return await service.page(LOCAL_OWNER, limit, before)
+
+    @router.get(
+        "/{session_id}",
+        response_model_exclude_none=True,
+        responses=problems(404),
+        summary="Show a session with its steps",
+    )
+    async def show(session_id: SessionId) -> Session:
+        return await service.show(LOCAL_OWNER, session_id)
+
+    @router.delete(
+        "/{session_id}",
+        status_code=204,
+        responses=problems(404, 503),
+        summary="Stop a session and forget it",
+    )
+    async def delete(session_id: SessionId) -> None:
+        await service.delete(LOCAL_OWNER, session_id)
+
+    @router.post(
+        "/{session_id}/run",
+        response_class=Response,
+        responses={200: STREAM, **problems(404, 409)},
+        summary="Start a session, or go on with a failed one, and stream its progress",
+    )
+    async def run(session_id: SessionId, request: Request) -> Response:
+        return EventStream(request, _encoded(await service.run(LOCAL_OWNER, session_id)))
+
+    @router.get(
+        "/{session_id}/run",
+        response_class=Response,
+        responses={200: STREAM, 204: {"description": "Everything was delivered."}, **problems(404)},
+        summary="Watch a session from its first event or after the last one received; an idle one starts",
+    )
+    async def watch(session_id: SessionId, request: Request, last_event_id: LastEventId = None) -> Response:
+        events = await service.watch(LOCAL_OWNER, session_id, last_event_id)
+        return Response(status_code=204) if events is None else EventStream(request, _encoded(events))
+
+    @router.get(
+        "/{session_id}/result", responses=problems(400, 404), summary="Get the lesson of a completed session"
+    )
+    async def result(session_id: SessionId) -> SessionResult:
+        return await service.result(LOCAL_OWNER, session_id)
+
+    @router.get(
+        "/{session_id}/images/{name}",
+        response_class=Response,
+        responses={200: JPEG, 304: {"description": "You have it."}, **problems(404)},
+        summary="Get a picture of the lesson",
+    )
+    async def picture(
+        session_id: SessionId,
+        name: Annotated[str, Path(examples=["image1.jpg"])],
+        if_none_match: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        blob = await service.picture(LOCAL_OWNER, session_id, name)
+        etag = f'"{blob.etag}"'
+        headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+        if if_none_match is not None and etag in (
+            tag.strip().removeprefix("W/") for tag in if_none_match.split(",")
+        ):
+            return Response(status_code=304, headers=headers)
+        return Response(blob.data, media_type=blob.content_type, headers=headers)
+
+    return router
+
+
+async def _encoded(events: AsyncGenerator[SessionEvent]) -> AsyncGenerator[tuple[str | None, str]]:
+    """Ids and compact JSON; ``connected`` has no id, so that it does not disturb where a client stands."""
+    async with aclosing(events):
+        async for event in events:
+            position = None if event.position is None else str(event.position)
+            yield position, json.dumps(event.as_json(), ensure_ascii=False, separators=(",", ":"))
