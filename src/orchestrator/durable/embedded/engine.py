@@ -65,6 +65,7 @@ class EmbeddedEngine:
         steps: Iterable[object] = (),
         clock: Clock | None = None,
         most_steps_at_once: int = MOST_STEPS_AT_ONCE,
+        on_ended: Callable[[RunInfo], None] | None = None,
         fault: Callable[[str], None] | None = None,
     ) -> None:
         """Take the file's path, the workflows, and the steps: functions, or instances with step methods.
@@ -75,11 +76,13 @@ class EmbeddedEngine:
             steps: all that these workflows run.
             clock: where time comes from; the machine's clock if not given.
             most_steps_at_once: how many steps run side by side; more wait their turn.
+            on_ended: told of every run that ended, once that is durable; metrics are made of it.
             fault: called at named points of every write, for tests that cut the power there.
         """
         self._path = Path(path)
         self._clock = clock or SystemClock()
         self._most_steps_at_once = most_steps_at_once
+        self._on_ended = on_ended
         self._fault = fault
         self._registry = Registry()
         self._registry.add(workflows, steps)
@@ -145,6 +148,11 @@ class EmbeddedEngine:
             _refuse(run.waiters, stopped)
         await self._services.journal.close()
         await self._release()
+
+    @property
+    def active(self) -> int:
+        """How many runs have not ended, in this process."""
+        return len(self._runs)
 
     @property
     def streams(self) -> EmbeddedStreams:
@@ -439,6 +447,8 @@ class EmbeddedEngine:
         for waiting in run.waiters:
             if not waiting.done():
                 waiting.set_result(None)
+        if self._on_ended is not None and run.status.closed:
+            self._on_ended(run.info())
 
     def _on_broken(self, error: JournalError) -> None:
         self._broken = error

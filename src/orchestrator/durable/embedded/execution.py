@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic_core import from_json
 
+from orchestrator.core.clock import utc
 from orchestrator.durable.context import Context, next_place
 from orchestrator.durable.embedded.history import (
     SET_STATUS,
@@ -26,7 +27,7 @@ from orchestrator.durable.embedded.history import (
 from orchestrator.durable.embedded.loop import RunLoop
 from orchestrator.durable.embedded.pending import PendingStep
 from orchestrator.durable.errors import DeterminismError, Evicted, Failure, MismatchError
-from orchestrator.durable.runs import EventType, Status
+from orchestrator.durable.runs import EventType, RunInfo, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -76,6 +77,7 @@ class Execution:
         self.loop = RunLoop(self)  # type: ignore[abstract]  # what it leaves out is I/O
         self.offset = 0
         self.cause: Group | None = None
+        self.created_at = now
         self._now = now
         self._root: asyncio.Task[Any] | None = None
         self._cancel_requested = False
@@ -236,6 +238,17 @@ class Execution:
         for pending in self._steps.values():
             self._services.runner.cancel(pending)
         self.loop.drop()
+
+    def info(self) -> RunInfo:
+        """What is known of it once it has ended."""
+        return RunInfo(
+            id=self.run_id,
+            workflow=self.workflow,
+            status=self.status,
+            created_at=utc(self.created_at),
+            closed_at=utc(self._now),
+            reason=self.reason,
+        )
 
     @property
     def waiting(self) -> bool:
