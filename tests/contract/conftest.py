@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from orchestrator.durable.engine import Engine
     from orchestrator.durable.workflows import Workflow
     from support.services import TemporalServer
 

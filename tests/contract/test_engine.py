@@ -14,9 +14,10 @@ from orchestrator.durable.errors import EngineStoppedError, RunFailedError, Step
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, PayloadError
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.runs import Status
+from support.contract_lab import Gates
 
 if TYPE_CHECKING:
-    from support.contract_lab import Gates, Lab
+    from support.contract_lab import Lab
 
 
 class Order(BaseModel):
@@ -138,12 +139,12 @@ async def test_the_same_id_finds_the_same_run(lab: Lab, gates: Gates) -> None:
         return await ctx.run(Gates.wait, name)
 
     async with lab.open([held], [gates]) as engine:
-        first = await engine.start(held, "gate", id="held-1")
-        second = await engine.start(held, "gate", id="held-1")
+        first = await engine.start(held, "gate", id=lab.id("held-1"))
+        second = await engine.start(held, "gate", id=lab.id("held-1"))
         gates.open("gate")
-        assert (first.id, second.id) == ("held-1", "held-1")
+        assert first.id == second.id == lab.id("held-1")
         assert [await first.result(), await second.result()] == ["gate", "gate"]
-        third = await engine.start(held, "gate", id="held-1")
+        third = await engine.start(held, "gate", id=lab.id("held-1"))
         assert await third.result() == "gate"
         assert gates.calls == ["gate"]
 
@@ -151,11 +152,11 @@ async def test_the_same_id_finds_the_same_run(lab: Lab, gates: Gates) -> None:
 async def test_an_id_belongs_to_one_workflow_and_input(lab: Lab) -> None:
     """Another input, or another workflow, under an id that is taken is a conflict."""
     async with lab.open([echo, nothing]) as engine:
-        await engine.start(echo, "one", id="taken")
+        await engine.start(echo, "one", id=lab.id("taken"))
         with pytest.raises(ConflictError, match="taken"):
-            await engine.start(echo, "two", id="taken")
+            await engine.start(echo, "two", id=lab.id("taken"))
         with pytest.raises(ConflictError, match="taken"):
-            await engine.start(nothing, id="taken")
+            await engine.start(nothing, id=lab.id("taken"))
 
 
 async def test_a_run_is_found_by_its_id(lab: Lab) -> None:
@@ -303,18 +304,18 @@ async def test_an_input_that_is_too_large_is_refused_at_once(lab: Lab) -> None:
     """No run is left behind, and the message says what to do."""
     async with lab.open([echo]) as engine:
         with pytest.raises(PayloadTooLargeError, match="pass a reference"):
-            await engine.start(echo, "x" * MAX_PAYLOAD_BYTES, id="large")
+            await engine.start(echo, "x" * MAX_PAYLOAD_BYTES, id=lab.id("large"))
         with pytest.raises(NotFoundError):
-            await engine.get("large")
+            await engine.get(lab.id("large"))
 
 
 async def test_an_input_of_another_type_is_refused_at_once(lab: Lab) -> None:
     """No run is left behind."""
     async with lab.open([buy], [price]) as engine:
         with pytest.raises(PayloadError, match="the input of buy"):
-            await engine.start(buy, {"item": 3}, id="wrong")  # type: ignore[arg-type]  # what is tested
+            await engine.start(buy, {"item": 3}, id=lab.id("wrong"))  # type: ignore[arg-type]  # what is tested
         with pytest.raises(NotFoundError):
-            await engine.get("wrong")
+            await engine.get(lab.id("wrong"))
 
 
 async def test_arguments_and_results_that_are_too_large_fail_at_once(lab: Lab) -> None:
@@ -347,12 +348,12 @@ async def test_arguments_and_results_that_are_too_large_fail_at_once(lab: Lab) -
 async def test_a_finished_run_is_forgotten_on_request(lab: Lab) -> None:
     """After ``delete`` its id is free for another input."""
     async with lab.open([echo]) as engine:
-        run = await engine.start(echo, "one", id="again")
+        run = await engine.start(echo, "one", id=lab.id("again"))
         await run.result()
-        await engine.delete("again")
+        await engine.delete(lab.id("again"))
         with pytest.raises(NotFoundError):
-            await engine.get("again")
-        assert await (await engine.start(echo, "two", id="again")).result() == "two"
+            await engine.get(lab.id("again"))
+        assert await (await engine.start(echo, "two", id=lab.id("again"))).result() == "two"
 
 
 async def test_an_open_run_is_not_deleted(lab: Lab, gates: Gates) -> None:

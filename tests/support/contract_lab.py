@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.durable.engine import Engine
 from orchestrator.durable.steps import step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from orchestrator.durable.engine import Engine, Run
     from orchestrator.durable.runs import Event
-    from orchestrator.durable.engine import Run
     from orchestrator.durable.workflows import Workflow
 
-OpenEngine = Callable[[Sequence["Workflow[Any, Any]"], Sequence[object]], AbstractAsyncContextManager[Engine]]
+    OpenEngine = Callable[
+        [Sequence[Workflow[Any, Any]], Sequence[object]], AbstractAsyncContextManager[Engine]
+    ]
+
+PATIENCE_S = 30.0
 
 
 class Lab:
@@ -24,6 +29,11 @@ class Lab:
 
     def __init__(self, open_engine: OpenEngine) -> None:
         self._open_engine = open_engine
+        self._own = uuid.uuid4()
+
+    def id(self, name: str) -> str:
+        """A run id that is this test's own, for a server that many tests share."""
+        return f"{name}-{self._own}"
 
     def open(
         self, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[object] = ()
@@ -67,9 +77,14 @@ class Gates:
             self._opened[name].set()
 
     async def reached(self, *names: str) -> None:
-        """Until somebody has come to each of these gates."""
-        for name in names:
-            await self._reached[name].wait()
+        """Until somebody has come to each of these gates.
+
+        Raises:
+            TimeoutError: nobody came, so the run has gone wrong.
+        """
+        async with asyncio.timeout(PATIENCE_S):
+            for name in names:
+                await self._reached[name].wait()
 
 
 async def all_events(run: Run[Any], after: int = 0) -> list[Event]:

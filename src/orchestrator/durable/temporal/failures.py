@@ -5,14 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pydantic import ValidationError
-from temporalio.exceptions import (
-    ApplicationError,
-    CancelledError,
-    FailureError,
-)
-from temporalio.exceptions import (
-    TimeoutError as TimedOutError,
-)
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+from temporalio.exceptions import TimeoutError as TimedOutError
 
 from orchestrator.durable.errors import Failure
 
@@ -34,9 +28,7 @@ def recorded_error(failure: Failure, retry_after_s: float | None = None) -> Appl
 
 def failure_of(error: BaseException) -> Failure:
     """What was recorded with an error that came from Temporal, or the best account of one of its own."""
-    cause = error
-    while isinstance(cause, FailureError) and isinstance(cause.cause, FailureError):
-        cause = cause.cause
+    cause = error.cause if isinstance(error, ActivityError) and error.cause else error
     if isinstance(cause, ApplicationError) and cause.details:
         try:
             return Failure.model_validate(cause.details[0])

@@ -62,7 +62,7 @@ async def _run(definition: Workflow[Any, Any], data: bytes, mailbox: Mailbox) ->
         result = definition.output.record(await definition.begin(context, data))
         return carried(result, f"the result of {definition.name}")
     except Exception as error:
-        raise recorded_error(Failure.of(error)) from error
+        raise recorded_error(Failure.of(error)) from None
 
 
 class Mailbox:
