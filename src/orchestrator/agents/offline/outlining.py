@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_SECTIONS = 10
+MAX_SPANS = 200
 MIN_SECTION_WORDS = 25
 MAX_TITLE_CHARS = 80
 MAX_OBJECTIVES = 4
@@ -113,22 +114,27 @@ def _named_by_terms(reading: Reading, first: int, end: int) -> str:
 
 def _merged(spans: list[OutlineSection], reading: Reading) -> list[OutlineSection]:
     """Join the smallest section to its smaller neighbour until none is tiny and there are ten at most."""
-    merged = list(spans)
+    merged = _grouped(spans)
+    sizes = [_size(span, reading) for span in merged]
     while len(merged) > 1:
-        sizes = [_size(span, reading) for span in merged]
         least = min(range(len(merged)), key=lambda position: (sizes[position], position))
-        if len(merged) <= MAX_SECTIONS and sizes[least] >= MIN_SECTION_WORDS:
-            break
         beside = [position for position in (least - 1, least + 1) if 0 <= position < len(merged)]
-        other = min(
-            beside,
-            key=lambda position: (not _same_material(merged, least, position, reading), sizes[position]),
-        )
-        if len(merged) <= MAX_SECTIONS and not _same_material(merged, least, other, reading):
+        own = [position for position in beside if _same_material(merged, least, position, reading)]
+        too_many = len(merged) > MAX_SECTIONS
+        if not too_many and (sizes[least] >= MIN_SECTION_WORDS or not own):
             break
+        other = min(own or beside, key=lambda position: sizes[position])
         left, right = sorted((least, other))
         merged[left : right + 1] = [_joined(merged[left], merged[right], reading)]
+        sizes[left : right + 1] = [sizes[left] + sizes[right]]
     return merged
+
+
+def _grouped(spans: list[OutlineSection]) -> list[OutlineSection]:
+    """At most two hundred spans, so that merging takes bounded time: neighbours joined in equal groups."""
+    step = -(-len(spans) // MAX_SPANS)
+    groups = [spans[start : start + step] for start in range(0, len(spans), step)]
+    return [replace(group[0], end=group[-1].end) for group in groups]
 
 
 def _joined(left: OutlineSection, right: OutlineSection, reading: Reading) -> OutlineSection:

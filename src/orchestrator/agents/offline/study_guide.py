@@ -152,7 +152,7 @@ def _sources(name: str) -> Iterator[str]:
         f"**A worked case**: “{bare} example” or “{bare} case study”. See it happen once, from start to end.",
         f"**A doubter**: “{bare} misconceptions” or “{bare} criticism”. What people get wrong shows what "
         "matters.",
-        f"**The source itself**: “{bare} review article” or “{bare} specification”. Whatever the others quote.",
+        f"**The source itself**: “{bare} review article” or “{bare} specification”. Whatever others quote.",
     )
     yield "Before you trust a page, ask four things:\n\n"
     yield (

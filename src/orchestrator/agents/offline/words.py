@@ -33,7 +33,7 @@ WORD = re.compile(
 HAN = re.compile(r"^[\u3400-\u4dbf\u4e00-\u9fff]+$")
 # Chinese function characters: they stand between terms as "of" and "and" do in English.
 HAN_JOINTS = re.compile(
-    r"[的了是在和与或及等有为这那也不都而被把从到以于其之所对由将会能可就还很我你他她它们]"
+    r"[的了是在和与或及等有为这那也不都而被把从到以于其之所对由将会能可就还很我你他她它们上下中并]"
 )
 HAN_TERM_CHARS = 6
 
@@ -95,9 +95,14 @@ def words(sentence: str, language: str) -> list[Word]:
             folded = text.casefold().replace("’", "'").removesuffix("'s")
             if len(text) > MAX_WORD_CHARS:
                 continue
-            is_small = folded in small or folded.isnumeric() or (len(folded) == 1 and not HAN.match(folded))
+            is_small = folded in small or folded.isnumeric() or _says_little(folded, language)
             found.append(Word(text, stem(folded, language), start, start + len(text), is_small))
     return found
+
+
+def _says_little(word: str, language: str) -> bool:
+    """Whether it is a single letter; a single Han character is a word in Japanese, seldom in Chinese."""
+    return len(word) == 1 and not (language == "ja" and HAN.match(word))
 
 
 def _pieces(match: re.Match[str]) -> Iterator[tuple[int, str]]:
