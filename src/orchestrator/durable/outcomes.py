@@ -76,6 +76,8 @@ def _is_cancelled() -> bool:
 
 async def _in_time(step: BoundStep, arguments: dict[str, Any], threads: Executor) -> object:
     limit_s = step.definition.timeout_s
+    if limit_s is None and step.definition.is_async:
+        return await step.call(**arguments)
     scope = asyncio.timeout(limit_s)
     try:
         async with scope:

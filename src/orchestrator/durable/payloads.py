@@ -57,7 +57,7 @@ class Payload:
             PayloadTooLargeError: it takes more than ``MAX_PAYLOAD_BYTES``.
         """
         try:
-            data = self._ready().dump_json(value, warnings="error")
+            data = self._ready().serializer.to_json(value, warnings="error")
         except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
             raise PayloadError(f"{self._what} cannot be written as JSON: {error}") from error
         return within_limit(data, self._what)
@@ -80,7 +80,7 @@ class Payload:
             PayloadError: the JSON is not of the declared type.
         """
         try:
-            return self._ready().validate_json(data)
+            return self._ready().validator.validate_json(data)
         except ValidationError as error:
             raise PayloadError(f"{self._what} does not fit its type: {_brief(error)}") from error
 

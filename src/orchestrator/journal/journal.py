@@ -68,12 +68,16 @@ class Journal:
 
     def stage(self, statement: Statement, row: Row) -> Group:
         """Add a row to the group that is committed next, without asking for it to be soon."""
-        if self._pid != os.getpid():
-            raise JournalError("a journal cannot be used after a fork; open it in the new process")
         return self._writer.stage(statement, row)
 
     def flush(self) -> None:
-        """Have what was staged written at the end of this turn of the loop."""
+        """Have what was staged written at the end of this turn of the loop.
+
+        Raises:
+            JournalError: this process is a fork of the one that opened the journal.
+        """
+        if self._pid != os.getpid():
+            raise JournalError("a journal cannot be used after a fork; open it in the new process")
         self._writer.flush()
 
     def flush_soon(self) -> None:
