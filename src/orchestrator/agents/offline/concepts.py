@@ -41,7 +41,7 @@ NO_PHRASE = re.compile(
 AUXILIARIES = frozenset(
     ["is", "are", "was", "were", "has", "have", "had", "can", "may", "must", "be", "do", "does"]
 )
-_VERB_STEMS = frozenset(stem(word, "en") for word in COMMON_ENGLISH)
+VERB_STEMS = frozenset(stem(word, "en") for word in COMMON_ENGLISH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _phrase(between: str, language: str) -> str:
 def _is_verb(word: str) -> bool:
     return (
         word in AUXILIARIES
-        or stem(word, "en") in _VERB_STEMS
+        or stem(word, "en") in VERB_STEMS
         or word.endswith(("ed", "es"))
         or (len(word) > len("its") and word.endswith("s") and not word.endswith(("ss", "us", "is")))
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from orchestrator.agents.offline.languages import stem
+from orchestrator.agents.offline.languages import STOPWORDS, stem
 from orchestrator.agents.offline.reading import Material, read
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ COMMON_ENGLISH_TEXT = """
     enter willing lecture exam homework hint
 """
 COMMON_ENGLISH = frozenset(COMMON_ENGLISH_TEXT.split())
+COMMON_STEMS = frozenset(stem(word, "en") for word in COMMON_ENGLISH | STOPWORDS["en"])
 NOT_HEAD = re.compile(r"(?:ly|ed|ous|ful|less)$")
 VERB_ENDING = re.compile(r"(?:es|ed|ing)$")
 
@@ -83,7 +84,7 @@ class TermIndex:
         self._parts: dict[Key, set[int]] = defaultdict(set)
         self._bonus: Counter[Key] = Counter()
         self._part_count = 1
-        self._common = {stem(word, "en") for word in COMMON_ENGLISH} if language == "en" else set()
+        self._common = COMMON_STEMS if language == "en" else frozenset()
         for block in blocks:
             self._count(block)
         self._weights = self._weigh()
@@ -101,10 +102,9 @@ class TermIndex:
             for run in _runs(sentence)
             for phrase in _phrases(run)
         )
+        power = TELLING if telling else PRESENT
         weights = {
-            key: self._weights[key]
-            * math.log2(1 + count)
-            * ((count / self._counts[key]) ** 2 if telling else 1)
+            key: self._weights[key] * (count / self._counts[key]) ** power
             for key, count in here.items()
             if key in self._weights
         }
