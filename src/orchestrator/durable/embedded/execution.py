@@ -154,7 +154,7 @@ class Execution:
             del self._timers[key]
             alarm = self._alarms.pop(key, None)
             if alarm is not None:
-                alarm.ring = None
+                self._services.alarms.call_off(alarm)
 
     # What happens to the run, from outside. Never called from inside one of its tasks.
 
@@ -234,7 +234,7 @@ class Execution:
         """Leave memory; the history has everything."""
         self._inert = True
         for alarm in self._alarms.values():
-            alarm.ring = None
+            self._services.alarms.call_off(alarm)
         for pending in self._steps.values():
             self._services.runner.cancel(pending)
         self.loop.drop()

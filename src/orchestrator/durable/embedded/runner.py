@@ -76,7 +76,7 @@ class StepRunner:
             return
         alarm = self._backing_off.pop(pending, None)
         if alarm is not None:
-            alarm.ring = None
+            self._alarms.call_off(alarm)
         self._loop.call_soon(pending.run.step_ended, pending, EventType.STEP_CANCELLED, b"")
 
     async def stop(self) -> None:

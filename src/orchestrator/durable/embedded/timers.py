@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, order=True)
 class Alarm:
-    """A deadline; set ``ring`` to None to call it off."""
+    """A deadline. ``ring`` is None once it was called off."""
 
     when: float
     number: int
     ring: Callable[[], None] | None = field(compare=False)
+
+
+# Alarms that were called off stay on the heap until they are due, or until they are the larger part of it.
+SWEPT_FROM = 1_000
 
 
 class Alarms:
@@ -31,6 +35,7 @@ class Alarms:
         self._numbers = itertools.count()
         self._wake: Wake | None = None
         self._wake_when = float("inf")
+        self._called_off = 0
 
     def set(self, when: float, ring: Callable[[], None]) -> Alarm:
         """Call ``ring`` once the clock shows ``when``."""
@@ -39,6 +44,17 @@ class Alarms:
         if when < self._wake_when:
             self._arm(when)
         return alarm
+
+    def call_off(self, alarm: Alarm) -> None:
+        """Have it not ring; harmless when it already did."""
+        if alarm.ring is None:
+            return
+        alarm.ring = None
+        self._called_off += 1
+        if self._called_off > max(SWEPT_FROM, len(self._heap) // 2):
+            self._heap = [kept for kept in self._heap if kept.ring is not None]
+            heapq.heapify(self._heap)
+            self._called_off = 0
 
     def stop(self) -> None:
         """Call off everything."""
@@ -58,7 +74,10 @@ class Alarms:
         now = self._clock.time()
         while self._heap and (self._heap[0].when <= now or self._heap[0].ring is None):
             alarm = heapq.heappop(self._heap)
-            if alarm.ring is not None:
-                alarm.ring()
+            ring, alarm.ring = alarm.ring, None
+            if ring is None:
+                self._called_off = max(0, self._called_off - 1)
+            else:
+                ring()
         if self._heap and self._wake is None:
             self._arm(self._heap[0].when)
