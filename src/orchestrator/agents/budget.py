@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import date  # noqa: TC003 - pydantic reads it when an entry crosses an edge
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -23,7 +24,6 @@ from orchestrator.core.errors import BudgetExceededError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from datetime import date
 
 ShapeT = TypeVar("ShapeT", bound=BaseModel)
 

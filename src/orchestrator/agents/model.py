@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal  # noqa: TC003 - pydantic reads it when a durable step hands usage on
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -11,7 +12,6 @@ from orchestrator.core.errors import RetryableError, TerminalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from decimal import Decimal
 
 T = TypeVar("T")
 ShapeT = TypeVar("ShapeT", bound=BaseModel)

@@ -31,7 +31,7 @@ MAX_LINK_WORDS = 5
 MAX_LINK_CHARS = 32
 LABELLED_WEIGHT = 3  # a linking phrase says more than standing in one sentence
 TRIMMED = re.compile(
-    r"^(?:(?:and|or|also|then|the|a|an|that|which|it|they)\b\s*)+|\s*\b(?:the|a|an|its|their|this|that|both|each|every|all)$",
+    r"^(?:(?:and|or|also|then|the|a|an|that|which|it|they)\b\s*)+|\s*\b(?:the|a|an|its|their|this|that)$",
     re.IGNORECASE,
 )
 NO_PHRASE = re.compile(
