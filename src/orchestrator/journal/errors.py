@@ -9,6 +9,12 @@ class JournalError(InternalError):
     default_code = "journal"
 
 
+class JournalClosedError(JournalError):
+    """The journal was closed; open it again to go on."""
+
+    default_code = "journal_closed"
+
+
 class JournalInUseError(ConflictError):
     """Another process has this journal open."""
 

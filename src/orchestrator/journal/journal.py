@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.journal.errors import JournalError, JournalFullError
+from orchestrator.journal.errors import JournalClosedError, JournalError, JournalFullError
 from orchestrator.journal.lock import FileLock
 from orchestrator.journal.schema import prepare, refused
 from orchestrator.journal.writer import Group, Row, Statement, Writer, _no_fault
@@ -35,6 +35,7 @@ class Journal:
         """
         self.path = path
         self._pid = os.getpid()
+        self._closed = False
         self._listeners: list[Callable[[Group], None]] = []
         self._waiting: set[asyncio.Future[None]] = set()
         self._mourners: list[Callable[[JournalError], None]] = []
@@ -67,7 +68,10 @@ class Journal:
         self._mourners.append(on_broken)
 
     def stage(self, statement: Statement, row: Row) -> Group:
-        """Add a row to the group that is committed next, without asking for it to be soon."""
+        """Add a row to the group that is committed next, without asking for it to be soon.
+
+        What is staged between two awaits becomes durable together.
+        """
         return self._writer.stage(statement, row)
 
     def flush(self) -> None:
@@ -76,8 +80,7 @@ class Journal:
         Raises:
             JournalError: this process is a fork of the one that opened the journal.
         """
-        if self._pid != os.getpid():
-            raise JournalError("a journal cannot be used after a fork; open it in the new process")
+        self._check_usable()
         self._writer.flush()
 
     def flush_soon(self) -> None:
@@ -90,10 +93,11 @@ class Journal:
         Raises:
             JournalError: it never will be.
         """
-        if self._writer.broken is not None:
-            raise self._writer.broken
         if group.committed:
             return
+        if self._writer.broken is not None:
+            raise self._writer.broken
+        self._check_usable()
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         group.then.append(partial(_reach, reached))
         self._waiting.add(reached)
@@ -107,8 +111,9 @@ class Journal:
 
         Raises:
             JournalFullError: the disk is full.
-            JournalError: the writer ended.
+            JournalError: the writer ended, or it is closed, or was opened by another process.
         """
+        self._check_usable()
         if self._writer.broken is not None:
             raise self._writer.broken
         if self._writer.full:
@@ -116,28 +121,49 @@ class Journal:
 
     def read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """Rows of a query that touches a few pages at most, at once."""
+        self._check_usable()
         return self._reader.execute(sql, values).fetchall()
 
     async def fetch(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """Rows of a query that may take longer, read in a thread."""
+        self._check_usable()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._reading, _rows, self._threaded_reader, sql, values)
 
     async def close(self) -> None:
-        """Write what is staged, and close the file."""
-        with contextlib.suppress(JournalError):
-            while (group := self._writer.last) is not None and not self._writer.full:
-                self.flush()
-                await self.durable(group)
-        self.abandon()
+        """Write what is staged, unless the disk is full, and close the file."""
+        writing = asyncio.ensure_future(self._write_all())
+        full = asyncio.ensure_future(self._writer.filled.wait())
+        try:
+            await asyncio.wait([writing, full], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            writing.cancel()
+            full.cancel()
+            self.abandon()
 
     def abandon(self) -> None:
         """Close the file without writing what is staged, as a crash would leave it."""
+        if self._closed:
+            return
+        self._closed = True
         self._writer.stop()
+        self._broke(JournalClosedError())
         self._reading.shutdown()
         self._threaded_reader.close()
         self._reader.close()
         self._lock.release()
+
+    async def _write_all(self) -> None:
+        with contextlib.suppress(JournalError):
+            while (group := self._writer.last) is not None:
+                self.flush()
+                await self.durable(group)
+
+    def _check_usable(self) -> None:
+        if self._pid != os.getpid():
+            raise JournalError("a journal cannot be used after a fork; open it in the new process")
+        if self._closed:
+            raise JournalClosedError
 
     def _committed(self, group: Group) -> None:
         for listener in self._listeners:

@@ -6,6 +6,7 @@ made. ``streams`` and ``entries`` are the ordered events; a run is a stream, so 
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -60,14 +61,15 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         JournalError: another program's file, a newer version's, or a damaged one; the message says which.
     """
     try:
-        version = _version(connection, path)
-        if path.stat().st_size <= CHECKED_AT_OPENING_BYTES:
-            _check(connection, path)
+        version = _inspect(path) if path.stat().st_size else 0
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")
         connection.execute("PRAGMA checkpoint_fullfsync = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
+        # A connection to a file that it may not write opens all the same, so ask for the right to write.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
         _migrate(connection, path, version)
     except sqlite3.DatabaseError as error:
         raise refused(path, error) from error
@@ -86,6 +88,15 @@ def refused(path: Path, error: sqlite3.Error) -> JournalError:
             f"(migrations leave {path.name}.v*.backup), or move the file away to begin with an empty journal."
         )
     return JournalError(f"{path} cannot be opened: {error}")
+
+
+def _inspect(path: Path) -> int:
+    """The version of a sound file of ours, found without the right to change anything."""
+    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as reader:
+        version = _version(reader, path)
+        if path.stat().st_size <= CHECKED_AT_OPENING_BYTES:
+            _check(reader, path)
+        return version
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

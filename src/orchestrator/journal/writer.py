@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 import threading
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING
 from orchestrator.journal.errors import JournalError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
     from pathlib import Path
 
+# A group with this many rows takes no more once the turn of the loop that filled it is over.
 GROUP_ROWS = 1_000
 # "Started" and progress rows do not wake the writer alone; they ride along, or go after this long.
 LAZY_S = 0.010
@@ -24,6 +25,9 @@ FULL_RETRY_S = 1.0
 # Checkpoint between groups once the write-ahead log has this size, and shrink its file above the ceiling.
 CHECKPOINT_BYTES = 8 * 1024 * 1024
 WAL_CEILING_BYTES = 64 * 1024 * 1024
+
+# How SQLite says that the disk is full; the second when the index of its log cannot grow.
+FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 
 # Rows per SQL statement. Python's SQLite gives up the interpreter lock at every statement and may wait
 # milliseconds to get it back, so many rows go in one; these sizes keep the statements few and cached.
@@ -95,16 +99,16 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="journal-writer", daemon=True)
         self._thread.start()
         self.full = ""
+        self.filled = asyncio.Event()
         self.broken: JournalError | None = None
 
     def stage(self, statement: Statement, row: Row) -> Group:
-        """Add a row to the open group, which this gives."""
+        """Add a row to the open group, which this gives. Rows staged in one turn of the loop are never torn."""
         group = self._open
         group.rows.setdefault(statement, []).append(row)
         group.size += 1
-        if group.size >= GROUP_ROWS:
-            self._sealed.append(group)
-            self._open = Group()
+        if group.size == GROUP_ROWS:
+            self._loop.call_soon(self._seal, group)
             self.flush()
         return group
 
@@ -134,6 +138,11 @@ class Writer:
         self._queue.put(None)
         self._thread.join()
 
+    def _seal(self, group: Group) -> None:
+        if group is self._open:
+            self._sealed.append(group)
+            self._open = Group()
+
     def _lazy_due(self) -> None:
         self._lazy = None
         self.flush()
@@ -161,16 +170,28 @@ class Writer:
             self._failed(group, error)
             return
         self.full = ""
+        self.filled.clear()
         self._writing = None
         group.committed = True
         self._on_commit(group)
         for call in group.then:
-            call()
+            self._safely(call)
+        # Runs that wait keep their last group; what it carried is on the disk.
+        group.rows.clear()
+        group.then.clear()
         if self._flush_asked or self._sealed:
             self._hand_over()
 
+    def _safely(self, call: Callable[[], None]) -> None:
+        """One listener's mistake must not keep the others, and the next group, waiting for ever."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001  # shown by the loop, as for any callback
+            self._loop.call_exception_handler({"message": "after a commit", "exception": error})
+
     def _failed(self, group: Group, error: BaseException) -> None:
         if _is_full(error):
+            self.filled.set()
             self.full = f"the disk with {self._path} is full; free some space, and work goes on by itself"
             self._loop.call_later(FULL_RETRY_S, self._queue.put, group)
         elif self.broken is None:
@@ -182,8 +203,8 @@ class Writer:
             try:
                 self._commit(group)
             except BaseException as error:  # noqa: BLE001  # told to the loop, which decides
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.rollback()
                 self._tell(self._failed, group, error)
             else:
                 self._tell(self._written, group)
@@ -231,4 +252,4 @@ class Writer:
 
 
 def _is_full(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname == "SQLITE_FULL"
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname in FULL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.journal import Statement
@@ -28,19 +29,24 @@ MOST_BUFFERED = 1_000
 class _Follower:
     """What was committed since a reader last looked."""
 
-    __slots__ = ("entries", "error", "missed", "waiting")
+    __slots__ = ("ended", "entries", "error", "missed", "waiting")
 
     def __init__(self) -> None:
         self.entries: deque[Entry] = deque()
         self.missed = False
         self.waiting: asyncio.Future[None] | None = None
         self.error: JournalError | None = None
+        self.ended = False
 
     def push(self, entry: Entry) -> None:
         if len(self.entries) < MOST_BUFFERED:
             self.entries.append(entry)
         else:
             self.missed = True
+        self.wake()
+
+    def end(self) -> None:
+        self.ended = True
         self.wake()
 
     def fail(self, error: JournalError) -> None:
@@ -52,7 +58,7 @@ class _Follower:
             self.waiting.set_result(None)
 
     async def changed(self) -> None:
-        if not self.entries and not self.missed and self.error is None:
+        if not (self.entries or self.missed or self.ended or self.error):
             self.waiting = asyncio.get_running_loop().create_future()
             await self.waiting
         if self.error is not None:
@@ -72,17 +78,24 @@ class EmbeddedStreams:
         self._followers: dict[int, list[_Follower]] = {}
         self._ends: dict[int, int] = {}
         self._staged: dict[str, int] = {}
+        self._deleting: dict[str, Group] = {}
         self._last_number: int = journal.read("SELECT coalesce(max(number), 0) FROM streams")[0][0]
         journal.listen(self._committed, self._broken)
 
     def create(self, name: str, owner: str = "") -> int:
         """Stage a new stream and give its number. The caller knows that the name is free."""
         self._last_number += 1
+        _check_utf8(name, owner)
         self._journal.stage(ADD_STREAM, (self._last_number, name, owner))
         return self._last_number
 
     def stage(self, number: int, offset: int, at: float, type: str, key: str, data: bytes) -> Group:
-        """Stage an entry whose offset the caller keeps."""
+        """Stage an entry whose offset the caller keeps.
+
+        Raises:
+            UnicodeEncodeError: a key or type with a lone surrogate.
+        """
+        _check_utf8(type, key)
         return self._journal.stage(ADD_ENTRY, (number, offset, at, type, key, data))
 
     async def append(self, stream: str, type: str, data: bytes, *, key: str = "") -> int:
@@ -92,12 +105,14 @@ class EmbeddedStreams:
             JournalFullError: nothing can be written now. JournalError: nor later.
         """
         self._journal.check_writable()
+        await self._deleted(stream)
         number = self._number(stream)
         if number is None:
             number = self._staged[stream] = self.create(stream)
             self._ends[number] = 0
-        offset = self._ends[number] = self._end(number) + 1
+        offset = self._end(number) + 1
         group = self.stage(number, offset, self._clock.time(), type, key, data)
+        self._ends[number] = offset
         self._journal.flush()
         await self._journal.durable(group)
         self._staged.pop(stream, None)
@@ -109,7 +124,11 @@ class EmbeddedStreams:
         return [] if number is None else await self._page(number, after, limit)
 
     async def follow(self, stream: str, after: int = 0) -> AsyncIterator[Entry]:
-        """Every entry above ``after``: first what is there, then each one as it becomes durable."""
+        """Every entry above ``after``: first what is there, then each one as it becomes durable.
+
+        It ends when the stream is deleted.
+        """
+        await self._deleted(stream)
         number = self._number(stream)
         if number is None:
             number = self._staged[stream] = self.create(stream)
@@ -119,7 +138,7 @@ class EmbeddedStreams:
             yield entry
 
     async def follow_number(self, number: int, after: int = 0) -> AsyncIterator[Entry]:
-        """Follow a stream by its number."""
+        """Follow a stream by its number, until it is deleted."""
         follower = _Follower()
         self._followers.setdefault(number, []).append(follower)
         try:
@@ -138,6 +157,8 @@ class EmbeddedStreams:
                         yield entry
                     elif entry.offset > after:
                         follower.missed = True
+                if follower.ended:
+                    return
                 if follower.missed:
                     follower.entries.clear()
                     continue
@@ -153,14 +174,24 @@ class EmbeddedStreams:
         self._journal.check_writable()
         self._ends.pop(number, None)
         self._staged.pop(stream, None)
-        group = self.stage_delete(number)
+        group = self._deleting[stream] = self.stage_delete(number)
         self._journal.flush()
-        await self._journal.durable(group)
+        try:
+            await self._journal.durable(group)
+        finally:
+            self._deleting.pop(stream, None)
 
     def stage_delete(self, number: int) -> Group:
         """Stage the end of a stream and all its entries."""
         self._journal.stage(DELETE_ENTRIES, (number,))
-        return self._journal.stage(DELETE_STREAM, (number,))
+        group = self._journal.stage(DELETE_STREAM, (number,))
+        group.then.append(partial(self._gone, number))
+        return group
+
+    async def _deleted(self, stream: str) -> None:
+        """Until no delete of that stream is under way, for its name is taken so long."""
+        while stream in self._deleting:
+            await self._journal.durable(self._deleting[stream])
 
     def _number(self, name: str) -> int | None:
         if name in self._staged:
@@ -199,8 +230,19 @@ class EmbeddedStreams:
             for follower in followers:
                 follower.fail(error)
 
+    def _gone(self, number: int) -> None:
+        for follower in self._followers.get(number, ()):
+            follower.end()
+
     def _unfollow(self, number: int, follower: _Follower) -> None:
         followers = self._followers[number]
         followers.remove(follower)
         if not followers:
             del self._followers[number]
+
+
+def _check_utf8(*texts: str) -> None:
+    """Refuse text that SQLite cannot hold here, where it harms nobody else; in a group it would fail all."""
+    for text in texts:
+        if not text.isascii():
+            text.encode()
