@@ -1,0 +1,31 @@
+"""The programs that the documentation shows, run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GUIDE = Path(__file__).parents[1] / "docs" / "workflows.md"
+PROGRAMS = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+PRINTED = [
+    ["Crawl: 19 words"],
+    ["Tides: published"],
+    ["step-progress tell 1 {'word': 'once', 'percent': 25}", "run-completed  0 4"],
+    ["gave back machine-7", "run_cancelled"],
+]
+
+
+@pytest.mark.parametrize(("program", "printed"), list(zip(PROGRAMS, PRINTED, strict=True)))
+def test_a_program_of_the_guide_prints_what_it_says(program: str, printed: list[str], tmp_path: Path) -> None:
+    """Every program of the guide runs as it stands, and shows what the text around it promises."""
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for line in printed:
+        assert line in done.stdout
