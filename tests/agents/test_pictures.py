@@ -45,8 +45,8 @@ def test_the_caption_names_what_is_drawn() -> None:
 def test_what_no_font_shows_is_numbered_and_explained() -> None:
     """No picture has empty boxes: a text in a script that no font has is named in the caption."""
     unknown = "\U000e0fff\U0010fff0"
-    drawing = draw_concept_map(ConceptMap("Signs", ("sign", unknown), (Edge(0, 1),)))
-    assert "(1) " + unknown in drawing.caption
+    drawing = draw_concept_map(ConceptMap(unknown, ("sign", unknown * 2), (Edge(0, 1),)))
+    assert f"(1) {unknown}, (2) {unknown * 2}." in drawing.caption
     assert not face_for([unknown]).shows(unknown)
 
 

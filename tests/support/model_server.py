@@ -54,7 +54,7 @@ class Reply:
 Answering = Callable[[Asked], Reply]
 
 
-def text(  # noqa: PLR0913 - every part of an answer, each optional
+def text(
     content: str | None,
     *,
     tokens: tuple[int, int] | None = (12, 34),

@@ -83,8 +83,8 @@ class _Text:
 
 def draw_concept_map(concepts: ConceptMap) -> Drawing:
     """Draw the terms as boxes and the links as labelled arrows, the first term in the middle."""
-    face, shown, legend = _showable([*concepts.nodes, *(edge.label for edge in concepts.edges)])
-    title_face, (title,), title_legend = _showable([concepts.title])
+    labels_of = [edge.label for edge in concepts.edges]
+    face, (title, *shown), legend = _showable([concepts.title, *concepts.nodes, *labels_of])
     nodes = [
         _wrapped(shown[number], CENTRE_PX if number == 0 else NODE_PX, face, NODE_WIDTH_PX, NODE_LINES)
         for number in range(len(concepts.nodes))
@@ -101,9 +101,7 @@ def draw_concept_map(concepts: ConceptMap) -> Drawing:
         else:
             springs.append((edge.source, edge.target))
     arrange(boxes, springs, labels_from=len(nodes))
-    canvas = _Canvas(
-        boxes, _wrapped(title, TITLE_PX, title_face, LEAST_WIDTH_PX - 2 * MARGIN_PX, TITLE_LINES)
-    )
+    canvas = _Canvas(boxes, _wrapped(title, TITLE_PX, face, LEAST_WIDTH_PX - 2 * MARGIN_PX, TITLE_LINES))
     label_boxes = dict(zip(labels, boxes[len(nodes) :], strict=True))
     for number, edge in enumerate(concepts.edges):
         canvas.link(boxes[edge.source], boxes[edge.target], label_boxes.get(number))
@@ -111,7 +109,7 @@ def draw_concept_map(concepts: ConceptMap) -> Drawing:
         canvas.label(label_boxes[number], text)
     for number, text in enumerate(nodes):
         canvas.node(boxes[number], text, number)
-    return Drawing(canvas.picture(), _caption(f"Concept map: {concepts.title}", [*title_legend, *legend]))
+    return Drawing(canvas.picture(), _caption(f"Concept map: {concepts.title}", legend))
 
 
 class _Canvas:
