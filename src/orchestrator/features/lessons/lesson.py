@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from orchestrator.agents import offline
 from orchestrator.agents.offline import ConceptMap
@@ -49,12 +49,16 @@ class Material(Value):
     text: str
 
 
+# As a JSON number, which clients expect; its shortest form reads back as the same decimal.
+_AS_NUMBER: Final = PlainSerializer(float, return_type=float, when_used="json")
+
+
 class Tokens(Value):
     """What model calls took. ``cost_usd`` is None when no price is known for one of them."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost_usd: Decimal | None = Decimal(0)
+    cost_usd: Annotated[Decimal, _AS_NUMBER] | None = Decimal(0)
     estimated: bool = False
 
     @classmethod

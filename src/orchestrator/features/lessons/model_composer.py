@@ -72,7 +72,7 @@ class ModelComposer:
         tell("\n".join(section.title for section in sections), 100)
         pictures = _pictures(analysis, said.sections[:MOST_SECTIONS], sections)
         return Outline(
-            output=f"{len(sections)} sections, {len(pictures)} pictures",
+            output=f"Sections: {len(sections)}. Pictures: {len(pictures)}.",
             tokens=Tokens.of(answer.usage),
             title=_line(said.title)[:LONGEST_TITLE_CHARS],
             objectives=[_line(objective) for objective in said.objectives[:MOST_OBJECTIVES]],

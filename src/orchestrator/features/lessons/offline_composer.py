@@ -54,7 +54,7 @@ class OfflineComposer:
         pictures = await asyncio.to_thread(_pictures, task, read, planned)
         objectives = [objective for section in planned.sections for objective in section.objectives[:1]]
         return Outline(
-            output=f"{len(planned.sections)} sections, {len(pictures)} pictures",
+            output=f"Sections: {len(planned.sections)}. Pictures: {len(pictures)}.",
             title=planned.title,
             objectives=objectives[:MOST_OBJECTIVES],
             sections=[SectionPlan(title=section.title, place=section) for section in planned.sections],

@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select, update
 
 from orchestrator.db import SYSTEM
 from orchestrator.features.lessons.lesson import Material
+from orchestrator.features.lessons.schemas import NewMetadata
 from orchestrator.features.lessons.tables import Intent, SessionRow, SpendingRow
 
 if TYPE_CHECKING:
@@ -82,11 +83,10 @@ class SessionRepository:
     async def materials(self, owner: str, session_id: str) -> list[Material]:
         """What the learner brought, every piece with a title."""
         row = await self.find(owner, session_id)
-        brought = row.brought.get("materials") if row else None
+        brought = NewMetadata.model_validate(row.brought) if row else NewMetadata()
         return [
-            Material(title=given.get("title") or titled(given["text"], number), text=given["text"])
-            for number, given in enumerate(brought if isinstance(brought, list) else [], start=1)
-            if isinstance(given, dict)
+            Material(title=given.title or titled(given.text, number), text=given.text)
+            for number, given in enumerate(brought.materials, start=1)
         ]
 
 

@@ -74,9 +74,14 @@ class Strict(BaseModel):
 class NewMaterial(Strict):
     """A text or Markdown that the lesson is to be built from."""
 
-    title: Annotated[
-        str, Line, Field(min_length=1, max_length=LONGEST_TITLE_CHARS, json_schema_extra=_described(_LINE))
-    ] = Field("", description="What to call it among the sources; its place in the list if left out.")
+    title: (
+        Annotated[
+            str,
+            Line,
+            Field(min_length=1, max_length=LONGEST_TITLE_CHARS, json_schema_extra=_described(_LINE)),
+        ]
+        | None
+    ) = Field(None, description="What to call it among the sources; its first heading if left out.")
     text: Annotated[
         str,
         Text,

@@ -1,0 +1,226 @@
+"""Sessions on a real engine and real tables, written offline."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sqlalchemy import update
+
+from orchestrator.core.errors import ConflictError, InvalidInputError, NotFoundError
+from orchestrator.db import SYSTEM
+from orchestrator.features.lessons.lesson import STEPS
+from orchestrator.features.lessons.tables import Intent, SessionRow
+from support.lessons_room import OWNER, LessonsRoom
+
+SAMPLE = (Path(__file__).parents[3] / "samples" / "photosynthesis.md").read_text()
+
+
+async def test_a_lesson_is_made_from_what_the_learner_brings(tmp_path: Path) -> None:
+    """All five steps in order, then the result; the same in the stream, at the result and in the session."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create("Photosynthesis", SAMPLE)
+        told = await room.run(session_id)
+        result = await room.service.result(OWNER, session_id)
+        shown = await room.service.show(OWNER, session_id)
+        picture = await room.service.picture(OWNER, session_id, "image1.jpg")
+
+    assert told[0]["type"] == "connected"
+    assert [event["data"]["step_name"] for event in told if event["type"] == "step-start"] == list(STEPS)
+    assert [event["data"]["step_name"] for event in told if event["type"] == "step-complete"] == list(STEPS)
+    progress = [
+        event["data"]["progress"]
+        for event in told
+        if event.get("step_id") == "step-3" and "progress" in event["data"]
+    ]
+    assert progress == sorted(progress)
+    assert told[-1]["type"] == "final"
+    assert told[-1]["data"]["result"] == result.model_dump(mode="json")
+    assert shown.result == result
+    assert result.generator == "offline"
+    assert "![Concept map: Photosynthesis](images/image1.jpg)" in result.lesson
+    assert "Chlorophyll is the green pigment" in result.lesson
+    assert "- Photosynthesis (919 words)" in result.lesson
+    assert all(Image.open(io.BytesIO(picture.data)).size)
+    assert picture.content_type == "image/jpeg"
+    assert [(step.id, step.name, step.status) for step in shown.steps or []] == [
+        (f"step-{number}", name, "completed") for number, name in enumerate(STEPS, 1)
+    ]
+
+
+async def test_streamed_content_is_the_lesson(tmp_path: Path) -> None:
+    """Who joins the deltas of step 3 has the sections as they stand in the lesson, but for the pictures."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create("Photosynthesis", SAMPLE)
+        told = await room.run(session_id)
+        result = await room.service.result(OWNER, session_id)
+    deltas = [
+        event["data"]["delta"]
+        for event in told
+        if event.get("step_id") == "step-3" and "delta" in event["data"]
+    ]
+    sections = "".join(deltas).split()
+    assert len(sections) > 500
+    without_pictures = [line for line in result.lesson.splitlines() if not line.startswith("![")]
+    assert " ".join(sections) in " ".join(" ".join(without_pictures).split())
+
+
+async def test_without_materials_it_is_an_honest_study_guide(tmp_path: Path) -> None:
+    """It says what it is, and claims nothing of the topic."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create("machine learning")
+        await room.run(session_id)
+        result = await room.service.result(OWNER, session_id)
+    assert "study guide" in result.summary
+    assert result.generator == "offline"
+    assert list(result.images) == ["image1"]
+
+
+async def test_an_idle_session_has_no_result_and_no_steps_begun(tmp_path: Path) -> None:
+    """A result before completion is a bad request, not a missing thing."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create("tides", "Some text.")
+        shown = await room.service.show(OWNER, session_id)
+        with pytest.raises(InvalidInputError, match="not completed: it is pending"):
+            await room.service.result(OWNER, session_id)
+    assert shown.status == "pending"
+    assert [step.status for step in shown.steps or []] == ["pending"] * 5
+    assert shown.metadata is not None
+    assert shown.metadata.materials[0].text == "Some text."
+
+
+async def test_a_completed_session_is_not_run_again(tmp_path: Path) -> None:
+    """POST refuses; GET replays it whole, and has nothing for who has had everything."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create()
+        told = await room.run(session_id)
+        with pytest.raises(ConflictError, match="already completed"):
+            await room.service.run(OWNER, session_id)
+        replayed = await room.watch(session_id)
+        assert replayed is not None
+        assert [event for _, event in replayed] == told
+        last_id, middle = replayed[-1][0], replayed[7][0]
+        rest = await room.watch(session_id, middle)
+        assert rest is not None
+        assert rest[1:] == replayed[8:]
+        assert await room.watch(session_id, last_id) is None
+
+
+async def test_everybody_watching_sees_the_same(tmp_path: Path) -> None:
+    """The first watcher starts an idle session, and it runs once however many come at once."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create()
+        all_told = await asyncio.gather(*[room.watch(session_id) for _ in range(20)])
+        assert all(told == all_told[0] for told in all_told)
+        assert len(await room.engine.list(workflow="lesson")) == 1
+
+
+async def test_of_two_that_start_one_is_refused(tmp_path: Path) -> None:
+    """Starting is decided by the session's row, so exactly one wins."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create()
+        tries = await asyncio.gather(
+            *[room.service.run(OWNER, session_id) for _ in range(5)], return_exceptions=True
+        )
+        refused = [error for error in tries if isinstance(error, ConflictError)]
+        assert [error.message for error in refused] == ["Session already running"] * 4
+
+
+async def test_a_watcher_goes_on_after_a_restart_without_gap_or_repeat(tmp_path: Path) -> None:
+    """What it got before and after, joined, is what somebody gets who watched from the start."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create("Photosynthesis", SAMPLE)
+        before = await room.watch_until(session_id, "step-start", "step-3")
+    async with LessonsRoom(tmp_path) as room:
+        after = await room.watch(session_id, before[-1][0])
+        whole = await room.watch(session_id)
+    assert after is not None
+    assert before + after[1:] == whole
+    assert after[-1][1]["type"] == "final"
+
+
+async def test_another_owners_session_is_not_there(tmp_path: Path) -> None:
+    """Whatever one tries with it, the answer is the same as for one that does not exist."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create()
+        await room.run(session_id)
+        service = room.service
+        for call in (
+            service.show("bob", session_id),
+            service.result("bob", session_id),
+            service.picture("bob", session_id, "image1.jpg"),
+            service.run("bob", session_id),
+            service.watch("bob", session_id, None),
+            service.delete("bob", session_id),
+        ):
+            with pytest.raises(NotFoundError, match="Session not found"):
+                await call
+        assert (await service.page("bob", 10, None)).total == 0
+
+
+async def test_sessions_are_listed_newest_first_page_by_page(tmp_path: Path) -> None:
+    """With where they stand, and without what is long."""
+    async with LessonsRoom(tmp_path) as room:
+        ids = [await room.create(f"topic {number}") for number in range(5)]
+        await room.run(ids[0])
+        first = await room.service.page(OWNER, 3, None)
+        second = await room.service.page(OWNER, 3, first.next)
+    assert [item.id for item in first.items + second.items] == ids[::-1]
+    assert (first.total, second.next) == (5, None)
+    assert [item.status for item in second.items] == ["pending", "completed"]
+    assert second.items[1].result is None
+
+
+async def test_deleting_forgets_everything(tmp_path: Path) -> None:
+    """Row, run and pictures; a second time it is not found."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create()
+        await room.run(session_id)
+        await room.service.delete(OWNER, session_id)
+        with pytest.raises(NotFoundError):
+            await room.service.delete(OWNER, session_id)
+        assert await room.engine.list(workflow="lesson") == []
+    assert list((tmp_path / "blobs").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["image9.jpg", "../../tables.db", "image1.png", ".", "image1.jpg\n"])
+async def test_only_the_lessons_pictures_are_served(tmp_path: Path, name: str) -> None:
+    """Any other name is not found, whatever it looks like."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create()
+        await room.run(session_id)
+        with pytest.raises(NotFoundError):
+            await room.service.picture(OWNER, session_id, name)
+
+
+async def promise(room: LessonsRoom, intent: Intent, runs: int) -> None:
+    """Leave a promise behind, as a crash between the row and the deed does."""
+    async with room.database.session(SYSTEM) as session:
+        await session.change(update(SessionRow).values(intent=intent, runs=runs))
+
+
+async def test_the_sweep_starts_what_was_promised(tmp_path: Path) -> None:
+    """A run that was written down but not started when the service died starts with the next life."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create()
+        await promise(room, Intent.LAUNCH, 1)
+    async with LessonsRoom(tmp_path) as room:
+        told = await room.watch(session_id)
+        assert told is not None
+        assert told[-1][1]["type"] == "final"
+        assert await room.sessions.promised() == []
+
+
+async def test_the_sweep_finishes_a_deletion(tmp_path: Path) -> None:
+    """A deletion that the service's death interrupted is done by the next life."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create()
+        await room.run(session_id)
+        await promise(room, Intent.DELETE, 1)
+    async with LessonsRoom(tmp_path) as room:
+        with pytest.raises(NotFoundError):
+            await room.service.show(OWNER, session_id)
+        assert await room.engine.list(workflow="lesson") == []
