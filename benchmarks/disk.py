@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import statistics
 import tempfile
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 PAGE_BYTES = 4096
@@ -34,8 +32,3 @@ def sync_times_ms(directory: Path, writes: int = 300) -> list[float]:
             _sync(file.fileno())
             times.append((time.perf_counter() - began) * 1000)
     return times
-
-
-def percentile(values: Sequence[float], percent: int) -> float:
-    """The value below which `percent` per cent of `values` (at least two) lie."""
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.disk import sync_times_ms
-from benchmarks.engine.measure import PEERS, Measurement
+from benchmarks.engine.measure import ANSWER_FILE, PEERS, Measurement
 from benchmarks.engine.report import print_report
 from benchmarks.paths import PEER_PYTHON, ROOT, scratch
 
@@ -36,21 +36,21 @@ def visit(peer: str, directory: Path, seconds: float) -> Measurement | str:
         [python, "-m", "benchmarks.engine.measure", peer, home, f"--seconds={seconds}"],
         cwd=ROOT,
         env=os.environ | QUIET,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # its servers are in its group, so none outlives the visit
     )
     try:
-        answer, complaints = process.communicate(timeout=VISIT_LIMIT_S)
+        _, complaints = process.communicate(timeout=VISIT_LIMIT_S)
+        if process.returncode:
+            return complaints.strip().rpartition("\n")[2] or f"ended with code {process.returncode}"
+        return Measurement.model_validate_json((home / ANSWER_FILE).read_bytes())
     except subprocess.TimeoutExpired:
         return f"not done within {VISIT_LIMIT_S:.0f} s"
     finally:
         end_group(process.pid)
         shutil.rmtree(home, ignore_errors=True)
-    if process.returncode:
-        return complaints.strip().rpartition("\n")[2] or f"ended with code {process.returncode}"
-    return Measurement.model_validate_json(answer)
 
 
 def end_group(leader: int) -> None:

@@ -1,4 +1,4 @@
-"""Measure one engine in this process and print what was found as one line of JSON."""
+"""Measure one engine in this process and write what was found into a file beside the engine's own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import asyncio
 import importlib
 import itertools
 import os
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import uvloop
 from pydantic import BaseModel
 
 from benchmarks.engine.peer import STEPS
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = (1, 50, 500)
 WARM_UP_S = 0.5
+ANSWER_FILE = "measurement.json"
 PEERS = {
     "ours": "benchmarks.engine.ours:Ours",
     "ours-models": "benchmarks.engine.ours:OursWithModels",
@@ -107,13 +108,10 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--seconds", type=float, default=2.0)
     arguments = parser.parse_args()
-    answer = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # engines that print do not spoil the answer
     module, _, name = PEERS[arguments.peer].partition(":")
     peer = getattr(importlib.import_module(module), name)()
-    measurement = asyncio.run(measure(peer, arguments.directory, arguments.seconds))
-    print(measurement.model_dump_json(), file=answer, flush=True)
-    sys.stderr.flush()
+    measurement = uvloop.run(measure(peer, arguments.directory, arguments.seconds))
+    (arguments.directory / ANSWER_FILE).write_text(measurement.model_dump_json())
     os._exit(0)  # threads that an engine left behind do not hold up the next one
 
 

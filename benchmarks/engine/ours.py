@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel
 
 from benchmarks.engine.peer import STEPS
+from benchmarks.engine.sqlite import describe
 from orchestrator import Context, EmbeddedEngine, step, workflow
 
 if TYPE_CHECKING:
@@ -90,8 +91,13 @@ class Ours:
         return await run.result()
 
     async def durability(self) -> str:
-        """The pragmas of the journal's writer."""
-        return ""
+        """The pragmas of the journal's one writing connection."""
+        services = self._engine._services  # noqa: SLF001 - what is open is asked, not what should be
+        if services is None:
+            raise RuntimeError("the engine is not open")
+        connection = services.journal._writer._connection  # noqa: SLF001 - likewise
+        pragmas = ("journal_mode", "synchronous")
+        return describe(*(connection.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in pragmas))
 
     async def close(self) -> int:
         """Close the engine."""

@@ -107,9 +107,9 @@ def teach(directory: Path, sessions: int) -> Lessons:
     command = [Path(sys.executable).with_name("orchestrator"), "serve", "--data-dir", directory / "data"]
     with (
         serving(command, directory) as service,
-        client("benchmarks.streams.sessions", service.port, sessions) as process,
+        client("benchmarks.streams.sessions", service.port, sessions, SESSIONS_LIMIT_S) as process,
     ):
-        answer, _ = process.communicate(timeout=SESSIONS_LIMIT_S)
+        answer, _ = process.communicate(timeout=SESSIONS_LIMIT_S + LATENESS_LIMIT_S)
     found = Completed.model_validate_json(answer)
     return Lessons(
         sessions=sessions,

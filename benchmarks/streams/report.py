@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from benchmarks.disk import percentile
 from benchmarks.machine import describe_machine
 from benchmarks.tables import console, print_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.figures import Spread
+
 TARGET_WATCHERS = 5000
 TARGET_DELAY_MS = 250
 FAILURES_SHOWN = 3
+NO_SPREAD = ("", "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Watching:
 
     watchers: int
     runs: int
-    delays_ms: list[float]
+    delays_ms: Spread | None
     missing: int
     idle_watcher_bytes: float
     peak_bytes: int
@@ -37,7 +40,7 @@ class Lessons:
 
     sessions: int
     wall_s: float
-    to_final_ms: list[float]
+    to_final_ms: Spread | None
     failures: list[str]
     peak_bytes: int
 
@@ -62,14 +65,17 @@ def watching_table(watchings: Sequence[Watching]) -> Table:
     for title in (*titles, "idle watcher\nKiB", "peak\nMiB"):
         table.add_column(title, justify="right")
     for each in watchings:
+        delays = each.delays_ms
         table.add_row(
             f"{each.watchers:,}",
             f"{each.runs:,}",
-            f"{len(each.delays_ms):,}",
+            f"{delays.count if delays else 0:,}",
             f"{each.missing:,}",
-            f"{percentile(each.delays_ms, 50):,.1f}",
-            f"{percentile(each.delays_ms, 99):,.1f}",
-            f"{max(each.delays_ms):,.1f}",
+            *(
+                (f"{delays.p50:,.1f}", f"{delays.p99:,.1f}", f"{delays.highest:,.1f}")
+                if delays
+                else NO_SPREAD
+            ),
             f"{each.idle_watcher_bytes / 1024:,.1f}",
             f"{each.peak_bytes / 2**20:,.0f}",
         )
@@ -81,15 +87,13 @@ def lessons_table(lessons: Lessons) -> Table:
     table = Table()
     for title in ("sessions", "failed", "total\ns", "sessions/s", "to final, p50\ns", "p99\ns", "peak\nMiB"):
         table.add_column(title, justify="right")
-    completed = lessons.to_final_ms
-    enough = len(completed) > 1
+    to_final = lessons.to_final_ms
     table.add_row(
         f"{lessons.sessions:,}",
         f"{len(lessons.failures):,}",
         f"{lessons.wall_s:,.1f}",
-        f"{len(completed) / lessons.wall_s:,.1f}",
-        f"{percentile(completed, 50) / 1000:,.2f}" if enough else "",
-        f"{percentile(completed, 99) / 1000:,.2f}" if enough else "",
+        f"{(lessons.sessions - len(lessons.failures)) / lessons.wall_s:,.1f}",
+        *((f"{to_final.p50 / 1000:,.2f}", f"{to_final.p99 / 1000:,.2f}") if to_final else NO_SPREAD[:2]),
         f"{lessons.peak_bytes / 2**20:,.0f}",
     )
     return table
@@ -97,9 +101,9 @@ def lessons_table(lessons: Lessons) -> Table:
 
 def target(watching: Watching) -> tuple[str, str, bool]:
     """The target for live events, held against one measurement."""
-    p99_ms = percentile(watching.delays_ms, 99)
+    p99_ms = watching.delays_ms.p99 if watching.delays_ms else math.inf
     return (
         f"{TARGET_WATCHERS:,} watchers, {watching.runs:,} runs: p99 within {TARGET_DELAY_MS} ms, none lost",
-        f"{p99_ms:,.1f} ms, {watching.missing:,} missing",
+        f"{p99_ms:,.1f} ms, {watching.missing:,} lost",
         watching.watchers >= TARGET_WATCHERS and p99_ms <= TARGET_DELAY_MS and not watching.missing,
     )

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 from pydantic import BaseModel
 
+from benchmarks.figures import Spread, spread
 from benchmarks.processes import LOOPBACK
 from benchmarks.streams.limits import allow_many_sockets
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
 
 MATERIAL = """# Photosynthesis
 
@@ -40,7 +41,7 @@ class Completed(BaseModel):
 
     wall_s: float
     """From the first request to the last final event."""
-    to_final_ms: list[float]
+    to_final_ms: Spread | None
     """From each session's creation to its final event."""
     failures: list[str]
 
@@ -83,24 +84,38 @@ async def one_session(port: int, number: int) -> float:
     raise RuntimeError(f"the stream ended without a final event; its last line: {last[:200].decode()}")
 
 
-async def all_sessions(port: int, sessions: int) -> Completed:
+async def within(limit_s: float, session: Awaitable[float]) -> float:
+    """What `session` returns, unless that takes longer than `limit_s`.
+
+    Raises:
+        RuntimeError: It does.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            return await session
+    except TimeoutError:
+        raise RuntimeError(f"no final event within {limit_s:.0f} s") from None
+
+
+async def all_sessions(port: int, sessions: int, limit_s: float) -> Completed:
     """Run all sessions at once."""
     began = time.perf_counter()
     outcomes = await asyncio.gather(
-        *(one_session(port, number) for number in range(sessions)), return_exceptions=True
+        *(within(limit_s, one_session(port, number)) for number in range(sessions)), return_exceptions=True
     )
     return Completed(
         wall_s=time.perf_counter() - began,
-        to_final_ms=[outcome for outcome in outcomes if isinstance(outcome, float)],
+        to_final_ms=spread([outcome for outcome in outcomes if isinstance(outcome, float)]),
         failures=[str(outcome) or repr(outcome) for outcome in outcomes if isinstance(outcome, Exception)],
     )
 
 
 def main() -> None:
-    """Run as many sessions as the command line says."""
+    """Run the sessions that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("sessions", type=int)
+    parser.add_argument("limit_s", type=float)
     arguments = parser.parse_args()
     allow_many_sockets()
     print(uvloop.run(all_sessions(**vars(arguments))).model_dump_json(), flush=True)

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Request, status
 from pydantic import BaseModel
 
 from orchestrator import Context, EmbeddedEngine, workflow
-from orchestrator.app.server import Server
+from orchestrator.app.server import Server, run
 from orchestrator.core.settings import load_settings
 from orchestrator.core.telemetry import configure_logging
 from orchestrator.durable.runs import EventType
@@ -101,7 +101,7 @@ def main() -> None:
     settings = load_settings(overrides={"server.port": arguments.port})
     configure_logging(settings.telemetry)
     app = create_app(House(settings), [room.feature()], opened=room.opened)
-    sys.exit(Server(app, settings.server).run())
+    sys.exit(run(Server(app, settings.server).serve()))
 
 
 if __name__ == "__main__":

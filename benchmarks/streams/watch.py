@@ -16,6 +16,7 @@ from typing import cast
 import uvloop
 from pydantic import BaseModel
 
+from benchmarks.figures import Spread, spread
 from benchmarks.processes import LOOPBACK
 from benchmarks.streams.limits import allow_many_sockets
 
@@ -26,7 +27,7 @@ DATA = b"data: "
 class Watched(BaseModel):
     """What the watchers saw."""
 
-    delays_ms: list[float]
+    delays_ms: Spread | None
     """From the moment each event was due until it was read from the socket."""
     missing: int
     """Events that did not arrive."""
@@ -98,7 +99,7 @@ async def watch(port: int, watchers: int, runs: int, events: int, limit_s: float
         async with asyncio.timeout(limit_s):
             await asyncio.gather(*(watcher.done.wait() for watcher in attached))
     delays_ms = [delay for watcher in attached for delay in watcher.delays_ms]
-    return Watched(delays_ms=delays_ms, missing=watchers * events - len(delays_ms))
+    return Watched(delays_ms=spread(delays_ms), missing=watchers * events - len(delays_ms))
 
 
 def main() -> None:
