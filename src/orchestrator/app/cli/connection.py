@@ -1,0 +1,133 @@
+"""The way to the service: the one that has the data directory, or one of our own for the while."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from orchestrator.app.data_dir import PRIVATE_FILE, Service, serving
+from orchestrator.core.errors import (
+    ConflictError,
+    InternalError,
+    InvalidInputError,
+    NotFoundError,
+    OrchestratorError,
+    RateLimitedError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from orchestrator.core.settings import Settings
+
+LOG_FILE = "service.log"
+ANSWER_TIMEOUT_S = 70.0  # over the service's own limit, so that its problem document arrives
+ERRORS: dict[int, type[OrchestratorError]] = {
+    400: InvalidInputError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: InvalidInputError,
+    429: RateLimitedError,
+    503: UnavailableError,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open way to the service. ``own`` says that it lives only as long as this command."""
+
+    http: httpx2.AsyncClient
+    address: str
+    own: bool
+
+    async def request(self, method: str, path: str, body: object = None, token: str = "") -> Any:  # noqa: ANN401  # JSON
+        """The JSON that the service answers with.
+
+        Raises:
+            OrchestratorError: what the service's problem document says, as the same kind of error.
+            UnavailableError: it cannot be reached.
+        """
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return (await self.answer(method, path, body, headers)).json()
+
+    async def answer(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> httpx2.Response:
+        """The whole answer; raises as ``request`` does."""
+        try:
+            response = await self.http.request(method, path, json=body, headers=headers)
+        except httpx2.TransportError as error:
+            raise unreachable(self.address) from error
+        if not response.is_success:
+            raise error_of(response)
+        return response
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[Connection]:
+    """A way to the service that has the data directory, or to one of our own if none does.
+
+    Raises:
+        ConflictError: a process has the data directory and does not answer HTTP.
+    """
+    service = serving(settings.data_dir)
+    if service is None:
+        async with _own_service(settings) as address, _client(address) as http:
+            yield Connection(http, address, own=True)
+    else:
+        address = _address(service, settings)
+        async with _client(address) as http:
+            yield Connection(http, address, own=False)
+
+
+def unreachable(address: str) -> UnavailableError:
+    """What to say when the service does not answer."""
+    return UnavailableError(
+        f"The service at {address} cannot be reached. `orchestrator doctor` tells more; "
+        "`orchestrator serve` starts it again."
+    )
+
+
+def error_of(response: httpx2.Response) -> OrchestratorError:
+    """The error that a problem document tells of, of the kind that it was in the service."""
+    try:
+        said = response.json()
+        message, code = str(said["detail"]), str(said["code"])
+    except (ValueError, KeyError, TypeError):
+        message, code = f"The service answered {response.status_code} {response.reason_phrase}.", ""
+    return ERRORS.get(response.status_code, InternalError)(message, code=code or None)
+
+
+def _address(service: Service, settings: Settings) -> str:
+    if not service.address:
+        raise ConflictError(
+            f"Process {service.pid} has the data directory {settings.data_dir} and does not answer yet. "
+            "Try again in a moment, or stop that process."
+        )
+    return service.address
+
+
+def _client(address: str) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(base_url=address, timeout=ANSWER_TIMEOUT_S, trust_env=False)
+
+
+@asynccontextmanager
+async def _own_service(settings: Settings) -> AsyncIterator[str]:
+    """The same service in this process, on a free port; its log goes to a file in the data directory."""
+    from orchestrator.app.server import Server
+    from orchestrator.app.wiring import built
+    from orchestrator.core.telemetry import configure_logging
+
+    listening = settings.server.model_copy(update={"port": 0, "enable_metrics": False})
+    with built(settings) as service:
+        path = settings.data_dir / LOG_FILE
+        path.touch(mode=PRIVATE_FILE)
+        with path.open("a", encoding="utf-8") as log:
+            configure_logging(settings.telemetry, log)
+            async with Server(service.app, listening, handle_signals=False).running() as address:
+                service.claim.announce(address)
+                yield address

@@ -1,0 +1,157 @@
+"""`orchestrator lesson`: a topic in, an illustrated lesson out, watched live."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.app.cli.exits import ExitCode
+from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, examples, settings_from
+from orchestrator.app.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from orchestrator.app.cli.lesson_files import Material
+    from orchestrator.app.cli.lesson_view import View
+    from orchestrator.app.cli.sessions import Event, Session, Sessions
+    from orchestrator.core.settings import Settings
+
+EXAMPLES = examples(
+    ('orchestrator lesson "Photosynthesis"', "into ./photosynthesis/lesson.md"),
+    ('orchestrator lesson "The French Revolution" -m notes.md -m book.txt', "from your own texts"),
+    ("orchestrator lesson --resume ID", "go on after Ctrl-C, a crash or an error; nothing is paid twice"),
+    ('orchestrator lesson "Tides" --json | jq -r .type', "every event as a JSON line, for a script"),
+)
+
+
+@dataclass(slots=True)
+class Wish:
+    """What was asked for on the command line; ``session_id`` as soon as it is known."""
+
+    topic: str
+    materials: list[Path]
+    out: Path | None
+    session_id: str
+    anew: bool
+    overwrite: bool
+    own_service: bool = True
+
+
+def lesson(  # noqa: PLR0913  # one parameter per option
+    topic: Annotated[
+        str, typer.Argument(metavar="[TOPIC]", help="What to learn about, on one line.", show_default=False)
+    ] = "",
+    *,
+    materials: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--materials",
+            "-m",
+            metavar="FILE",
+            help="A text or Markdown to build the lesson from; may be given several times.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Where to write it. \\[default: ./TOPIC]"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a lesson that is there already.")] = False,
+    resume: Annotated[
+        str, typer.Option("--resume", metavar="ID", help="Go on with this session.", show_default=False)
+    ] = "",
+    anew: Annotated[
+        bool, typer.Option("--new", help="Begin anew even if the same lesson was left unfinished.")
+    ] = False,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write an illustrated lesson on a topic and watch it being written.
+
+    It uses the service that runs on the data directory, or runs one itself for the while. If the same lesson
+    was begun before and not finished, it goes on where it stopped. With neither key nor address of a model
+    the offline composer writes, from your materials alone.
+    """
+    if bool(topic.strip()) == bool(resume):
+        raise typer.BadParameter("give either a TOPIC or --resume ID.", param_hint="TOPIC")
+    if resume and materials:
+        raise typer.BadParameter("a session has its materials already; leave them out.", param_hint="-m")
+    settings = settings_from(config, data_dir)
+    wish = Wish(topic, materials or [], out, resume, anew, force)
+    raise typer.Exit(_make(wish, settings, Screen(), as_json=as_json))
+
+
+def _make(wish: Wish, settings: "Settings", screen: Screen, *, as_json: bool) -> int:
+    from orchestrator.app.cli.lesson_view import view_for
+
+    try:
+        return asyncio.run(_lesson(wish, settings, screen, view_for(screen, as_json=as_json)))
+    except KeyboardInterrupt:
+        if wish.session_id:
+            screen.note(_how_to_go_on(wish), "yellow")
+        return ExitCode.INTERRUPTED
+
+
+async def _lesson(wish: Wish, settings: "Settings", screen: Screen, view: "View") -> int:
+    from orchestrator.app.cli.connection import connected
+    from orchestrator.app.cli.lesson_files import folder_for, read_materials
+    from orchestrator.app.cli.sessions import Sessions
+
+    texts = read_materials(wish.materials)
+    folder_for(wish.topic, wish.out, overwrite=wish.overwrite)  # refused before anything is spent
+    async with connected(settings) as connection:
+        wish.own_service = connection.own
+        sessions = Sessions(connection)
+        session = await _session(wish, texts, sessions, view)
+        wish.session_id, wish.topic = session["id"], session["topic"]
+        last = await _watched(sessions, session, view)
+        if last["type"] == "error":
+            screen.error(f"{last['data']['message']} {_how_to_go_on(wish)}")
+            return ExitCode.FAILED
+        result = await sessions.result(wish.session_id)
+        path = await _written(wish, result, sessions)
+    view.finished(path, result)
+    return ExitCode.OK
+
+
+async def _session(wish: Wish, texts: "list[Material]", sessions: "Sessions", view: "View") -> "Session":
+    """The session that was asked for, the one that was left unfinished, or a new one."""
+    if wish.session_id:
+        return await sessions.get(wish.session_id)
+    left = None if wish.anew else await sessions.unfinished(wish.topic, texts)
+    if left is not None:
+        view.note(
+            f"Going on with session {left['id']}, begun {left['created_at']} (--new begins another one)."
+        )
+        return left
+    return await sessions.get(await sessions.create(wish.topic, texts))
+
+
+async def _watched(sessions: "Sessions", session: "Session", view: "View") -> "Event":
+    """Show the session's events; gives the last one."""
+    last: Event = {}
+    with view:
+        async for event in sessions.watch(
+            session, lambda: view.note("The connection to the service was lost; trying again …")
+        ):
+            view.event(event)
+            last = event
+    return last
+
+
+async def _written(wish: Wish, result: dict[str, Any], sessions: "Sessions") -> Path:
+    from orchestrator.app.cli.lesson_files import folder_for, write_lesson
+
+    folder = folder_for(wish.topic, wish.out, overwrite=wish.overwrite)
+    return write_lesson(folder, result["lesson"], await sessions.pictures(result))
+
+
+def _how_to_go_on(wish: Wish) -> str:
+    resume = f"orchestrator lesson --resume {wish.session_id}"
+    if wish.own_service:
+        return f"What is done is kept; to go on: {resume}"
+    return (
+        f"The service has what is done and goes on by itself; to watch it again: {resume}\n"
+        f"To stop it: orchestrator runs cancel {wish.session_id}"
+    )

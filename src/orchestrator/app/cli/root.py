@@ -1,0 +1,113 @@
+"""The command `orchestrator` itself: its groups, its options, and how errors are told."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from orchestrator.app.cli import doctor, lesson, runs, serve
+from orchestrator.app.cli.exits import MEANINGS, ExitCode, exit_code_of
+from orchestrator.app.cli.options import AsJson, examples
+from orchestrator.app.cli.screen import Screen
+
+PROGRAM = "orchestrator"
+EXIT_CODES = "\n".join(f"  {code:>3}  [dim]{meaning}[/dim]" for code, meaning in MEANINGS.items())
+
+root = typer.Typer(
+    name=PROGRAM,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        ("orchestrator serve", "start the service; its address and its docs are printed"),
+        ('orchestrator lesson "Photosynthesis" --materials notes.md', "write a lesson, watched live"),
+        ("orchestrator runs list --status failed --json", "what went wrong, for a script"),
+        ("orchestrator doctor", "when something does not work"),
+    )
+    + f"\n\n[bold]Exit codes[/bold]\n{EXIT_CODES}",
+)
+root.command("serve", epilog=serve.EXAMPLES)(serve.serve)
+root.command("lesson", epilog=lesson.EXAMPLES)(lesson.lesson)
+root.add_typer(runs.group, name="runs")
+root.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+
+
+@root.callback()
+def orchestrator(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Workflows that survive crashes, and lessons made by them.
+
+    Everything is kept in one data directory (./orchestrator-data); nothing else needs to be installed.
+    """
+    del debug  # read from the command line by `run`, since an error may come before this is called
+
+
+@root.command()
+def version(*, as_json: AsJson = False) -> None:
+    """Show the version of this program and of the Python that runs it."""
+    import platform
+    from importlib.metadata import version as installed
+
+    screen = Screen()
+    if as_json:
+        screen.record({"version": installed(PROGRAM), "python": platform.python_version()})
+    else:
+        screen.line(f"{PROGRAM} {installed(PROGRAM)} (Python {platform.python_version()})")
+
+
+def main() -> None:
+    """Run the command line of this process, and end the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; every error becomes one sentence on standard error and an exit code."""
+    debug = "--debug" in arguments
+    words = [word for word in arguments if word != "--debug"]
+    try:
+        return int(root(words, prog_name=PROGRAM, standalone_mode=False) or ExitCode.OK)
+    except TyperException as error:
+        return _usage(error)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        return _reader_left()
+    except Exception as error:  # noqa: BLE001  # the last place where an error can still be told to people
+        return _failed(error, debug=debug)
+
+
+def _usage(error: TyperException) -> int:
+    message = error.format_message()
+    if message:  # without one, the help was shown instead
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else PROGRAM
+        Screen().error(f"{message} Try: {command} --help")
+    return error.exit_code
+
+
+def _failed(error: Exception, *, debug: bool) -> int:
+    from orchestrator.core.errors import OrchestratorError
+
+    screen = Screen()
+    if debug:
+        screen.err.print_exception()
+    if isinstance(error, OrchestratorError):
+        screen.error(error.message)
+    else:
+        screen.error(
+            f"{type(error).__name__}: {error}. This was not foreseen; `{PROGRAM} --debug …` shows where it "
+            "happened."
+        )
+    return exit_code_of(error)
+
+
+def _reader_left() -> int:
+    """Whoever read our output, such as `head`, has seen enough."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.OK

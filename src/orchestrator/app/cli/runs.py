@@ -1,0 +1,233 @@
+"""`orchestrator runs`: what the journal says of runs, and a way to stop one.
+
+Reading needs no service and disturbs none: the journal file is opened for reading only.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+from urllib.parse import quote
+
+import typer
+
+from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, examples, settings_from
+from orchestrator.app.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from orchestrator.core.settings import Settings
+    from orchestrator.durable.embedded import JournalReader
+    from orchestrator.durable.runs import RunInfo, Status
+
+ENDED = ("completed", "failed", "cancelled", "timed_out", "terminated")
+STATUSES = ("pending", "running", "waiting", "paused", "stuck", *ENDED)
+MOST_RUNS = 1_000
+
+RunId = Annotated[
+    str, typer.Argument(metavar="ID", help="The run's id as `runs list` shows it, or its session's.")
+]
+
+group = typer.Typer(
+    help="See what ran, what happened in it and why it failed; stop what runs.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    epilog=examples(
+        ("orchestrator runs list --status failed", "what went wrong"),
+        ("orchestrator runs show ID", "a run's steps, and why it failed"),
+        ("orchestrator runs events ID --json", "its whole history, one JSON line per event"),
+        ("orchestrator runs cancel ID", "stop it"),
+    ),
+)
+
+
+@group.command(
+    "list",
+    epilog=examples(
+        ("orchestrator runs list", "the newest runs"),
+        ("orchestrator runs list --status failed --status stuck", "what needs attention"),
+        ("orchestrator runs list --json | jq -r .id", "for a script"),
+    ),
+)
+def list_runs(
+    *,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STATUS", help=f"Only runs of this status: {', '.join(STATUSES)}."),
+    ] = None,
+    workflow: Annotated[str | None, typer.Option(metavar="NAME", help="Only runs of this workflow.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_RUNS, help="How many at most.")] = 20,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, the newest first."""
+    from orchestrator.app.cli.runs_view import table_of_runs
+
+    chosen = _statuses(status or ())
+    screen = Screen()
+    journal = _journal_path(config, data_dir)
+    if not journal.exists():
+        screen.note(f"No runs yet: there is no journal at {journal}.", "dim")
+        return
+    with _reading(journal) as reader:
+        found = reader.list(status=chosen, workflow=workflow, limit=limit)
+    if as_json:
+        for info in found:
+            screen.record(_plain(info))
+    elif found:
+        screen.result(table_of_runs(found))
+        _say_if_nothing_moves(screen, journal.parent, found)
+    else:
+        screen.note("No runs of this kind.", "dim")
+
+
+@group.command("show", epilog=examples(("orchestrator runs show ID", "its status, steps and failure")))
+def show(
+    run_id: RunId, *, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False
+) -> None:
+    """Show where a run stands, its steps, and what it failed with."""
+    from orchestrator.app.cli.runs_view import description
+
+    screen = Screen()
+    journal = _journal_path(config, data_dir)
+    with _reading(journal) as reader:
+        info = _found(reader, run_id)
+        steps = list(reader.steps(info.id))
+    if as_json:
+        screen.record(_plain(info) | {"steps": [_plain(step) for step in steps]})
+    else:
+        screen.result(description(info, steps))
+        _say_if_nothing_moves(screen, journal.parent, [info])
+
+
+@group.command(
+    "events",
+    epilog=examples(
+        ("orchestrator runs events ID", "its history, one line per event"),
+        ("orchestrator runs events ID --after 12 --json", "what came after event 12, for a script"),
+    ),
+)
+def events(
+    run_id: RunId,
+    *,
+    after: Annotated[int, typer.Option(min=0, metavar="OFFSET", help="Only what came after it.")] = 0,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was recorded of a run, in order."""
+    from orchestrator.app.cli.runs_view import line_of_event
+
+    screen = Screen()
+    with _reading(_journal_path(config, data_dir)) as reader:
+        recorded = reader.events(_found(reader, run_id).id, after)
+    for event in recorded:
+        if as_json:
+            screen.record(_plain(event))
+        else:
+            screen.result(line_of_event(event, screen.out.width))
+
+
+@group.command("cancel", epilog=examples(("orchestrator runs cancel ID", "stop it; its steps are told")))
+def cancel(
+    run_id: RunId, *, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False
+) -> None:
+    """Stop a run.
+
+    Its code is told and may clean up; the step that is running is stopped too. Where no service runs, one is
+    started for this moment.
+    """
+    settings = settings_from(config, data_dir)
+    with _reading(_journal_path(config, data_dir)) as reader:
+        run_id = _found(reader, run_id).id  # a wrong one starts no service
+
+    screen = Screen()
+    answer = asyncio.run(_cancelled(settings, run_id))
+    if as_json:
+        screen.record(answer)
+    elif answer["was"] in ENDED:
+        screen.note(f"Run {run_id} had ended already: it is {answer['status']}.")
+    elif answer["status"] in ENDED:
+        screen.line(f"Run {run_id} is {answer['status']}.")
+    else:
+        screen.line(f"Run {run_id} was told to stop and still cleans up; `runs show` says when it has ended.")
+
+
+async def _cancelled(settings: "Settings", run_id: str) -> dict[str, str]:
+    """Ask the service, or one of our own, to cancel the run; gives what it said."""
+    from orchestrator.app.cli.connection import connected
+    from orchestrator.app.data_dir import serving
+
+    async with connected(settings) as connection:
+        service = serving(settings.data_dir)
+        token = service.token if service else ""
+        answer = await connection.request(
+            "POST", f"/api/v1/runs/{quote(run_id, safe='')}/cancel", token=token
+        )
+    return {name: str(answer[name]) for name in ("id", "was", "status")}
+
+
+def _journal_path(config: Path | None, data_dir: Path | None) -> Path:
+    from orchestrator.app.data_dir import JOURNAL_FILE
+
+    return settings_from(config, data_dir).data_dir / JOURNAL_FILE
+
+
+@contextmanager
+def _reading(journal: Path) -> "Iterator[JournalReader]":
+    """The journal, opened for reading.
+
+    Raises:
+        NotFoundError: there is none. JournalError: it is no journal, or damaged.
+    """
+    from orchestrator.core.errors import NotFoundError
+    from orchestrator.durable.embedded import JournalReader
+    from orchestrator.journal.errors import JournalError
+
+    if not journal.exists():
+        raise NotFoundError(f"There are no runs yet: there is no journal at {journal}. Check --data-dir.")
+    try:
+        with JournalReader(journal) as reader:
+            yield reader
+    except sqlite3.DatabaseError as error:
+        raise JournalError(
+            f"{journal} cannot be read: {error}. `orchestrator doctor` looks closer."
+        ) from error
+
+
+def _found(reader: "JournalReader", name: str) -> "RunInfo":
+    """The run of that id, or the newest one of the session of that id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    of_session = reader.list(tags={"session": name}, limit=1)
+    return of_session[0] if of_session else reader.describe(name)
+
+
+def _statuses(names: Sequence[str]) -> "list[Status]":
+    from orchestrator.durable.runs import Status
+
+    unknown = sorted(set(names) - set(STATUSES))
+    if unknown:
+        raise typer.BadParameter(
+            f"{', '.join(unknown)} is none of {', '.join(STATUSES)}.", param_hint="--status"
+        )
+    return [Status(name) for name in names]
+
+
+def _plain(record: object) -> dict[str, object]:
+    """A record of the engine as JSON has it."""
+    from pydantic_core import to_jsonable_python
+
+    return cast("dict[str, object]", to_jsonable_python(record))
+
+
+def _say_if_nothing_moves(screen: Screen, data_dir: Path, runs: "Sequence[RunInfo]") -> None:
+    """An open run without a service stands still, whatever its status says."""
+    from orchestrator.app.data_dir import serving
+
+    if any(not info.status.closed for info in runs) and serving(data_dir) is None:
+        screen.note("No service runs now: what is open goes on when one is started.", "yellow")

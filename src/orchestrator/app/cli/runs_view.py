@@ -1,0 +1,123 @@
+"""Runs, steps and events as people read them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.app.cli.lesson_view import seconds
+from orchestrator.core.clock import SystemClock, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from rich.console import RenderableType
+
+    from orchestrator.durable.runs import Event, RunInfo, StepView
+
+STYLES = {
+    "completed": "green",
+    "failed": "red",
+    "stuck": "bold red",
+    "timed_out": "red",
+    "cancelled": "yellow",
+    "terminated": "yellow",
+    "running": "cyan",
+    "waiting": "cyan",
+}
+SHORTEST_DATA_CHARS = 20
+CLOSE = (0, 1, 0, 0)  # a row of a lesson's run fits into 80 columns
+
+
+def table_of_runs(runs: Sequence[RunInfo]) -> Table:
+    """One row per run; ids are never cut, since they are there to be copied."""
+    table = Table(box=None, pad_edge=False, padding=CLOSE, header_style="bold")
+    table.add_column("Run", overflow="fold")
+    table.add_column("Workflow", overflow="fold")
+    table.add_column("Status", no_wrap=True)
+    table.add_column("Started", no_wrap=True)
+    table.add_column("Took", justify="right", no_wrap=True)
+    for info in runs:
+        table.add_row(
+            Text(info.id),
+            Text(info.workflow),
+            _status(info.status),
+            Text(_short_moment(info.created_at), "dim"),
+            Text(_took(info.created_at, info.closed_at), "dim"),
+        )
+    return table
+
+
+def description(info: RunInfo, steps: Sequence[StepView]) -> RenderableType:
+    """A run in full: its facts, then its steps with what went wrong."""
+    facts = Table(box=None, pad_edge=False, show_header=False)
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    facts.add_row("Run", Text(info.id))
+    facts.add_row("Workflow", Text(info.workflow))
+    facts.add_row("Status", _status(info.status))
+    facts.add_row("Started", Text(_moment(info.created_at)))
+    if info.closed_at:
+        facts.add_row(
+            "Ended", Text(f"{_moment(info.closed_at)}, after {_took(info.created_at, info.closed_at)}")
+        )
+    if info.tags:
+        facts.add_row("Tags", Text(", ".join(f"{key}={value}" for key, value in info.tags.items())))
+    if info.reason:
+        facts.add_row("Reason", Text(info.reason, "red"))
+    return Group(facts, "", _table_of_steps(steps)) if steps else facts
+
+
+def line_of_event(event: Event, width: int) -> Text:
+    """One event on one line: offset, time, type, what it is about, and as much of its data as fits."""
+    line = Text(f"{event.offset:>5}  ", "dim", no_wrap=True, overflow="ellipsis")
+    line.append(f"{event.at.astimezone():%H:%M:%S}  ", "dim")
+    line.append(event.type, "cyan")
+    about = event.name + (f" (attempt {event.attempt})" if event.attempt > 1 else "")
+    if about:
+        line.append(f"  {about}")
+    room = width - line.cell_len - 2
+    if event.data is not None and room >= SHORTEST_DATA_CHARS:
+        data = Text(json.dumps(event.data, ensure_ascii=False), "dim")
+        data.truncate(room, overflow="ellipsis")
+        line.append("  ").append_text(data)
+    return line
+
+
+def _table_of_steps(steps: Sequence[StepView]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Step", overflow="fold")
+    table.add_column("Status", no_wrap=True)
+    table.add_column("Attempt", justify="right")
+    table.add_column("Took", justify="right", no_wrap=True)
+    for step in steps:
+        name = Text(step.name)
+        if step.failure:
+            name.append(f"\n{step.failure.type}: {step.failure.message}", "red")
+        took = Text(_took(step.started_at, step.closed_at), "dim")
+        table.add_row(name, _status(step.status), Text(str(step.attempt)), took)
+    return table
+
+
+def _status(status: str) -> Text:
+    return Text(status, STYLES.get(status, ""))
+
+
+def _moment(moment: datetime) -> str:
+    """In the time zone of whoever reads it."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _short_moment(moment: datetime) -> str:
+    """The time of a moment of today, the day of an earlier one."""
+    local, now = moment.astimezone(), utc(SystemClock().time()).astimezone()
+    return f"{local:%H:%M:%S}" if local.date() == now.date() else f"{local:%Y-%m-%d}"
+
+
+def _took(began: datetime, ended: datetime | None) -> str:
+    return "" if ended is None else seconds((ended - began).total_seconds() * 1_000)

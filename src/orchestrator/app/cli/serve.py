@@ -1,0 +1,108 @@
+"""`orchestrator serve`: the service, until it is told to stop."""
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, examples, settings_from
+from orchestrator.app.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from orchestrator.app.server import Server
+    from orchestrator.app.wiring import Service
+    from orchestrator.core.settings import Settings
+
+EXAMPLES = examples(
+    ("orchestrator serve", "on http://127.0.0.1:8080, keeping everything in ./orchestrator-data"),
+    ("orchestrator serve --port 0 --json", "on any free port; the address comes as a JSON line"),
+    (
+        "OPENAI_BASE_URL=http://localhost:11434/v1 orchestrator serve",
+        "with a local model, such as Ollama's",
+    ),
+)
+
+
+def serve(
+    *,
+    host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="The address to listen on. \\[default: 127.0.0.1]")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="PORT", help="The port; 0 takes any free one. \\[default: 8080]")
+    ] = None,
+    data_dir: DataDir = None,
+    engine: Annotated[
+        str | None, typer.Option(metavar="ENGINE", help="What keeps the runs. \\[default: embedded]")
+    ] = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start the service and keep it running.
+
+    Ctrl-C or SIGTERM stops it: requests in flight get 30 seconds, runs go on at the next start.
+    Even kill -9 loses nothing that was recorded.
+    """
+    overrides = {"server.host": host, "server.port": port, "engine": engine}
+    settings = settings_from(config, data_dir, overrides)
+    raise typer.Exit(_run(settings, Screen(), as_json=as_json))
+
+
+def _run(settings: "Settings", screen: Screen, *, as_json: bool) -> int:
+    import structlog
+
+    from orchestrator.app.server import Server
+    from orchestrator.app.wiring import built
+    from orchestrator.core.telemetry import configure_logging
+
+    configure_logging(settings.telemetry)
+    for notice in settings.notices:
+        structlog.get_logger().warning(notice)
+
+    async def until_stopped() -> int:
+        with built(settings) as service:
+            server = Server(service.app, settings.server)
+            announced = asyncio.create_task(_announce(server, service, settings, screen, as_json=as_json))
+            try:
+                return await server.serve()
+            finally:
+                announced.cancel()
+
+    return asyncio.run(until_stopped())
+
+
+async def _announce(
+    server: "Server", service: "Service", settings: "Settings", screen: Screen, *, as_json: bool
+) -> None:
+    """Once requests are answered, tell other processes, and people or scripts."""
+    await server.listening()
+    service.claim.announce(server.url)
+    data_dir = settings.data_dir.resolve()
+    if as_json:
+        screen.record({"address": server.url, "pid": os.getpid(), "data_dir": str(data_dir)})
+    elif settings.telemetry.log_format == "console":
+        _welcome(screen, server.url, settings)
+
+
+def _welcome(screen: Screen, url: str, settings: "Settings") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    model = settings.model
+    rows = {
+        "Address": Text(url, "bold cyan"),
+        "API": Text(f"{url}/openapi.json"),
+        "Data": Text(str(settings.data_dir.resolve())),
+        "Model": Text(f"{model.name} at {model.base_url or 'api.openai.com'}")
+        if model.is_configured
+        else Text("none: the offline composer writes (set OPENAI_API_KEY or OPENAI_BASE_URL)"),
+        "Stop": Text("Ctrl-C; what runs goes on at the next start"),
+    }
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    screen.err.print(table)
+    screen.note('Try: orchestrator lesson "Photosynthesis"', style="dim")

@@ -1,0 +1,104 @@
+"""Which part is which: the only file that names concrete backends.
+
+A room is one line in `_rooms`. Everything else is chosen from the settings, opened in the order in which
+one part needs another, and closed in the opposite order.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.agents.openai_model import OpenAIModel
+from orchestrator.app import admin
+from orchestrator.app.data_dir import BLOBS_DIRECTORY, JOURNAL_FILE, TABLES_FILE, Claim, claimed
+from orchestrator.core.clock import SystemClock
+from orchestrator.core.errors import SettingsError
+from orchestrator.core.telemetry import Metrics, tracer_provider
+from orchestrator.db import Database
+from orchestrator.durable.embedded import EmbeddedEngine
+from orchestrator.features import lessons
+from orchestrator.journal.blobs import BlobStore
+from orchestrator.web.application import House, create_app
+from orchestrator.web.feature import Component, Feature, Resources
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from fastapi import FastAPI
+
+    from orchestrator.core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts of one service, put together. Entering ``app``'s lifespan opens them."""
+
+    app: FastAPI
+    engine: EmbeddedEngine
+    features: tuple[Feature, ...]
+    claim: Claim
+
+
+@contextmanager
+def built(settings: Settings) -> Iterator[Service]:
+    """Have the data directory and a service on it while inside.
+
+    Raises:
+        ConflictError: another process has the data directory.
+        SettingsError: it cannot be used, or the settings ask for a part that is not there.
+    """
+    if settings.engine != "embedded":
+        raise SettingsError(
+            "engine is 'temporal', which this version cannot serve with yet. Set it to 'embedded'."
+        )
+    with claimed(settings.data_dir) as claim:
+        yield _assembled(settings, claim)
+
+
+def _assembled(settings: Settings, claim: Claim) -> Service:
+    clock = SystemClock()
+    engine = EmbeddedEngine(settings.data_dir / JOURNAL_FILE, clock=clock)
+    model = OpenAIModel(settings.model, clock=clock) if settings.model.is_configured else None
+    resources = Resources(
+        settings=settings,
+        clock=clock,
+        engine=lambda: engine,
+        database=Database(settings.data_dir / TABLES_FILE),
+        blobs=BlobStore(settings.data_dir / BLOBS_DIRECTORY),
+        model=model,
+    )
+    features = (*_rooms(resources), admin.build(resources.engine, claim.token))
+    for feature in features:
+        engine.add(workflows=feature.workflows, steps=feature.steps)
+    house = House(settings, clock, Metrics(), tracer_provider(settings.telemetry))
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[None]:
+        async with AsyncExitStack() as parts:
+            if house.tracer_provider is not None:
+                parts.callback(house.tracer_provider.shutdown)
+            if model is not None:
+                parts.push_async_callback(model.aclose)
+            await parts.enter_async_context(resources.database)
+            await parts.enter_async_context(engine)
+            yield
+
+    async def engine_health() -> Component:
+        await engine.list(limit=1)
+        return Component("healthy")
+
+    async def tables_health() -> Component:
+        async with resources.database.engine.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+        return Component("healthy")
+
+    probes = {"engine": engine_health, "tables": tables_health}
+    app = create_app(house, features, probes=probes, opened=opened)
+    return Service(app, engine, features, claim)
+
+
+def _rooms(resources: Resources) -> tuple[Feature, ...]:
+    """The rooms of this service: one line each."""
+    return (lessons.build(resources),)
