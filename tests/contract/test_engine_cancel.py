@@ -38,34 +38,33 @@ async def test_a_cancel_reaches_the_step_that_runs(lab: Lab, gates: Gates) -> No
         assert view.status is Status.CANCELLED
 
 
-async def test_a_cancel_waits_for_a_thread(lab: Lab) -> None:
+async def test_a_cancel_waits_for_a_thread(lab: Lab, gates: Gates) -> None:
     """A plain ``def`` cannot be stopped, so the run ends when the function has."""
     running = asyncio.Event()
     loop = asyncio.get_running_loop()
     released = threading.Event()
-    ended: list[str] = []
 
     @step
     def block() -> None:
         loop.call_soon_threadsafe(running.set)
         released.wait(timeout=30)
-        ended.append("thread")
+        gates.ended.append("thread")
 
     @workflow
     async def held(ctx: Context) -> None:
         try:
             await ctx.run(block)
         finally:
-            ended.append("run")
+            await ctx.run(Gates.note, "cleanup")
 
-    async with lab.open([held], [block]) as engine:
+    async with lab.open([held], [block, gates]) as engine:
         run = await engine.start(held)
         await running.wait()
         await run.cancel()
         released.set()
         with pytest.raises(RunCancelledError):
             await run.result()
-    assert ended[0] == "thread"
+    assert gates.ended == ["thread", "cleanup"]
 
 
 async def test_a_cancel_ends_a_wait(lab: Lab, gates: Gates) -> None:

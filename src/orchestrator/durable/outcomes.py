@@ -61,14 +61,14 @@ async def perform(step: BoundStep, arguments: bytes, attempt: Attempt, threads: 
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
             raise
         return decide(error, definition, attempt.info.attempt)
     finally:
         current_attempt.reset(token)
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
     """Whether somebody asked the running task to stop."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

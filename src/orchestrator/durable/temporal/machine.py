@@ -15,6 +15,7 @@ from temporalio.exceptions import FailureError
 
 from orchestrator.durable.context import Context
 from orchestrator.durable.errors import Failure, StepError
+from orchestrator.durable.outcomes import is_cancelled
 from orchestrator.durable.temporal.failures import failure_of, recorded_error
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
@@ -61,7 +62,9 @@ async def _run(definition: Workflow[Any, Any], data: bytes, mailbox: Mailbox) ->
     try:
         result = definition.output.record(await definition.begin(context, data))
         return carried(result, f"the result of {definition.name}")
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
+            raise
         raise recorded_error(Failure.of(error)) from None
 
 
@@ -154,8 +157,7 @@ class TemporalMachine:
         ended: asyncio.Future[None] = loop.create_future()
 
         def settle(_: object) -> None:
-            if not outcome.done():
-                _settle(outcome, activity)
+            _settle(outcome, activity)
             ended.set_result(None)
 
         activity.add_done_callback(settle)
@@ -188,15 +190,17 @@ def _wake(awake: asyncio.Future[None]) -> None:
 
 
 def _settle(outcome: asyncio.Future[bytes], activity: asyncio.Task[RawValue]) -> None:
+    # Errors are read at once, here and there: nobody may await them, and that is no accident to report.
+    error = None if activity.cancelled() else activity.exception()
+    if outcome.done():
+        return
     if activity.cancelled():
         outcome.cancel()
-        return
-    error = activity.exception()
-    if error is None:
+    elif error is None:
         outcome.set_result(activity.result().payload.data)
     else:
         outcome.set_exception(_step_error(error))
-        outcome.exception()  # read once: nobody may await it, and that is no accident to report
+        outcome.exception()
 
 
 def _step_error(error: BaseException) -> BaseException:
