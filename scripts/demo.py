@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -33,7 +34,7 @@ METRICS_PORT = 9090
 START_LIMIT_S = 30.0
 REQUEST_LIMIT_S = 60.0
 LOOK_AGAIN_S = 0.05
-DELTA_WIDTH = 80
+LINE_WIDTH = 80
 
 Event = dict[str, Any]
 
@@ -43,11 +44,11 @@ def main() -> int:
     try:
         address = running_service()
         with httpx2.Client(base_url=address, timeout=REQUEST_LIMIT_S, trust_env=False) as http:
-            write_lesson(http)
+            generator = write_lesson(http)
     except (DemoError, httpx2.HTTPError) as error:
         print(f"\nThe demo stopped: {error}\nThe service's log is {LOG}", file=sys.stderr)
         return 1
-    say_what_stays(address)
+    say_what_stays(address, generator)
     return 0
 
 
@@ -116,8 +117,8 @@ def address_of(process: subprocess.Popen[bytes]) -> str:
 # -- the lesson --------------------------------------------------------------------------------------
 
 
-def write_lesson(http: httpx2.Client) -> None:
-    """Create a session from the sample, run it with progress shown, and keep its lesson and pictures."""
+def write_lesson(http: httpx2.Client) -> str:
+    """Create a session from the sample, watch it run, keep what it made, and say what generated it."""
     text = SAMPLE.read_text()
     print(f"\nA lesson on {TOPIC}, from {SAMPLE.relative_to(ROOT)} ({len(text.split())} words)")
     body = {"topic": TOPIC, "metadata": {"materials": [text]}}
@@ -125,10 +126,11 @@ def write_lesson(http: httpx2.Client) -> None:
     check(session)
     path = f"/api/sessions/{session.json()['id']}"
     result = watch(http, f"{path}/run")
-    print(f"\n{result['summary']}\n")
+    print(f"\n{fill(result['summary'], LINE_WIDTH)}\n")
     for file in save(http, result, DATA / "demo" / path.rpartition("/")[2]):
         print(file.relative_to(ROOT))
     print(http.base_url.join(f"{path}/result"))
+    return str(result["generator"])
 
 
 def check(response: httpx2.Response) -> None:
@@ -161,35 +163,38 @@ def events(response: httpx2.Response) -> Iterator[Event]:
 
 
 def tell(event: Event) -> None:
-    """One line for each step's start and end, and for every delta what it says."""
+    """One line for each step's start, for what it says meanwhile, and for its end."""
     data = event.get("data", {})
     match event["type"]:
         case "step-start":
             print(f"  {data['step_index'] + 1}. {data['step_name']}", flush=True)
-        case "step-delta":
-            first_line = data["delta"].strip().partition("\n")[0]
-            print(f"     {data['progress']:3.0f} %  {first_line[:DELTA_WIDTH]}", flush=True)
+        case "step-delta" if text := on_one_line(data["delta"]):
+            print(f"     {data['progress']:3.0f} %  {text}", flush=True)
         case "step-complete":
-            print(f"     done in {data['duration']} ms: {data['output'][:DELTA_WIDTH]}", flush=True)
+            print(f"     done in {data['duration']} ms: {on_one_line(data['output'])}", flush=True)
+
+
+def on_one_line(text: str) -> str:
+    """The text without line breaks, cut to what a line of a terminal holds."""
+    return shorten(text, LINE_WIDTH, placeholder=" …")
 
 
 def save(http: httpx2.Client, result: dict[str, Any], folder: Path) -> Iterator[Path]:
-    """Write the lesson as Markdown with its pictures beside it, and yield the files as they are written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lesson = result["lesson"]
+    """Write the lesson as Markdown, its pictures where it links them, and yield each file once written."""
+    images = folder / "images"
+    images.mkdir(parents=True, exist_ok=True)
     for address in result["images"].values():
         picture = http.get(address)
         check(picture)
-        file = folder / address.rpartition("/")[2]
+        file = images / address.rpartition("/")[2]
         file.write_bytes(picture.content)
-        lesson = lesson.replace(address, file.name)
         yield file
-    file = folder / "lesson.md"
-    file.write_text(lesson)
-    yield file
+    lesson = folder / "lesson.md"
+    lesson.write_text(result["lesson"])
+    yield lesson
 
 
-def say_what_stays(address: str) -> None:
+def say_what_stays(address: str, generator: str) -> None:
     """Tell what runs on, how to use and stop it, and what this demo did without."""
     service = serving(DATA)
     process = f"process {service.pid}" if service else "which has just ended"
@@ -199,10 +204,14 @@ The service goes on at {address} ({process}); its log is {LOG.relative_to(ROOT)}
   the API's reference    {address}/docs
   stop it                make stop
 
-Left out, as nothing was configured for it:
-  a language model       the offline composer wrote this lesson; set OPENAI_API_KEY, or OPENAI_BASE_URL
-                         for a model of your own
-  a cluster              Temporal, PostgreSQL and Redis; one process did all, on files in {DATA.name}/""")
+Left out of this demo:""")
+    if generator == "offline":
+        print("""\
+  a language model       the offline composer wrote this lesson, from the sample alone;
+                         set OPENAI_API_KEY, or OPENAI_BASE_URL for a model of your own""")
+    print(f"""\
+  a cluster              Temporal, PostgreSQL and Redis were not used;
+                         one process did everything, on files in {DATA.name}/""")
 
 
 if __name__ == "__main__":
