@@ -1,0 +1,184 @@
+"""The routes of document 001 behind the whole web kit: statuses, shapes, headers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+
+from orchestrator.app.wiring import built
+from orchestrator.core.ids import new_id
+from orchestrator.core.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+SESSIONS = "/api/sessions"
+
+
+@pytest.fixture
+async def http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx2.AsyncClient]:
+    """Calls a whole service on the embedded defaults, in process."""
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(overrides={"data_dir": str(tmp_path / "data"), "server.enable_metrics": False})
+    with built(settings) as service:
+        transport = httpx2.ASGITransport(service.app)
+        async with (
+            service.app.router.lifespan_context(service.app),
+            httpx2.AsyncClient(transport=transport, base_url="http://localhost:8080") as client,
+        ):
+            yield client
+
+
+async def created(http: httpx2.AsyncClient, **body: Any) -> str:  # noqa: ANN401  # JSON
+    """The path of a new session."""
+    answer = await http.post(SESSIONS, json={"topic": "machine learning", **body})
+    assert answer.status_code == 201
+    assert list(answer.json()) == ["id"]
+    return f"{SESSIONS}/{answer.json()['id']}"
+
+
+def events(answer: httpx2.Response) -> list[dict[str, Any]]:
+    """The events of a stream that has ended."""
+    return [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+
+
+async def test_a_session_from_creation_to_deletion(http: httpx2.AsyncClient) -> None:
+    """Each step of the document with its status and shape."""
+    path = await created(http)
+    idle = (await http.get(path)).json()
+    assert set(idle) == {"id", "topic", "status", "created_at", "updated_at", "steps"}
+    assert (await http.get(f"{path}/result")).status_code == 400
+
+    stream = await http.post(f"{path}/run")
+    assert stream.status_code == 200
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert stream.headers["cache-control"] == "no-cache"
+    told = events(stream)
+    assert [told[0]["type"], told[-1]["type"]] == ["connected", "final"]
+    assert stream.text.count("retry:") == 1
+    assert stream.text.count("\nid: ") == len(told) - 1
+    assert "event:" not in stream.text
+
+    result = (await http.get(f"{path}/result")).json()
+    assert set(result) == {"lesson", "images", "summary", "duration", "completed_at", "generator", "usage"}
+    assert isinstance(result["duration"], int)
+    assert result["duration"] > 0
+    assert result["completed_at"].endswith("Z")
+    shown = (await http.get(path)).json()
+    assert shown["status"] == "completed"
+    assert shown["result"] == result
+    assert shown["updated_at"] == result["completed_at"]
+    assert all(step["duration"] > 0 for step in shown["steps"])
+    assert (await http.get(SESSIONS)).json()["items"][0]["status"] == "completed"
+
+    assert (await http.post(f"{path}/run")).status_code == 409
+    last_id = stream.text.rpartition("\nid: ")[2].partition("\n")[0]
+    assert (await http.get(f"{path}/run", headers={"Last-Event-ID": last_id})).status_code == 204
+
+    deleted = await http.delete(path)
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    assert (await http.delete(path)).status_code == 404
+    assert (await http.get(SESSIONS)).json() == {"items": [], "total": 0, "limit": 50}
+
+
+async def test_a_picture_is_a_jpeg_that_can_be_kept(http: httpx2.AsyncClient) -> None:
+    """Its address stands in the result; its ETag spares sending it again."""
+    path = await created(http)
+    await http.get(f"{path}/run")
+    [address] = (await http.get(f"{path}/result")).json()["images"].values()
+    picture = await http.get(address)
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert picture.content.startswith(b"\xff\xd8\xff")
+    for known in (picture.headers["etag"], f'"other", W/{picture.headers["etag"]}'):
+        again = await http.get(address, headers={"If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b"")
+    assert (await http.get(f"{path}/images/image2.jpg")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b"\xff",
+        b"{}",
+        b'{"topic": ""}',
+        b'{"topic": "  "}',
+        b'{"topic": 5}',
+        b'{"topic": "a\\u0000b"}',
+        b'{"topic": "\\ud800"}',
+        b'{"topic": "a", "more": 1}',
+        b'{"topic": "a", "metadata": {"materials": [1]}}',
+        json.dumps({"topic": "x" * 501}).encode(),
+    ],
+)
+async def test_bad_input_is_refused_and_leaves_nothing(http: httpx2.AsyncClient, body: bytes) -> None:
+    """400 with a problem document that says what is wrong, and no session."""
+    answer = await http.post(SESSIONS, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "invalid_input"
+    assert (await http.get(SESSIONS)).json()["total"] == 0
+
+
+async def test_a_huge_body_is_refused(http: httpx2.AsyncClient) -> None:
+    """Over the limit of the service: 413, and no session."""
+    answer = await http.post(SESSIONS, json={"topic": "x" * 11 * 1024 * 1024})
+    assert answer.status_code == 413
+    assert (await http.get(SESSIONS)).json()["total"] == 0
+
+
+@pytest.mark.parametrize("session_id", [new_id(), "no-such", "%00", "..%2f..", "x" * 3000, "☃"])
+@pytest.mark.parametrize(
+    ("method", "rest"),
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("GET", "/run"),
+        ("POST", "/run"),
+        ("GET", "/result"),
+        ("GET", "/images/image1.jpg"),
+    ],
+)
+async def test_an_unknown_session_is_not_found(
+    http: httpx2.AsyncClient, session_id: str, method: str, rest: str
+) -> None:
+    """404 everywhere, and what was asked for is not repeated."""
+    answer = await http.request(method, f"{SESSIONS}/{session_id}{rest}")
+    assert answer.status_code == 404
+    assert "no-such" not in answer.text
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "before=x"])
+async def test_a_wrong_page_is_refused(http: httpx2.AsyncClient, query: str) -> None:
+    """Limits are 1 to 200, and a page begins after an id."""
+    assert (await http.get(f"{SESSIONS}?{query}")).status_code == 400
+
+
+async def test_pages_of_any_origin_may_use_the_documents_routes(http: httpx2.AsyncClient) -> None:
+    """The document's open CORS, on its routes."""
+    headers = {"Origin": "https://example.org"}
+    for answer in (
+        await http.get(SESSIONS, headers=headers),
+        await http.post(SESSIONS, json={"topic": "tides"}, headers=headers),
+    ):
+        assert answer.is_success
+        assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_nothing_of_a_topic_reaches_the_logs(
+    http: httpx2.AsyncClient, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What people learn about is their own business."""
+    path = await created(http, topic="xyzzy-secret", metadata={"materials": ["plugh-secret. It is text."]})
+    await http.get(f"{path}/run")
+    await http.post(f"{path}/run")
+    logged = "".join(capsys.readouterr()) + caplog.text
+    assert "session" in logged
+    assert "secret" not in logged
