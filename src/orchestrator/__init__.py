@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from orchestrator.durable.attempt import StepInfo, progress, step_info
-from orchestrator.durable.context import Context
-from orchestrator.durable.errors import StepError
-from orchestrator.durable.steps import Retry, step
-from orchestrator.durable.workflows import workflow
-
 if TYPE_CHECKING:
+    from orchestrator.durable.attempt import StepInfo, progress, step_info
+    from orchestrator.durable.context import Context
     from orchestrator.durable.embedded import EmbeddedEngine
+    from orchestrator.durable.errors import StepError
+    from orchestrator.durable.steps import Retry, step
     from orchestrator.durable.temporal import TemporalEngine
+    from orchestrator.durable.workflows import workflow
 
 __all__ = [
     "Context",
@@ -27,15 +27,24 @@ __all__ = [
     "workflow",
 ]
 
+_HOMES = {
+    "Context": "orchestrator.durable.context",
+    "EmbeddedEngine": "orchestrator.durable.embedded",
+    "Retry": "orchestrator.durable.steps",
+    "StepError": "orchestrator.durable.errors",
+    "StepInfo": "orchestrator.durable.attempt",
+    "TemporalEngine": "orchestrator.durable.temporal",
+    "progress": "orchestrator.durable.attempt",
+    "step": "orchestrator.durable.steps",
+    "step_info": "orchestrator.durable.attempt",
+    "workflow": "orchestrator.durable.workflows",
+}
+
 
 def __getattr__(name: str) -> object:
-    """Load an engine when it is first asked for, so that importing the API costs little."""
-    if name == "EmbeddedEngine":
-        from orchestrator.durable.embedded import EmbeddedEngine
-
-        return EmbeddedEngine
-    if name == "TemporalEngine":
-        from orchestrator.durable.temporal import TemporalEngine
-
-        return TemporalEngine
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Load a name when it is first asked for, so that the command line starts at once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
