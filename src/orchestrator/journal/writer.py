@@ -103,7 +103,7 @@ class Writer:
         self.broken: JournalError | None = None
 
     def stage(self, statement: Statement, row: Row) -> Group:
-        """Add a row to the open group, which this gives. Rows staged in one turn of the loop are never torn."""
+        """Add a row to the open group, which this gives. What one turn of the loop stages is never torn."""
         group = self._open
         group.rows.setdefault(statement, []).append(row)
         group.size += 1

@@ -23,7 +23,8 @@ from orchestrator.durable.embedded.history import (
     SELECT_ENTRIES,
     SELECT_OPEN,
     SELECT_RUN,
-    SET_STATUS,
+    SET_ENDED,
+    SET_OPEN_STATUS,
     RunRow,
     selection,
 )
@@ -89,6 +90,7 @@ class EmbeddedEngine:
         self._runs: dict[str, Execution] = {}
         self._services: Services | None = None
         self._broken: JournalError | None = None
+        self._terminating: dict[int, Group] = {}
 
     def add(self, *, workflows: Iterable[Workflow[Any, Any]] = (), steps: Iterable[object] = ()) -> None:
         """Take more workflows and steps, before the engine is opened.
@@ -128,26 +130,28 @@ class EmbeddedEngine:
             runner=StepRunner(journal, self._registry, self._clock, alarms, self._most_steps_at_once),
             on_closed=self._on_closed,
         )
+        self._broken = None
         journal.listen(lambda _: None, self._on_broken)
         try:
             await self._recover()
         except BaseException:
-            await self._release()
+            await self.close()
             raise
 
     async def close(self) -> None:
         """Stop, leaving runs where they are; steps that run are stopped and run again at the next opening."""
-        if self._services is None:
+        services, self._services = self._services, None
+        if services is None:
             return
-        await self._services.runner.stop()
-        self._services.alarms.stop()
-        for run in tuple(self._runs.values()):
-            run.drop()
-        stopped = EngineStoppedError("the engine was closed; the run goes on at the next opening")
-        for run in self._runs.values():
-            _refuse(run.waiters, stopped)
-        await self._services.journal.close()
-        await self._release()
+        try:
+            await services.runner.stop()
+            services.alarms.stop()
+            # Runs turn outside of any task, so that theirs may run.
+            await _called_soon(services.loop, self._drop_runs)
+        finally:
+            await services.journal.close()
+            self._runs.clear()
+            self._terminating.clear()
 
     @property
     def active(self) -> int:
@@ -297,9 +301,13 @@ class EmbeddedEngine:
         """All that is durable of a run's history."""
         return [Entry(*row) for row in await self._open.journal.fetch(SELECT_ENTRIES, (number,))]
 
-    def follow(self, number: int, after: int) -> AsyncIterator[Entry]:
-        """A run's history as it grows."""
-        return self._open.streams.follow_number(number, after)
+    async def follow(self, number: int, run_id: str, after: int) -> AsyncIterator[Entry]:
+        """A run's history as it grows; nothing where it has ended and all of it was seen."""
+        row = self.row(run_id)
+        if row.number != number or (row.closed_at is not None and after >= self._last_offset(number)):
+            return
+        async for entry in self._open.streams.follow_number(number, after):
+            yield entry
 
     async def ended(self, number: int, run_id: str) -> tuple[RunRow, bytes]:
         """Wait until a run has ended or is stuck; its row then, and the data of its last entry."""
@@ -307,7 +315,10 @@ class EmbeddedEngine:
         if run is not None:
             waiting: asyncio.Future[None] = self._open.loop.create_future()
             run.waiters.append(waiting)
-            await waiting
+            try:
+                await waiting
+            finally:
+                run.waiters.remove(waiting)
         row = self.row(run_id)
         if row.closed_at is None:
             return row, b""
@@ -336,22 +347,19 @@ class EmbeddedEngine:
         """Cancel an open run; end a stuck one."""
         self._open.journal.check_writable()
         run = self._runs.get(run_id)
-        if run is not None:
-            if not run.status.closed:
-                await self._do(run, run.cancel)
-            return
-        row = self.row(run_id)
-        if row.closed_at is None:
-            await self._terminate(row)
+        if run is None or run.status is Status.STUCK:
+            await self._terminate(self.row(run_id))
+        elif not run.status.closed:
+            await self._do(run, run.cancel)
 
     # Inside.
 
     @property
     def _open(self) -> Services:
-        if self._broken is not None:
-            raise self._broken
         if self._services is None:
             raise EngineStoppedError("the engine is not open; use `async with EmbeddedEngine(…) as engine:`")
+        if self._broken is not None:
+            raise self._broken
         return self._services
 
     def _make(
@@ -383,6 +391,7 @@ class EmbeddedEngine:
     async def _recover(self) -> None:
         services = self._open
         last = 0
+        stuck: Group | None = None
         while rows := await services.journal.fetch(SELECT_OPEN, (last, OPEN_RUNS_PAGE)):
             for values in rows:
                 row = RunRow(*values)
@@ -390,51 +399,47 @@ class EmbeddedEngine:
                 try:
                     workflow = self._registry.workflow(row.workflow)
                 except NotRegisteredError as error:
-                    self._mark_stuck(row, error.message)
+                    stuck = services.journal.stage(SET_OPEN_STATUS, (row.number, Status.STUCK, error.message))
                     continue
                 run = self._make(row.number, row.id, workflow, row.seed, row.created_at)
                 run.digest = row.digest
                 entries = [Entry(*entry) for entry in services.journal.read(SELECT_ENTRIES, (row.number,))]
-                services.loop.call_soon(self._resume, run, row, entries)
+                services.loop.call_soon(_resume, services.journal, run, row, entries)
             await asyncio.sleep(0)
-
-    def _resume(self, run: Execution, row: RunRow, entries: Sequence[Entry]) -> None:
-        run.replay(entries)
-        if row.status == Status.STUCK and run.status is Status.RUNNING:
-            self._open.journal.stage(SET_STATUS, (row.number, Status.RUNNING, None, ""))
-            self._open.journal.flush()
-
-    def _mark_stuck(self, row: RunRow, reason: str) -> None:
-        self._open.journal.stage(SET_STATUS, (row.number, Status.STUCK, None, reason))
-        self._open.journal.flush()
+        if stuck is not None:
+            services.journal.flush()
+            await services.journal.durable(stuck)
 
     async def _terminate(self, row: RunRow) -> None:
+        if row.closed_at is not None:
+            return
         services = self._open
-        now = self._clock.time()
-        offset = (
-            1
-            + services.journal.read(
-                "SELECT coalesce(max(offset), 0) FROM entries WHERE stream = ?", (row.number,)
-            )[0][0]
-        )
-        services.streams.stage(row.number, offset, now, EventType.RUN_TERMINATED, "", b"")
-        group = services.journal.stage(SET_STATUS, (row.number, Status.TERMINATED, now, row.reason))
-        services.journal.flush()
+        group = self._terminating.get(row.number)
+        if group is None:
+            now = self._clock.time()
+            offset = self._last_offset(row.number) + 1
+            services.streams.stage(row.number, offset, now, EventType.RUN_TERMINATED, "", b"")
+            group = services.journal.stage(SET_ENDED, (row.number, Status.TERMINATED, now, row.reason))
+            self._terminating[row.number] = group
+            services.journal.flush()
         await services.journal.durable(group)
+        self._terminating.pop(row.number, None)
+
+    def _last_offset(self, number: int) -> int:
+        last = "SELECT coalesce(max(offset), 0) FROM entries WHERE stream = ?"
+        return int(self._open.journal.read(last, (number,))[0][0])
 
     async def _do(self, run: Execution, change: Callable[[], None]) -> None:
         """Change a run from outside any of its tasks, and wait until the change is durable."""
-        done: asyncio.Future[None] = self._open.loop.create_future()
+        services = self._open
 
         def now() -> None:
             if not run.status.closed:
                 change()
-            done.set_result(None)
 
-        self._open.loop.call_soon(now)
-        await done
+        await _called_soon(services.loop, now)
         if run.cause is not None:
-            await self._open.journal.durable(run.cause)
+            await services.journal.durable(run.cause)
 
     def _status_in_memory(self, run_id: str) -> Status | None:
         run = self._runs.get(run_id)
@@ -455,10 +460,34 @@ class EmbeddedEngine:
         for run in self._runs.values():
             _refuse(run.waiters, error)
 
-    async def _release(self) -> None:
-        services, self._services = self._services, None
-        self._runs.clear()
-        del services
+    def _drop_runs(self) -> None:
+        stopped = EngineStoppedError("the engine was closed; the run goes on at the next opening")
+        for run in self._runs.values():
+            run.drop()
+            _refuse(run.waiters, stopped)
+
+
+def _resume(journal: Journal, run: Execution, row: RunRow, entries: Sequence[Entry]) -> None:
+    run.replay(entries)
+    if row.status == Status.STUCK and run.status is Status.RUNNING:
+        journal.stage(SET_OPEN_STATUS, (row.number, Status.RUNNING, ""))
+        journal.flush()
+
+
+async def _called_soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Have the loop make this call outside of any task, and wait for it."""
+    done: asyncio.Future[None] = loop.create_future()
+
+    def now() -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001  # raised where it is awaited
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    loop.call_soon(now)
+    await done
 
 
 def _refuse(waiters: list[asyncio.Future[None]], error: Exception) -> None:

@@ -18,7 +18,8 @@ from pydantic_core import from_json
 from orchestrator.core.clock import utc
 from orchestrator.durable.context import Context, next_place
 from orchestrator.durable.embedded.history import (
-    SET_STATUS,
+    SET_ENDED,
+    SET_OPEN_STATUS,
     signal_key,
     split_signal_key,
     split_step_key,
@@ -27,6 +28,7 @@ from orchestrator.durable.embedded.history import (
 from orchestrator.durable.embedded.loop import RunLoop
 from orchestrator.durable.embedded.pending import PendingStep
 from orchestrator.durable.errors import DeterminismError, Evicted, Failure, MismatchError
+from orchestrator.durable.payloads import PayloadError
 from orchestrator.durable.runs import EventType, RunInfo, Status
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ class Execution:
         self.offset = 0
         self.cause: Group | None = None
         self.created_at = now
-        self._now = now
+        self._now = 0.0
         self._root: asyncio.Task[Any] | None = None
         self._cancel_requested = False
         self._replaying = False
@@ -163,9 +165,8 @@ class Execution:
         context = contextvars.Context()
         try:
             work = self._workflow.begin(context.run(Context, self), data)
-        except Exception as error:  # noqa: BLE001  # an input that no longer fits fails the run, not the engine
-            self._close(Status.FAILED, Failure.of(error))
-            return
+        except PayloadError as error:
+            raise MismatchError(f"the recorded input does not fit the code: {error.message}") from error
         self._root = self.loop.create_task(work, context=context)
         self._turn()
 
@@ -174,13 +175,16 @@ class Execution:
 
         A recorded outcome that the code does not ask for makes the run stuck.
         """
+        if self._inert:
+            return
         recorded = list(entries)
+        self.offset = recorded[-1].offset
         self._published = {entry.key for entry in recorded if entry.type == EventType.PUBLISHED}
         self._replaying = True
         try:
             for entry in recorded:
-                self.offset = max(self.offset, entry.offset)
-                self._replay_one(entry)
+                if not self.status.closed:
+                    self._replay_one(entry)
         except MismatchError as error:
             self._become_stuck(error)
         else:
@@ -232,11 +236,14 @@ class Execution:
 
     def drop(self) -> None:
         """Leave memory; the history has everything."""
+        if self._inert:
+            return
         self._inert = True
         for alarm in self._alarms.values():
             self._services.alarms.call_off(alarm)
         for pending in self._steps.values():
             self._services.runner.cancel(pending)
+            pending.let_go()
         self.loop.drop()
 
     def info(self) -> RunInfo:
@@ -258,6 +265,8 @@ class Execution:
     # How it goes on.
 
     def _turn(self) -> None:
+        if self._inert:
+            return
         try:
             self.loop.turn()
         except DeterminismError as error:
@@ -302,7 +311,7 @@ class Execution:
             return
         try:
             data = self._workflow.output.record(root.result())
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # the run failed with it  # whatever it is, the run failed with it
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the run failed with it
             self._close(Status.FAILED, Failure.of(error))
         else:
             self._close(Status.COMPLETED, data=data)
@@ -313,15 +322,16 @@ class Execution:
         self.reason = "" if failure is None else f"{failure.type}: {failure.message}"
         self._stage(_CLOSING_EVENT[status], "", self.result)
         row = (self.number, status, self._now, self.reason)
-        self._services.journal.stage(SET_STATUS, row).then.append(partial(self._services.on_closed, self))
+        self._services.journal.stage(SET_ENDED, row).then.append(partial(self._services.on_closed, self))
+        self._services.journal.flush()
         self.drop()
 
     def _become_stuck(self, error: MismatchError) -> None:
         self.status = Status.STUCK
         self.reason = error.message
-        self._services.journal.stage(SET_STATUS, (self.number, Status.STUCK, None, self.reason)).then.append(
-            partial(self._services.on_closed, self)
-        )
+        row = (self.number, Status.STUCK, self.reason)
+        group = self._services.journal.stage(SET_OPEN_STATUS, row)
+        group.then.append(partial(self._services.on_closed, self))
         self._services.journal.flush()
         self.drop()
 
@@ -420,9 +430,9 @@ class Execution:
 
     def _stage(self, kind: EventType, key: str, data: bytes, *, lazy: bool = False) -> Group:
         """Add a row to the history; what is not lazy is delivered too, and causes what follows."""
-        self.offset += 1
         at = max(self._now, self._services.clock.time())
-        group = self._services.streams.stage(self.number, self.offset, at, kind, key, data)
+        group = self._services.streams.stage(self.number, self.offset + 1, at, kind, key, data)
+        self.offset += 1
         if lazy:
             self._services.journal.flush_soon()
         else:

@@ -74,7 +74,7 @@ class EmbeddedRun(Generic[Out]):
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
         """Its events from ``after`` (exclusive) on, live, until its last one."""
-        async for entry in self._engine.follow(self._number, after):
+        async for entry in self._engine.follow(self._number, self.id, after):
             event = event_of(entry)
             yield event
             if event.type in LAST_EVENTS:

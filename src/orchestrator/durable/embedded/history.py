@@ -28,8 +28,15 @@ ADD_RUN: Final = Statement(
     "VALUES {rows}",
     10,
 )
-SET_STATUS: Final = Statement(
+# Written before an end of the same group, so that the end stands.
+SET_OPEN_STATUS: Final = Statement(
     3,
+    "WITH new (number, status, reason) AS (VALUES {rows}) UPDATE runs SET status = new.status, "
+    "reason = new.reason FROM new WHERE runs.number = new.number",
+    3,
+)
+SET_ENDED: Final = Statement(
+    4,
     "WITH new (number, status, closed_at, reason) AS (VALUES {rows}) UPDATE runs SET status = new.status, "
     "closed_at = new.closed_at, reason = new.reason FROM new WHERE runs.number = new.number",
     4,

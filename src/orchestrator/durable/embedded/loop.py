@@ -8,6 +8,7 @@ something is delivered. The process's own loop drives it by calling ``turn``, ne
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from asyncio import events
@@ -69,7 +70,10 @@ class RunLoop(asyncio.AbstractEventLoop):
             while ready:
                 handle = ready.popleft()
                 if not handle.cancelled():
-                    handle._run()  # noqa: SLF001
+                    try:
+                        handle._run()  # noqa: SLF001
+                    except SystemExit:  # its task has failed with it; it must not end the process
+                        continue
                 count += 1
                 if count % LOOK_EVERY == 0 and time.monotonic() - started > LONGEST_TURN_S:
                     ready.clear()
@@ -147,7 +151,8 @@ class RunLoop(asyncio.AbstractEventLoop):
         """Unwind the run's code without letting it do anything more."""
         for task in tuple(self.tasks):
             task.cancel()
-        self.turn()
+        with contextlib.suppress(DeterminismError):
+            self.turn()
         for task in self.tasks:
             # What refuses to unwind is left to the garbage collector, quietly.
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001

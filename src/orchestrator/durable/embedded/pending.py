@@ -45,10 +45,15 @@ class PendingStep:
             self.ended = self.run.loop.create_future()
         return self.ended
 
+    def let_go(self) -> None:
+        """Keep no code of the run waiting for it."""
+        if self.ended is not None and not self.ended.done():
+            self.ended.set_result(None)
+
     def deliver(self, kind: EventType, data: bytes) -> None:
         """Tell the workflow how it ended. A cancelled outcome nobody gave up on is nobody's."""
         if self.ended is not None:
-            self.ended.set_result(None)
+            self.let_go()
         elif self.outcome.done():
             return
         elif kind is EventType.STEP_COMPLETED:

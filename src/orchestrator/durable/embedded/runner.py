@@ -58,6 +58,7 @@ class StepRunner:
         self._threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="step")
         self._running: dict[PendingStep, asyncio.Task[bytes | Verdict]] = {}
         self._queued: deque[PendingStep] = deque()
+        self._counting: set[PendingStep] = set()
         self._backing_off: dict[PendingStep, Alarm] = {}
         self._stopped = False
 
@@ -96,7 +97,7 @@ class StepRunner:
         self._backing_off.pop(pending, None)
         if self._stopped or not pending.run.wants(pending):
             return
-        if len(self._running) >= self._most_at_once:
+        if len(self._running) + len(self._counting) >= self._most_at_once:
             self._queued.append(pending)
             return
         group = pending.run.step_started(pending)
@@ -104,8 +105,19 @@ class StepRunner:
             self._begin(pending)
         else:
             # A step that kills the process must be found counted when the process comes back.
-            group.then.append(partial(self._begin, pending))
+            self._counting.add(pending)
+            group.then.append(partial(self._counted, pending))
             self._journal.flush()
+
+    def _counted(self, pending: PendingStep) -> None:
+        self._counting.discard(pending)
+        self._begin(pending)
+        self._admit()
+
+    def _admit(self) -> None:
+        """Let in those who queue, as far as there is room."""
+        while self._queued and len(self._running) + len(self._counting) < self._most_at_once:
+            self._due(self._queued.popleft())
 
     def _begin(self, pending: PendingStep) -> None:
         if self._stopped or not pending.run.wants(pending) or pending.ended is not None:
@@ -132,8 +144,7 @@ class StepRunner:
         del self._running[pending]
         if self._stopped:
             return
-        while self._queued and len(self._running) < self._most_at_once:
-            self._due(self._queued.popleft())
+        self._admit()
         if not pending.run.wants(pending):
             return
         if task.cancelled():

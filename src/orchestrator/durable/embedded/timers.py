@@ -72,12 +72,15 @@ class Alarms:
     def _due(self) -> None:
         self._wake, self._wake_when = None, float("inf")
         now = self._clock.time()
-        while self._heap and (self._heap[0].when <= now or self._heap[0].ring is None):
-            alarm = heapq.heappop(self._heap)
-            ring, alarm.ring = alarm.ring, None
-            if ring is None:
-                self._called_off = max(0, self._called_off - 1)
-            else:
-                ring()
-        if self._heap and self._wake is None:
-            self._arm(self._heap[0].when)
+        try:
+            while self._heap and (self._heap[0].when <= now or self._heap[0].ring is None):
+                alarm = heapq.heappop(self._heap)
+                ring, alarm.ring = alarm.ring, None
+                if ring is None:
+                    self._called_off = max(0, self._called_off - 1)
+                else:
+                    ring()
+        finally:
+            # What rang may have set a later alarm than the next one here.
+            if self._heap and self._heap[0].when < self._wake_when:
+                self._arm(self._heap[0].when)
