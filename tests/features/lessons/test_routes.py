@@ -9,7 +9,6 @@ import httpx2
 import pytest
 
 from orchestrator.app.wiring import built
-from orchestrator.core.ids import new_id
 from orchestrator.core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ async def test_a_huge_body_is_refused(http: httpx2.AsyncClient) -> None:
     assert (await http.get(SESSIONS)).json()["total"] == 0
 
 
-@pytest.mark.parametrize("session_id", [new_id(), "no-such", "%00", "..%2f..", "x" * 3000, "☃"])
+@pytest.mark.parametrize("session_id", ["019a0000-0000-7000-8000-000000000000", "no-such", "%00", "..%2f..", "x" * 3000, "☃"])
 @pytest.mark.parametrize(
     ("method", "rest"),
     [
