@@ -30,9 +30,35 @@ SESSIONS: Final = "/api/sessions"
 LOCAL_OWNER: Final = "local"
 LARGEST_PAGE: Final = 200
 UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+# What stands in the `data:` of an event. Before OpenAPI 3.2 a stream's schema is that of each of its events.
+EVENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["type", "session_id"],
+    "properties": {
+        "type": {"enum": ["connected", "step-start", "step-delta", "step-complete", "final", "error"]},
+        "session_id": {"type": "string"},
+        "step_id": {"type": "string", "pattern": "^step-[1-5]$"},
+        "data": {"type": "object"},
+        "timestamp": {"type": "string", "format": "date-time"},
+    },
+}
 STREAM: Final[dict[str, Any]] = {
-    "description": "Server-Sent Events, until the session ends. Each `data:` is one JSON event.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "description": "Server-Sent Events, until the session ends.",
+    "content": {
+        "text/event-stream": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "id": {"type": "string"},
+                    "data": {
+                        "type": "string",
+                        "contentMediaType": "application/json",
+                        "contentSchema": EVENT,
+                    },
+                },
+            }
+        }
+    },
 }
 JPEG: Final[dict[str, Any]] = {
     "description": "The picture.",
