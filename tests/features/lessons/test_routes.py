@@ -133,7 +133,10 @@ async def test_a_huge_body_is_refused(http: httpx2.AsyncClient) -> None:
     assert (await http.get(SESSIONS)).json()["total"] == 0
 
 
-@pytest.mark.parametrize("session_id", ["019a0000-0000-7000-8000-000000000000", "no-such", "%00", "..%2f..", "x" * 3000, "☃"])
+@pytest.mark.parametrize(
+    "session_id",
+    ["019a0000-0000-7000-8000-000000000000", "no-such", "%00", "..%2f..", "x" * 3000, "☃"],
+)
 @pytest.mark.parametrize(
     ("method", "rest"),
     [
