@@ -71,7 +71,8 @@ class Event:
 
     ``name`` is the step's, signal's or published event's name, ``operation`` the identity of the operation
     (``2``, or ``3.0/1`` for the first one in branch 0 of a gather), ``attempt`` counts from 1 for steps.
-    ``data`` is the input, the progress, the result, or a failure.
+    ``data`` is the input, the progress, the result, or a failure; of a retry, the ``failure`` of the
+    attempt and ``retry_at``, when the next one is due, in seconds since 1970.
     """
 
     offset: int
