@@ -21,7 +21,7 @@ check: ## lint and unit tests, under a minute
 	@scripts/install dev && exec scripts/check
 
 test: ## everything that CI runs
-	@scripts/install dev clients && exec scripts/test
+	@scripts/install dev clients && scripts/install-system && exec scripts/test
 
 soak: ## the long fault runs
 	@scripts/install dev clients && exec scripts/soak

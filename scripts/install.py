@@ -163,7 +163,9 @@ def bring_up_to_date(name: str) -> None:
 
 def digest_of(name: str) -> str:
     """A digest of every file that says what belongs to a set."""
-    files = [ROOT / "pyproject.toml", REQUIREMENTS / f"{name}.txt"]
+    files = [REQUIREMENTS / f"{name}.txt"]
+    if name in {"runtime", "dev"}:
+        files.append(ROOT / "pyproject.toml")
     if name in NPM_FOLDERS:
         files += [NPM_FOLDERS[name] / "package.json", NPM_FOLDERS[name] / "package-lock.json"]
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files if file.exists())).hexdigest()
