@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
 from orchestrator.agents.budget import Limits
 from orchestrator.core.errors import InvalidInputError, NotFoundError
@@ -105,6 +107,40 @@ async def test_a_step_tries_again_where_that_helps(
     assert said.split() == f"## Pull {SECTION} ## Ebb {SECTION}".split()
     first, second = provider.asked[2:4]
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+
+
+def drawn_by_provider(asked: model_server.Asked) -> model_server.Reply:
+    """The scripted lesson, with a red picture for every request of one."""
+    if not asked.path.endswith("/images/generations"):
+        return scripted(asked)
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(picture, "PNG")
+    return model_server.picture(picture.getvalue())(asked)
+
+
+async def test_an_image_model_makes_the_sections_pictures(tmp_path: Path, provider: ModelServer) -> None:
+    """As JPEG files; the map of the whole is drawn here, since it must be right."""
+    provider.respond = drawn_by_provider
+    async with LessonsRoom(tmp_path, provider, image_model="test-image") as room:
+        session_id = await room.create()
+        await room.run(session_id)
+        files = [await room.service.picture(OWNER, session_id, f"image{number}.jpg") for number in (1, 2, 3)]
+    sizes = [Image.open(io.BytesIO(file.data)).size for file in files]
+    assert sizes[1:] == [(64, 48), (64, 48)]
+    assert sizes[0] != (64, 48)
+    assert all(file.data.startswith(b"\xff\xd8\xff") for file in files)
+    assert len([asked for asked in provider.asked if "images" in asked.path]) == 2
+
+
+async def test_a_picture_that_is_refused_is_drawn_here(tmp_path: Path, provider: ModelServer) -> None:
+    """A lesson that is paid for is not lost for a picture."""
+    refused = model_server.error(400, code="moderation_blocked")
+    provider.respond = lambda asked: refused(asked) if "images" in asked.path else scripted(asked)
+    async with LessonsRoom(tmp_path, provider, image_model="test-image") as room:
+        session_id = await room.create()
+        told = await room.run(session_id)
+    assert told[-1]["type"] == "final"
+    assert "![Concept map: Pull](images/image2.jpg)" in told[-1]["data"]["result"]["lesson"]
 
 
 async def test_invalid_json_is_asked_for_again(tmp_path: Path, provider: ModelServer) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from orchestrator.agents.budget import Account
 from orchestrator.agents.offline import ConceptMap, Edge
 from orchestrator.agents.offline.markdown import escaped
+from orchestrator.core.errors import BudgetExceededError, TerminalError
 from orchestrator.features.lessons import prompts
 from orchestrator.features.lessons.composer import Drawn, Summary
 from orchestrator.features.lessons.document import safe_markdown
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from orchestrator.features.lessons.composer import Task, Tell
     from orchestrator.features.lessons.lesson import Draft, SectionBrief
     from orchestrator.features.lessons.prompts import AnalysisAnswer, SectionAnswer
+
+log = structlog.get_logger()
 
 MOST_CONCEPTS = 12
 MOST_SECTIONS = 8
@@ -101,8 +106,16 @@ class ModelComposer:
         )
 
     async def illustrate(self, task: Task, plan: PicturePlan) -> Drawn | None:
-        """Ask an image model, if there is one."""
-        answer = await self._metered(task).image(prompts.picture_prompt(task, plan)) if plan.wanted else None
+        """Ask an image model, if there is one. A picture that it will not make does not cost the lesson."""
+        if not plan.wanted:
+            return None
+        try:
+            answer = await self._metered(task).image(prompts.picture_prompt(task, plan))
+        except BudgetExceededError:
+            raise
+        except TerminalError as error:
+            log.warning("picture drawn instead", session=task.request.session_id, code=error.code)
+            return None
         return Drawn(answer.value.jpeg, plan.caption, Tokens.of(answer.usage)) if answer else None
 
     async def summarize(self, task: Task, draft: Draft, tell: Tell) -> Summary:
