@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 from uuid import UUID
@@ -153,7 +154,9 @@ class Context:
         definition: StepDefinition = step.definition
         arguments = definition.arguments.encode(args, kwargs)
         operation = Operation(_branch.get().next(), definition.name)
-        return _Begun(_outcome(self._machine.run(operation, definition, arguments), definition.result))
+        return _Begun(
+            partial(_outcome, self._machine.run(operation, definition, arguments), definition.result)
+        )
 
     @overload
     async def map(self, step: Op[[T], R, Any], items: Iterable[T], *, at_once: int = ...) -> list[R]: ...
@@ -215,7 +218,7 @@ class Context:
     def sleep(self, duration: float | timedelta) -> Coroutine[Any, Any, None]:
         """Wait for that many seconds, through restarts; the deadline stays what it was at the call."""
         operation = Operation(_branch.get().next(), "sleep")
-        return _Begun(_awaited(self._machine.sleep(operation, _seconds(duration))))
+        return _Begun(partial(_awaited, self._machine.sleep(operation, _seconds(duration))))
 
     @overload
     def receive(
@@ -239,7 +242,7 @@ class Context:
         operation = Operation(_branch.get().next(), f"receive {name}")
         seconds = None if timeout is None else _seconds(timeout)
         future = self._machine.receive(operation, name, seconds)
-        return _Begun(_decoded(future, Payload.of(type, f"signal {name}")))
+        return _Begun(partial(_decoded, future, Payload.of(type, f"signal {name}")))
 
     def publish(self, name: str, data: object = None) -> None:
         """Add an event for those who watch the run; exactly once, also through crashes."""
@@ -275,27 +278,33 @@ def next_place() -> str:
 class _Begun(Coroutine[Any, Any, R]):
     """Awaits what has begun already, so that a task of it sees a cancel that comes before its first turn.
 
-    A coroutine of Python that never ran is dropped by a cancel, and its operation would go on unwanted.
+    A coroutine of Python that never ran is dropped by a cancel, and its operation would go on unwanted. Its
+    coroutine is made when somebody awaits: Python warns of one that a cancelled run never came to await.
     """
 
-    def __init__(self, awaiting: Coroutine[Any, Any, R]) -> None:
-        self._awaiting = awaiting
-        self._waits = False
+    def __init__(self, awaiting: Callable[[], Coroutine[Any, Any, R]]) -> None:
+        self._make = awaiting
+        self._made: Coroutine[Any, Any, R] | None = None
 
     def send(self, value: Any) -> Any:
-        self._waits = True
-        return self._awaiting.send(value)
+        return self._awaiting().send(value)
 
     def throw(self, *error: Any) -> Any:
-        if not self._waits:
+        if self._made is None:
             self.send(None)
-        return self._awaiting.throw(*error)
+        return self._awaiting().throw(*error)
 
     def close(self) -> None:
-        self._awaiting.close()
+        if self._made is not None:
+            self._made.close()
 
     def __await__(self) -> Generator[Any, Any, R]:
-        return self._awaiting.__await__()
+        return self._awaiting().__await__()
+
+    def _awaiting(self) -> Coroutine[Any, Any, R]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
 
 async def _outcome(pending: Pending, result: Payload) -> Any:

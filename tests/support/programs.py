@@ -1,0 +1,282 @@
+"""Workflows made of data, so that hypothesis can write them, and the world in which their steps act.
+
+A program is a list of operations, each a list of a word and its arguments. Its outcome does not depend on the
+order in which steps that run side by side happen to end: a crash may change that order and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from orchestrator import Context, Retry, progress, step, step_info, workflow
+from orchestrator.core.errors import RetryableError, TerminalError
+from orchestrator.durable.errors import StepError
+from orchestrator.durable.runs import EventType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Program = list[list[Any]]
+
+# A crash may use up an attempt, so there are more of them than any program needs.
+RETRY = Retry(attempts=20, backoff=(1.0,))
+SIGNALS = ("red", "blue")
+OUTCOMES = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_CANCELLED})
+
+
+class World:
+    """What lies outside the engine and survives its crashes. It has the steps.
+
+    ``history`` counts what is durable of an operation, by event type.
+    """
+
+    def __init__(self) -> None:
+        self.begun: Counter[str] = Counter()
+        self.keys: defaultdict[str, set[str]] = defaultdict(set)
+        self.repeated: list[str] = []
+        self.hanging = 0
+        self.history: Callable[[str], Counter[str]] = lambda _: Counter()
+
+    @step
+    async def give(self, value: int) -> int:
+        """Succeed at once."""
+        self._begin()
+        return value
+
+    @step
+    async def fail(self, value: int) -> int:
+        """Fail for good."""
+        self._begin()
+        raise TerminalError(f"no {value}")
+
+    @step(retry=RETRY)
+    async def flicker(self, failures: int, value: int) -> int:
+        """Fail until that many failures are known to be recorded, then succeed."""
+        place = self._begin()
+        if self.history(place)[EventType.STEP_RETRYING] < failures:
+            raise RetryableError("not yet")
+        return value
+
+    @step
+    async def hang(self) -> None:
+        """Never end by itself."""
+        self._begin()
+        self.hanging += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.hanging -= 1
+
+    @step
+    async def tell(self, count: int) -> int:
+        """Report progress that often, and succeed."""
+        self._begin()
+        for number in range(count):
+            progress(number)
+            await asyncio.sleep(0)
+        return count
+
+    def _begin(self) -> str:
+        info = step_info()
+        if not OUTCOMES.isdisjoint(self.history(info.operation)):
+            self.repeated.append(info.operation)
+        self.begun[info.operation] += 1
+        self.keys[info.operation].add(info.idempotency_key)
+        return info.operation
+
+
+@workflow
+async def interpret(ctx: Context, program: Program) -> list[Any]:
+    """Do what the program says, and give what came of each operation."""
+    return [await _operation(ctx, *operation) for operation in program]
+
+
+async def _operation(ctx: Context, word: str, *arguments: object) -> object:
+    return await _WORDS[word](ctx, *arguments)
+
+
+async def _give(ctx: Context, value: int) -> object:
+    return await ctx.run(World.give, value)
+
+
+async def _fail(ctx: Context, value: int) -> object:
+    try:
+        return await ctx.run(World.fail, value)
+    except StepError as error:
+        return f"{error.type}: {error.message}"
+
+
+async def _flicker(ctx: Context, failures: int, value: int) -> object:
+    return await ctx.run(World.flicker, failures, value)
+
+
+async def _tell(ctx: Context, count: int) -> object:
+    return await ctx.run(World.tell, count)
+
+
+async def _limit(ctx: Context, seconds: float, failures: int) -> object:
+    """A step that needs ``failures`` seconds under a limit."""
+    try:
+        async with asyncio.timeout(seconds + 0.5):
+            return await ctx.run(World.flicker, failures, 0)
+    except TimeoutError:
+        return "late"
+
+
+async def _hang(ctx: Context, seconds: float) -> object:
+    try:
+        async with asyncio.timeout(seconds):
+            await ctx.run(World.hang)
+    except TimeoutError:
+        return "hung"
+    return "never"
+
+
+async def _sleep(ctx: Context, seconds: float) -> object:
+    await ctx.sleep(seconds)
+    return ctx.now().isoformat()
+
+
+async def _plain_sleep(ctx: Context, seconds: float) -> object:
+    await asyncio.sleep(seconds)
+    return ctx.now().isoformat()
+
+
+async def _receive(ctx: Context, name: str, seconds: float | None) -> object:
+    try:
+        return await ctx.receive(name, int, timeout=seconds)
+    except TimeoutError:
+        return "no signal"
+
+
+async def _publish(ctx: Context, value: int) -> None:
+    ctx.publish("said", value)
+
+
+async def _look(ctx: Context) -> object:
+    return [ctx.now().isoformat(), ctx.random.random(), str(ctx.uuid())]
+
+
+async def _gather(ctx: Context, *branches: Program) -> object:
+    return await ctx.gather(*[_sequence(ctx, branch) for branch in branches])
+
+
+async def _map(ctx: Context, at_once: int, values: list[int]) -> object:
+    return await ctx.map(World.give, values, at_once=at_once)
+
+
+async def _plain_gather(ctx: Context, values: list[int]) -> object:
+    return await asyncio.gather(*[ctx.run(World.give, value) for value in values])
+
+
+async def _group(ctx: Context, values: list[int]) -> object:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(ctx.run(World.give, value)) for value in values]
+    return [task.result() for task in tasks]
+
+
+async def _race(ctx: Context, value: int) -> object:
+    """The failure of one branch stops the other, which would never end."""
+
+    async def failing() -> None:
+        await ctx.run(World.give, value)
+        await ctx.run(World.fail, value)
+
+    async def hanging() -> None:
+        try:
+            await ctx.run(World.hang)
+        finally:
+            await ctx.run(World.give, value)
+
+    try:
+        await ctx.gather(failing(), hanging())
+    except StepError as error:
+        return error.message
+    return "no failure"
+
+
+async def _tidy(ctx: Context, program: Program, value: int) -> object:
+    """Clean up behind a program, whatever becomes of it."""
+    try:
+        return await _sequence(ctx, program)
+    finally:
+        await ctx.run(World.give, value)
+
+
+async def _early(ctx: Context, value: int, seconds: float) -> object:
+    """Begin a step, and ask for its outcome only later."""
+    step_begun = ctx.run(World.give, value)
+    await ctx.sleep(seconds)
+    return await step_begun
+
+
+async def _sequence(ctx: Context, program: Program) -> list[Any]:
+    return [await _operation(ctx, *operation) for operation in program]
+
+
+_WORDS: dict[str, Any] = {
+    "give": _give,
+    "fail": _fail,
+    "flicker": _flicker,
+    "tell": _tell,
+    "limit": _limit,
+    "hang": _hang,
+    "sleep": _sleep,
+    "plain sleep": _plain_sleep,
+    "receive": _receive,
+    "publish": _publish,
+    "look": _look,
+    "gather": _gather,
+    "map": _map,
+    "plain gather": _plain_gather,
+    "group": _group,
+    "race": _race,
+    "tidy": _tidy,
+    "early": _early,
+}
+
+_values = st.integers(0, 9)
+_several = st.lists(_values, min_size=1, max_size=3)
+_seconds = st.sampled_from([0.0, 0.25, 1.25, 3.0, 86_400.0])
+
+_in_branches = st.one_of(
+    st.tuples(st.just("give"), _values),
+    st.tuples(st.just("fail"), _values),
+    st.tuples(st.just("flicker"), st.integers(0, 2), _values),
+    st.tuples(st.just("tell"), st.integers(0, 3)),
+    st.tuples(st.just("limit"), st.integers(0, 2), st.integers(0, 3)),
+    st.tuples(st.just("hang"), _seconds),
+    st.tuples(st.just("sleep"), _seconds),
+    st.tuples(st.just("plain sleep"), _seconds),
+    st.tuples(st.just("publish"), _values),
+    st.tuples(st.just("look")),
+    st.tuples(st.just("early"), _values, _seconds),
+    st.tuples(st.just("map"), st.integers(1, 2), _several),
+)
+_branch = st.lists(_in_branches.map(list), min_size=1, max_size=3)
+_outside = st.one_of(
+    _in_branches,
+    st.tuples(st.just("receive"), st.sampled_from(SIGNALS), st.none() | st.just(7.0)),
+    st.tuples(st.just("gather"), _branch, _branch),
+    st.tuples(st.just("plain gather"), _several),
+    st.tuples(st.just("group"), _several),
+    st.tuples(st.just("race"), _values),
+    st.tuples(st.just("tidy"), _branch, _values),
+).map(list)
+
+programs = st.lists(_outside, min_size=1, max_size=5)
+"""Programs of up to five operations, some of them with branches."""
+
+_inputs = st.one_of(
+    st.just(["tick"]), st.tuples(st.just("signal"), st.sampled_from(SIGNALS), _values).map(list)
+)
+scripts = st.builds(
+    lambda before, end: [*before, *end],
+    st.lists(_inputs, max_size=4),
+    st.sampled_from([[], [], [["cancel"]]]),
+)
+"""What happens to a run from outside, one thing whenever it waits: time passes, signals, perhaps a cancel."""
