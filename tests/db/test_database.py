@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -140,6 +141,26 @@ async def test_an_error_undoes_the_transaction(database: Database) -> None:
 
     with pytest.raises(RuntimeError):
         await fail_half_way()
+    async with database.session("ann") as session:
+        assert await session.all(select(SessionRow.id)) == ["of-ann"]
+
+
+async def test_cancelled_callers_do_not_keep_the_connection(database: Database) -> None:
+    """Requests are cancelled at any point, and none may leave its locks behind."""
+
+    async def write(number: int) -> None:
+        async with database.session("ann") as session:
+            session.add(row(f"never-{number}"))
+            await session.flush()
+            await session.all(select(SessionRow.id))
+            raise RuntimeError
+
+    for turns in range(40):
+        writing = asyncio.create_task(write(turns))
+        for _ in range(turns):
+            await asyncio.sleep(0.0002)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
     async with database.session("ann") as session:
         assert await session.all(select(SessionRow.id)) == ["of-ann"]
 

@@ -13,7 +13,7 @@ from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from orchestrator.core.errors import SettingsError
-from orchestrator.db.session import Session, System, open_session
+from orchestrator.db.session import Session, System, open_session, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,8 +76,12 @@ class Database:
     @asynccontextmanager
     async def session(self, principal: str | System) -> AsyncIterator[Session]:
         """A transaction as an owner or as ``SYSTEM``: committed at its end, undone by an error."""
-        async with open_session(self.engine, principal) as inner, inner.begin():
+        inner = open_session(self.engine, principal)
+        try:
             yield Session(inner)
+            await whole(inner.commit())
+        finally:
+            await whole(inner.close())  # which undoes what was not committed
 
 
 def migrations(connection: Connection) -> Config:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from sqlalchemy import event, orm
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,13 +12,12 @@ from orchestrator.core.errors import ForbiddenError, InternalError
 from orchestrator.db.tables import Base, Owned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
     from sqlalchemy import CursorResult, Delete, Select, Update
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 T = TypeVar("T")
-RowT = TypeVar("RowT", bound=Base)
 
 
 class System:
@@ -41,7 +41,7 @@ class Session:
 
     async def all(self, select: Select[T]) -> list[T]:
         """Everything that is selected."""
-        return list(await self._inner.scalars(select))
+        return list(await whole(self._inner.scalars(select)))
 
     async def one(self, select: Select[T]) -> T | None:
         """What is selected, or None.
@@ -49,7 +49,7 @@ class Session:
         Raises:
             sqlalchemy.exc.MultipleResultsFound: more than one row was found.
         """
-        return (await self._inner.execute(select)).scalar_one_or_none()
+        return (await whole(self._inner.execute(select))).scalar_one_or_none()
 
     def add(self, row: Base) -> None:
         """Insert ``row``; without an owner it gets the session's."""
@@ -57,16 +57,30 @@ class Session:
 
     async def change(self, statement: Update | Delete) -> int:
         """Update or delete rows where they are; how many there were."""
-        result: CursorResult[Any] = await self._inner.execute(statement)  # type: ignore[assignment]  # of an update or delete
+        result = cast("CursorResult[Any]", await whole(self._inner.execute(statement)))
         return result.rowcount
-
-    async def merge(self, row: RowT) -> RowT:
-        """Insert ``row``, or update the one with its key."""
-        return await self._inner.merge(row)
 
     async def flush(self) -> None:
         """Send what was added, without ending the transaction."""
-        await self._inner.flush()
+        await whole(self._inner.flush())
+
+
+async def whole(work: Coroutine[Any, Any, T]) -> T:
+    """Do ``work`` to its end, also when the caller is cancelled meanwhile, who learns of it then.
+
+    A driver that is interrupted in a statement leaves a connection behind that still holds its locks.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()  # seen, so that asyncio does not report it as forgotten
+        raise cancelled
+    return task.result()
 
 
 class _OwnedSession(orm.Session):
