@@ -40,7 +40,7 @@ Event = dict[str, Any]
 
 
 def main() -> int:
-    """Run the demo; 1 with a sentence when the service does not come up or the lesson fails."""
+    """Run the demo; 1 with a sentence when it fails, 130 when Ctrl-C ends it."""
     try:
         address = running_service()
         with httpx2.Client(base_url=address, timeout=REQUEST_LIMIT_S, trust_env=False) as http:
@@ -48,6 +48,9 @@ def main() -> int:
     except (DemoError, httpx2.HTTPError) as error:
         print(f"\nThe demo stopped: {error}\nThe service's log is {LOG}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nThe demo stopped; the service and the lesson go on. `make stop` stops them.", file=sys.stderr)
+        return 130
     say_what_stays(address, generator)
     return 0
 
