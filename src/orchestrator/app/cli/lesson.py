@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,9 +106,11 @@ async def _lesson(wish: Wish, settings: "Settings", screen: Screen, view: "View"
         sessions = Sessions(connection)
         session = await _session(wish, texts, sessions, view)
         wish.session_id, wish.topic = session["id"], session["topic"]
+        view.note(f"Session {wish.session_id}")
         last = await _watched(sessions, session, view)
         if last["type"] == "error":
-            screen.error(f"{last['data']['message']} {_how_to_go_on(wish)}")
+            screen.error(last["data"]["message"])
+            screen.note(_how_to_try_again(wish), "yellow")
             return ExitCode.FAILED
         result = await sessions.result(wish.session_id)
         path = await _written(wish, result, sessions)
@@ -117,13 +120,14 @@ async def _lesson(wish: Wish, settings: "Settings", screen: Screen, view: "View"
 
 async def _session(wish: Wish, texts: "list[Material]", sessions: "Sessions", view: "View") -> "Session":
     """The session that was asked for, the one that was left unfinished, or a new one."""
+    from orchestrator.app.cli.times import short_moment
+
     if wish.session_id:
         return await sessions.get(wish.session_id)
     left = None if wish.anew else await sessions.unfinished(wish.topic, texts)
     if left is not None:
-        view.note(
-            f"Going on with session {left['id']}, begun {left['created_at']} (--new begins another one)."
-        )
+        began = short_moment(datetime.fromisoformat(left["created_at"]))
+        view.note(f"Going on with what was begun at {began} (--new begins another lesson).")
         return left
     return await sessions.get(await sessions.create(wish.topic, texts))
 
@@ -148,10 +152,12 @@ async def _written(wish: Wish, result: dict[str, Any], sessions: "Sessions") -> 
 
 
 def _how_to_go_on(wish: Wish) -> str:
-    resume = f"orchestrator lesson --resume {wish.session_id}"
+    resume = f"  orchestrator lesson --resume {wish.session_id}"
     if wish.own_service:
-        return f"What is done is kept; to go on: {resume}"
-    return (
-        f"The service has what is done and goes on by itself; to watch it again: {resume}\n"
-        f"To stop it: orchestrator runs cancel {wish.session_id}"
-    )
+        return f"What is done is kept. To go on:\n{resume}"
+    cancel = f"  orchestrator runs cancel {wish.session_id}"
+    return f"The service goes on by itself. To watch it again, or to stop it:\n{resume}\n{cancel}"
+
+
+def _how_to_try_again(wish: Wish) -> str:
+    return f"What is done is kept. To try again from there:\n  orchestrator lesson --resume {wish.session_id}"

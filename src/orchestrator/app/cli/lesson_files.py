@@ -76,7 +76,7 @@ def _read(file: Path) -> str:
 
 
 def _slug(topic: str) -> str:
-    words = re.findall(r"\w+", topic.casefold())
+    words = re.findall(r"\w+", topic.lower())
     return "-".join(words)[:LONGEST_NAME_CHARS].strip("-_") or "lesson"
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rich.console import Group
 from rich.live import Live
-from rich.padding import Padding
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+from orchestrator.app.cli.times import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,9 @@ STEPS = ("analyze-topic", "generate-outline", "create-content", "generate-images
 
 FRAMES_PER_SECOND = 12
 TAIL_LINES = 8
+INDENT = "  "
+SHORTEST_LINE_CHARS = 20
+ROOM_FOR_ECHO = 4  # a terminal writes ^C where the cursor stands; a line that it breaks upsets the drawing
 MOST_TEXT_CHARS = 4_000  # what a tall terminal can show; the whole text is in the lesson
 PLAIN_STEP_OF_PERCENT = 25
 ALL_PERCENT = 100
@@ -117,7 +121,7 @@ class PlainView(_PeopleView):
             self._told_percent = 0
             self.note(f"{label} …")
         elif event["type"] == "step-complete":
-            self.note(f"{label} done in {seconds(step.duration_ms)}")
+            self.note(f"{label} done in {duration(step.duration_ms)}")
         elif self._told_percent + PLAIN_STEP_OF_PERCENT <= step.percent < ALL_PERCENT:
             self._told_percent = step.percent
             self.note(f"{label} {step.percent} %")
@@ -137,7 +141,7 @@ class LiveView(_PeopleView):
         self._spinner = Spinner("dots", style="cyan")
         self._live = Live(
             console=self._console,
-            get_renderable=self._draw,
+            get_renderable=self.drawing,
             refresh_per_second=FRAMES_PER_SECOND,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -159,7 +163,8 @@ class LiveView(_PeopleView):
         """Write a line above the drawing."""
         self._console.print(Text(text, style="dim"))
 
-    def _draw(self) -> RenderableType:
+    def drawing(self) -> RenderableType:
+        """The present frame."""
         rows = Table(box=None, pad_edge=False, show_header=False)
         rows.add_column(width=1)
         rows.add_column(no_wrap=True, overflow="ellipsis")
@@ -173,7 +178,7 @@ class LiveView(_PeopleView):
         if step is None:
             return Text("·", "dim"), Text(name, "dim"), Text("")
         if step.done:
-            return Text("✓", "green"), Text(name), Text(seconds(step.duration_ms), "dim")
+            return Text("✓", "green"), Text(name), Text(duration(step.duration_ms), "dim")
         again = f" (attempt {step.attempt})" if step.attempt > 1 else ""
         return self._spinner, Text(name + again, "bold cyan"), Text(f"{step.percent} %", "cyan")
 
@@ -181,9 +186,9 @@ class LiveView(_PeopleView):
         """The last lines of what is being written, as wide as the terminal allows."""
         if not self._steps.text.strip():
             return None
-        width = max(20, self._console.width - 4)
+        width = max(SHORTEST_LINE_CHARS, self._console.width - len(INDENT) - ROOM_FOR_ECHO)
         lines = Text(self._steps.text).wrap(self._console, width)[-TAIL_LINES:]
-        return Padding(Text("\n").join(lines), (1, 2, 0, 2), style="dim")
+        return Text("\n" + "\n".join(INDENT + line.plain for line in lines), "dim")
 
 
 @dataclass(slots=True)
@@ -248,11 +253,3 @@ def _spent(usage: Mapping[str, Any]) -> str:
 def _pictures(result: Mapping[str, Any]) -> str:
     count = len(result["images"])
     return f"{count} picture{'' if count == 1 else 's'}"
-
-
-def seconds(milliseconds: float) -> str:
-    """A duration as people say it: ``340 ms``, ``2.5 s``, ``3 min 20 s``."""
-    if milliseconds < 1_000:  # noqa: PLR2004  # a second
-        return f"{milliseconds:.0f} ms"
-    whole = milliseconds / 1_000
-    return f"{whole:.1f} s" if whole < 60 else f"{whole // 60:.0f} min {whole % 60:.0f} s"  # noqa: PLR2004  # a minute

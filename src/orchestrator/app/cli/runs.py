@@ -203,8 +203,17 @@ def _found(reader: "JournalReader", name: str) -> "RunInfo":
     Raises:
         NotFoundError: there is none.
     """
+    from orchestrator.core.errors import NotFoundError
+
     of_session = reader.list(tags={"session": name}, limit=1)
-    return of_session[0] if of_session else reader.describe(name)
+    if of_session:
+        return of_session[0]
+    try:
+        return reader.describe(name)
+    except NotFoundError:
+        raise NotFoundError(
+            f"There is no run or session {name!r} here; `orchestrator runs list` shows what there is."
+        ) from None
 
 
 def _statuses(names: Sequence[str]) -> "list[Status]":

@@ -9,8 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.app.cli.lesson_view import seconds
-from orchestrator.core.clock import SystemClock, utc
+from orchestrator.app.cli.times import duration, moment, short_moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +46,7 @@ def table_of_runs(runs: Sequence[RunInfo]) -> Table:
             Text(info.id),
             Text(info.workflow),
             _status(info.status),
-            Text(_short_moment(info.created_at), "dim"),
+            Text(short_moment(info.created_at), "dim"),
             Text(_took(info.created_at, info.closed_at), "dim"),
         )
     return table
@@ -61,10 +60,10 @@ def description(info: RunInfo, steps: Sequence[StepView]) -> RenderableType:
     facts.add_row("Run", Text(info.id))
     facts.add_row("Workflow", Text(info.workflow))
     facts.add_row("Status", _status(info.status))
-    facts.add_row("Started", Text(_moment(info.created_at)))
+    facts.add_row("Started", Text(moment(info.created_at)))
     if info.closed_at:
         facts.add_row(
-            "Ended", Text(f"{_moment(info.closed_at)}, after {_took(info.created_at, info.closed_at)}")
+            "Ended", Text(f"{moment(info.closed_at)}, after {_took(info.created_at, info.closed_at)}")
         )
     if info.tags:
         facts.add_row("Tags", Text(", ".join(f"{key}={value}" for key, value in info.tags.items())))
@@ -108,16 +107,5 @@ def _status(status: str) -> Text:
     return Text(status, STYLES.get(status, ""))
 
 
-def _moment(moment: datetime) -> str:
-    """In the time zone of whoever reads it."""
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def _short_moment(moment: datetime) -> str:
-    """The time of a moment of today, the day of an earlier one."""
-    local, now = moment.astimezone(), utc(SystemClock().time()).astimezone()
-    return f"{local:%H:%M:%S}" if local.date() == now.date() else f"{local:%Y-%m-%d}"
-
-
 def _took(began: datetime, ended: datetime | None) -> str:
-    return "" if ended is None else seconds((ended - began).total_seconds() * 1_000)
+    return "" if ended is None else duration((ended - began).total_seconds() * 1_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+UNBROKEN_CHARS = 1_000  # a pipe has no edge, and a path or a command that is broken there is of no use
+
+
 class Screen:
     """The two consoles of one command. NO_COLOR, pipes and narrow terminals are rich's to respect."""
 
@@ -22,8 +26,8 @@ class Screen:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?" and goes on
-        self.out = Console(highlight=False, soft_wrap=False)
-        self.err = Console(stderr=True, highlight=False)
+        self.out = _console(stderr=False)
+        self.err = _console(stderr=True)
 
     @property
     def is_live(self) -> bool:
@@ -49,3 +53,10 @@ class Screen:
     def error(self, message: str) -> None:
         """Say in red what is wrong and what to do."""
         self.err.print(Text(f"Error: {message}", style="red"))
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = UNBROKEN_CHARS
+    return console

@@ -1,0 +1,129 @@
+"""The command itself: help that teaches, errors in a sentence, exit codes, a quick start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.app.cli.exits import MEANINGS, ExitCode, exit_code_of
+from orchestrator.app.cli.root import run
+from orchestrator.core import errors
+
+if TYPE_CHECKING:
+    from support.command import CommandLine
+
+COMMANDS = (
+    ["serve"],
+    ["lesson"],
+    ["runs"],
+    ["runs", "list"],
+    ["runs", "show"],
+    ["runs", "events"],
+    ["runs", "cancel"],
+    ["doctor"],
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_help_shows_examples(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Help says what to type, with the command itself in it."""
+    assert run([*command, "--help"]) == ExitCode.OK
+    shown = capsys.readouterr().out
+    assert "Examples" in shown
+    assert f"orchestrator {' '.join(command)}" in shown.partition("Examples")[2]
+
+
+def test_the_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """A script's author finds the codes where they look first."""
+    assert run(["--help"]) == ExitCode.OK
+    shown = " ".join(capsys.readouterr().out.split())
+    for code, meaning in MEANINGS.items():
+        assert f"{code:d} {meaning}" in shown
+
+
+def test_version_for_people_and_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    """The installed version, as a line or as JSON."""
+    assert run(["version"]) == run(["version", "--json"]) == ExitCode.OK
+    for_people, for_scripts = capsys.readouterr().out.splitlines()
+    assert for_people.startswith(f"orchestrator {version('orchestrator')} ")
+    assert json.loads(for_scripts)["version"] == version("orchestrator")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["frob"], ExitCode.USAGE, "No such command 'frob'"),
+        (["serve", "--prot", "1"], ExitCode.USAGE, "No such option: --prot"),
+        (["serve", "--port", "99999"], ExitCode.USAGE, "server.port (ORCHESTRATOR_SERVER_PORT) is 99999"),
+        (["serve", "--engine", "temporal"], ExitCode.USAGE, "engine is 'temporal'"),
+        (["serve", "--host", "0.0.0.0"], ExitCode.USAGE, "other machines can reach"),  # noqa: S104  # refused
+        (["serve", "--config", "absent.yaml"], ExitCode.USAGE, "absent.yaml cannot be read"),
+        (["lesson"], ExitCode.USAGE, "give either a TOPIC or --resume ID"),
+        (["lesson", "Tides", "-m", "absent.md"], ExitCode.USAGE, "absent.md cannot be read"),
+        (["runs", "list", "--status", "happy"], ExitCode.USAGE, "happy is none of pending, running"),
+        (["runs", "show", "none"], ExitCode.NOT_FOUND, "there is no journal"),
+    ],
+)
+def test_an_error_is_one_sentence_and_a_code(
+    arguments: list[str], code: ExitCode, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong stands on standard error, in words, without a traceback; standard output stays empty."""
+    assert run(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert " ".join(err.split()).startswith("Error: ")
+    assert said in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who looks for the cause gets all of it, wherever the option stands."""
+    assert run(["serve", "--port", "99999", "--debug"]) == ExitCode.USAGE
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.InvalidInputError(), ExitCode.USAGE),
+        (errors.NotFoundError(), ExitCode.NOT_FOUND),
+        (errors.ConflictError(), ExitCode.CONFLICT),
+        (errors.UnavailableError(), ExitCode.UNAVAILABLE),
+        (errors.InternalError(), ExitCode.FAILED),
+        (RuntimeError(), ExitCode.FAILED),
+    ],
+)
+def test_each_kind_of_error_has_its_code(error: Exception, code: ExitCode) -> None:
+    """Scripts can tell kinds of failure apart."""
+    assert exit_code_of(error) is code
+
+
+def test_the_command_line_starts_without_heavy_libraries() -> None:
+    """Help and completion answer at once, because nothing large is imported before it is needed."""
+    heavy = {"pydantic", "fastapi", "sqlalchemy", "httpx2", "openai", "uvicorn", "structlog", "PIL"}
+    program = "import sys, orchestrator.app.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert heavy & set(loaded.stdout.split()) == set()
+
+
+def test_shells_can_complete(orchestrator: CommandLine) -> None:
+    """The script that a shell loads is there, and the completion it asks for answers."""
+    assert "_ORCHESTRATOR_COMPLETE" in orchestrator("--show-completion", "bash").stdout
+    asked = {"_ORCHESTRATOR_COMPLETE": "complete_bash", "COMP_WORDS": "orchestrator le", "COMP_CWORD": "1"}
+    orchestrator.environment.update(asked)
+    assert orchestrator().stdout.split() == ["lesson"]
+
+
+def test_output_into_a_closed_pipe_ends_quietly(orchestrator: CommandLine) -> None:
+    """``orchestrator … | head -0`` is no error worth a traceback."""
+    with orchestrator.started("doctor", "--all") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.wait()
+        assert process.stderr.read() == ""

@@ -1,0 +1,72 @@
+"""`orchestrator serve`: what it tells, whom it refuses, how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from orchestrator.app.cli.exits import ExitCode
+
+if TYPE_CHECKING:
+    from support.command import CommandLine
+
+pytestmark = pytest.mark.acceptance
+
+ANY_PORT = ("serve", "--port", "0")
+
+
+@pytest.fixture(autouse=True)
+def _any_metrics_port(orchestrator: CommandLine) -> None:
+    orchestrator.environment["ORCHESTRATOR_SERVER_METRICS_PORT"] = "0"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_script_learns_the_address_and_stops_it(orchestrator: CommandLine, number: signal.Signals) -> None:
+    """One JSON line once requests are answered; a signal ends it with code 0 and leaves no address behind."""
+    with orchestrator.started(*ANY_PORT, "--json") as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        assert (told["pid"], told["data_dir"]) == (process.pid, str(orchestrator.data_dir))
+        health = requests.get(f"{told['address']}/health", timeout=10).json()
+        assert health["status"] == "healthy"
+        assert {"engine", "tables"} <= set(health["components"])
+        process.send_signal(number)
+        rest, _ = process.communicate()
+    assert (process.returncode, rest) == (ExitCode.OK, "")
+    assert not (orchestrator.data_dir / "service.json").exists()
+
+
+def test_people_are_welcomed(orchestrator: CommandLine) -> None:
+    """Address, data directory, who writes, and how to stop, on standard error."""
+    with orchestrator.started(*ANY_PORT) as process:
+        assert process.stderr is not None
+        said = ""
+        while "Try:" not in said:
+            said += process.stderr.readline()
+    for word in ("http://127.0.0.1:", "/openapi.json", "orchestrator-data", "offline composer", "Ctrl-C"):
+        assert word in said
+
+
+def test_a_second_service_on_the_same_data_is_refused(orchestrator: CommandLine) -> None:
+    """Exit code 4; the message names the first one's pid and address."""
+    with orchestrator.started(*ANY_PORT, "--json") as process:
+        assert process.stdout is not None
+        address = json.loads(process.stdout.readline())["address"]
+        refused = orchestrator(*ANY_PORT)
+    assert refused.returncode == ExitCode.CONFLICT
+    said = " ".join(refused.stderr.split())
+    assert f"pid {process.pid}, which serves {address}" in said
+
+
+def test_a_taken_port_is_told_with_its_setting(orchestrator: CommandLine) -> None:
+    """Exit code 2, and what to set."""
+    with orchestrator.started(*ANY_PORT, "--json") as process:
+        assert process.stdout is not None
+        port = json.loads(process.stdout.readline())["address"].rpartition(":")[2]
+        refused = orchestrator("serve", "--port", port, "--data-dir", "other")
+    assert refused.returncode == ExitCode.USAGE
+    assert "another program already uses that port" in " ".join(refused.stderr.split())

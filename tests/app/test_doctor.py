@@ -1,0 +1,179 @@
+"""The doctor: what is configured and by whom, what is wrong, and what mends it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.app.cli.exits import ExitCode
+from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE, claimed
+from orchestrator.app.doctor import MASKED, Check, Report, examine
+from orchestrator.durable.embedded import EmbeddedEngine
+from support.services import LOOPBACK, ServiceProcess, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.command import CommandLine
+
+
+@pytest.fixture(autouse=True)
+def _free_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_SERVER_PORT", str(free_port()))
+    monkeypatch.setenv("ORCHESTRATOR_SERVER_METRICS_PORT", str(free_port()))
+
+
+def the(report: Report, name: str) -> Check:
+    """The check of that name."""
+    (found,) = [check for check in report.checks if check.name == name]
+    return found
+
+
+@contextmanager
+def provider(status: int, body: object) -> Iterator[str]:
+    """A model provider that gives this answer to every GET; gives its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer((LOOPBACK, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://{LOOPBACK}:{server.server_port}/v1"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_fresh_machine_is_well() -> None:
+    """With nothing configured and nothing there yet, nothing is wrong, and nothing was made."""
+    report = examine(None, {})
+    assert report.healthy
+    assert {check.verdict for check in report.checks} == {"ok"}
+    assert "will be made at the first start" in the(report, "data directory").detail
+    assert "offline composer" in the(report, "model").detail
+
+
+def test_every_setting_names_who_set_it_and_keeps_its_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Command line, environment by variable, file by name, or default; secrets are masked."""
+    config = tmp_path / "mine.yaml"
+    config.write_text("telemetry:\n  log_level: debug\nserver:\n  host: localhost\n")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    report = examine(config, {"server.host": "127.0.0.1"})
+    said = {setting.name: (setting.value, setting.source) for setting in report.settings}
+    assert said["model.api_key"] == (MASKED, "environment: OPENAI_API_KEY")
+    assert said["telemetry.log_level"] == ("debug", f"file: {config}")
+    assert said["server.host"] == ("127.0.0.1", "command line")
+    assert said["engine"] == ("embedded", "default")
+    assert "sk-secret" not in repr(report)
+
+
+def test_a_wrong_setting_is_the_first_thing_to_mend() -> None:
+    """With settings that nothing could start on, the doctor says so and looks no further."""
+    report = examine(None, {"server.port": 70_000})
+    assert not report.healthy
+    assert [check.name for check in report.checks] == ["settings"]
+    assert "server.port (ORCHESTRATOR_SERVER_PORT) is 70000" in report.checks[0].detail
+
+
+def test_a_taken_port_is_found() -> None:
+    """The service could not listen, so it is broken, and another port mends it."""
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        report = examine(None, {"server.port": taken.getsockname()[1]})
+    assert the(report, "port").verdict == "broken"
+    assert "--port" in the(report, "port").mend
+
+
+@pytest.mark.parametrize(("file", "name"), [(JOURNAL_FILE, "journal"), (TABLES_FILE, "tables")])
+def test_a_damaged_file_is_found(file: str, name: str, tmp_path: Path) -> None:
+    """A file that is no database is told with its path and the way out."""
+    (tmp_path / file).write_bytes(b"not a database at all " * 100)
+    check = the(examine(None, {"data_dir": tmp_path}), name)
+    assert check.verdict == "broken"
+    assert f"mv {tmp_path / file}" in check.mend
+
+
+async def test_the_journal_tells_who_holds_it(tmp_path: Path) -> None:
+    """While an engine has the file, its pid is named; the check disturbs nobody."""
+    async with EmbeddedEngine(tmp_path / JOURNAL_FILE):
+        assert "held by pid" in the(examine(None, {"data_dir": tmp_path}), "journal").detail
+    assert "held by nobody; no runs yet" in the(examine(None, {"data_dir": tmp_path}), "journal").detail
+
+
+def test_an_open_data_directory_is_pointed_out(tmp_path: Path) -> None:
+    """Others may look into it: a warning with the command that closes it."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(0o755)
+    check = the(examine(None, {"data_dir": folder}), "data directory")
+    assert (check.verdict, check.mend) == ("warning", f"chmod 700 {folder}")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "verdict", "said"),
+    [
+        (200, {"data": [{"id": "tutor-1"}]}, "ok", "tutor-1 at"),
+        (200, {"data": [{"id": "other"}]}, "warning", "it lists other"),
+        (200, {"data": []}, "warning", "it lists none"),
+        (401, {}, "broken", "refuses the key"),
+        (404, {}, "warning", "HTTP 404"),
+    ],
+)
+def test_the_model_is_asked_what_it_offers(status: int, body: object, verdict: str, said: str) -> None:
+    """A key, an address and a model's name are checked without spending a token."""
+    with provider(status, body) as address:
+        report = examine(None, {"model.base_url": address, "model.name": "tutor-1", "model.api_key": "k"})
+    assert the(report, "model").verdict == verdict
+    assert said in the(report, "model").detail
+
+
+def test_a_model_that_cannot_be_reached_is_broken() -> None:
+    """Nobody listens there: lessons would fail."""
+    check = the(examine(None, {"model.base_url": f"http://{LOOPBACK}:{free_port()}/v1"}), "model")
+    assert check.verdict == "broken"
+    assert "cannot be reached" in check.detail
+
+
+def test_whoever_has_the_directory_but_does_not_answer_is_told(tmp_path: Path) -> None:
+    """A service that starts, or hangs, is named by its pid."""
+    with claimed(tmp_path):
+        assert the(examine(None, {"data_dir": tmp_path}), "service").verdict == "warning"
+    with claimed(tmp_path) as claim:
+        claim.announce(f"http://{LOOPBACK}:{free_port()}")
+        assert the(examine(None, {"data_dir": tmp_path}), "service").verdict == "broken"
+
+
+def test_a_running_service_is_found_well(service_process: ServiceProcess, orchestrator: CommandLine) -> None:
+    """Beside a running service its ports are not tried; it is asked for its health instead."""
+    done = orchestrator("doctor", "--json", "--data-dir", str(service_process.data_dir))
+    found = json.loads(done.stdout)
+    (check,) = [check for check in found["checks"] if check["name"] == "service"]
+    assert (done.returncode, found["healthy"]) == (ExitCode.OK, True)
+    assert check["detail"] == f"running as pid {service_process.pid} at {service_process.base_url}, healthy"
+
+
+def test_people_see_what_is_broken_and_the_shell_too(orchestrator: CommandLine) -> None:
+    """Exit code 1, the broken part with its mark, and the way to mend it."""
+    orchestrator.data_dir.mkdir()
+    (orchestrator.data_dir / JOURNAL_FILE).write_bytes(b"rubbish " * 1_000)
+    done = orchestrator("doctor")
+    assert done.returncode == ExitCode.FAILED
+    assert "✗  journal" in done.stdout
+    assert "1 broken" in done.stdout

@@ -1,0 +1,61 @@
+"""The command line as people and scripts use it: a process of its own in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from support.services import COMMANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+LIMIT_S = 60.0
+
+
+class CommandLine:
+    """``orchestrator`` in ``folder``, with nothing of the surrounding environment but ``PATH``."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.data_dir = folder / "orchestrator-data"
+        self.environment = {
+            "PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(folder),
+            **(environment or {}),
+        }
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run it to its end."""
+        return subprocess.run(
+            ["orchestrator", *arguments],
+            executable=COMMANDS / "orchestrator",
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start it, to be watched or stopped; what still runs at the end is killed."""
+        with subprocess.Popen(
+            ["orchestrator", *arguments],
+            executable=COMMANDS / "orchestrator",
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
