@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,6 +46,13 @@ def test_the_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]) -> N
     shown = " ".join(capsys.readouterr().out.split())
     for code, meaning in MEANINGS.items():
         assert f"{code:d} {meaning}" in shown
+
+
+def test_the_documentation_lists_the_same_exit_codes() -> None:
+    """docs/cli.md cannot fall behind."""
+    text = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+    listed = re.findall(r"^\| (\d+) \| (.+) \|$", text, re.MULTILINE)
+    assert listed == [(f"{code:d}", meaning) for code, meaning in MEANINGS.items()]
 
 
 def test_version_for_people_and_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
