@@ -236,7 +236,7 @@ def test_what_is_not_for_clients_is_not_told() -> None:
     run = History()
     assert run.start("something-else") is None
     assert run.tell(EventType.TIMER_FIRED) is None
-    assert run.tell(EventType.STEP_PROGRESS, CONTENT, data="not ours") is None
+    assert run.tell(EventType.PUBLISHED, "something-else") is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from orchestrator.core.clock import rfc3339
 from orchestrator.durable.errors import Failure
 from orchestrator.durable.runs import LAST_EVENTS, Event, EventType
-from orchestrator.features.lessons.lesson import PARTS, STEPS, Lesson, Outcome, Tokens
+from orchestrator.features.lessons.lesson import PARTS, STEPS, Lesson, Outcome, Parts, Progress, Tokens
 from orchestrator.features.lessons.schemas import SessionResult
 
 if TYPE_CHECKING:
@@ -105,6 +105,15 @@ class _Step:
     def part(self, operation: str) -> _Part:
         return self.by_operation.setdefault(operation, _Part(len(self.by_operation) + 1))
 
+    @property
+    def is_complete(self) -> bool:
+        return len(self.outcomes) >= self.parts
+
+    @property
+    def in_order(self) -> list[Outcome]:
+        """What came of its parts, in the order in which they began."""
+        return [self.outcomes[operation] for operation in self.by_operation if operation in self.outcomes]
+
     def percent(self, of_part: int = 0) -> int:
         """How much of the step is done, given how much of the part at work is."""
         return (100 * len(self.outcomes) + of_part) // max(self.parts, 1)
@@ -137,12 +146,16 @@ class Story:
         self._run += 1
         self._run_began_at = began_at
         self._failed_step = None
+        for step in self._steps.values():
+            if not step.is_complete:
+                step.began_at = None  # it begins again in this run
 
     def tell(self, event: Event) -> SessionEvent | None:
         """The event that clients get for ``event``; None if it is not for them."""
         position = Position(self._run, event.offset)
-        if event.type is EventType.PUBLISHED and event.name == PARTS and isinstance(event.data, dict):
-            self._steps[str(event.data["step"])].parts = int(str(event.data["count"]))
+        if event.type is EventType.PUBLISHED and event.name == PARTS:
+            parts = Parts.model_validate(event.data)
+            self._steps[parts.step].parts = parts.count
         if event.type in LAST_EVENTS:
             return self._end(position, event)
         step = self._steps.get(event.name)
@@ -160,14 +173,12 @@ class Story:
             "step-start", position, event, {"step_name": event.name, "step_index": STEPS.index(event.name)}
         )
 
-    def _progress(self, position: Position, event: Event, step: _Step) -> SessionEvent | None:
-        if not isinstance(event.data, dict):
-            return None
+    def _progress(self, position: Position, event: Event, step: _Step) -> SessionEvent:
+        shown = Progress.model_validate(event.data)
         part = step.part(event.operation)
         if event.attempt != part.attempt:
             part.begin(event.attempt)
-        percent = step.percent(int(str(event.data["progress"])))
-        return self._delta(position, event, step, str(event.data["delta"]), percent)
+        return self._delta(position, event, step, shown.delta, step.percent(shown.progress))
 
     def _retrying(self, position: Position, event: Event, step: _Step) -> SessionEvent:
         """The next attempt begins by taking back what this one said."""
@@ -193,24 +204,23 @@ class Story:
         outcome = Outcome.model_validate(event.data)
         part = step.part(event.operation)
         step.outcomes[event.operation] = outcome
-        if len(step.outcomes) < step.parts:
+        if not step.is_complete:
             # A section's words were streamed, so a blank line parts it from the next.
             delta = "\n\n" if part.said_something else outcome.output
             return self._delta(position, event, step, delta, step.percent())
         took = event.at - (step.began_at or event.at)
-        tokens = Tokens.total(done.tokens for done in step.outcomes.values())
+        tokens = Tokens.total(done.tokens for done in step.in_order)
         data: dict[str, JsonValue] = {
             "step_name": event.name,
-            "output": "\n".join(done.output for done in step.outcomes.values()),
+            "output": "\n".join(done.output for done in step.in_order),
             "duration": took // timedelta(milliseconds=1),
             "usage": tokens.model_dump(mode="json"),
         }
         return self._of_step("step-complete", position, event, data)
 
-    def _failed(self, _position: Position, event: Event, step: _Step) -> None:
-        """The end of the run tells of it. When the session is resumed, the step starts again."""
+    def _failed(self, _position: Position, event: Event, _step: _Step) -> None:
+        """The end of the run tells of it."""
         self._failed_step = event.name
-        step.began_at = None
 
     def _of_step(
         self, kind: str, position: Position, event: Event, data: Mapping[str, JsonValue]

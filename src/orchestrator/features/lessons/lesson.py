@@ -25,13 +25,27 @@ STEPS: Final = (ANALYZE, OUTLINE, CONTENT, IMAGES, FINALIZE)
 """The steps as clients see them, in their order: the first is ``step-1``."""
 
 PARTS: Final = "parts"
-"""The published event that tells of how many parts a step consists."""
+"""The name under which `Parts` are published."""
 
 
 class Value(BaseModel):
     """Something recorded: it does not change."""
 
     model_config = ConfigDict(frozen=True)
+
+
+class Parts(Value):
+    """Published before a step of several parts: how many there will be."""
+
+    step: str
+    count: int
+
+
+class Progress(Value):
+    """What a part of a step shows while it is at work: some text, and how many percent of it are done."""
+
+    delta: str
+    progress: int
 
 
 class LessonRequest(Value):

@@ -80,7 +80,13 @@ LastEventId = Annotated[str | None, Header(description="The id of the last event
 def lessons_router(service: LessonService) -> APIRouter:
     """The routes over ``service``."""
     router = APIRouter(prefix=SESSIONS, tags=["lessons"])
+    _add_sessions(router, service)
+    _add_runs(router, service)
+    _add_lessons(router, service)
+    return router
 
+
+def _add_sessions(router: APIRouter, service: LessonService) -> None:
     @router.post("", status_code=201, summary="Create a session")
     async def create(new: NewSession) -> SessionCreated:
         return SessionCreated(id=await service.create(LOCAL_OWNER, new))
@@ -110,6 +116,8 @@ def lessons_router(service: LessonService) -> APIRouter:
     async def delete(session_id: SessionId) -> None:
         await service.delete(LOCAL_OWNER, session_id)
 
+
+def _add_runs(router: APIRouter, service: LessonService) -> None:
     @router.post(
         "/{session_id}/run",
         response_class=Response,
@@ -129,8 +137,12 @@ def lessons_router(service: LessonService) -> APIRouter:
         events = await service.watch(LOCAL_OWNER, session_id, last_event_id)
         return Response(status_code=204) if events is None else EventStream(request, _encoded(events))
 
+
+def _add_lessons(router: APIRouter, service: LessonService) -> None:
     @router.get(
-        "/{session_id}/result", responses=problems(400, 404), summary="Get the lesson of a completed session"
+        "/{session_id}/result",
+        responses=problems(400, 404),
+        summary="Get the lesson of a completed session; any other, failed ones too, answers 400",
     )
     async def result(session_id: SessionId) -> SessionResult:
         return await service.result(LOCAL_OWNER, session_id)
@@ -154,8 +166,6 @@ def lessons_router(service: LessonService) -> APIRouter:
         ):
             return Response(status_code=304, headers=headers)
         return Response(blob.data, media_type=blob.content_type, headers=headers)
-
-    return router
 
 
 async def _encoded(events: AsyncGenerator[SessionEvent]) -> AsyncGenerator[tuple[str | None, str]]:

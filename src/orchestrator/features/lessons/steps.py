@@ -25,6 +25,7 @@ from orchestrator.features.lessons.lesson import (
     PictureBrief,
     PictureFile,
     PicturePlan,
+    Progress,
     Section,
     SectionBrief,
     Tokens,
@@ -119,7 +120,7 @@ class LessonSteps:
 
 
 def _tell(text: str, percent: int) -> None:
-    progress({"delta": text, "progress": percent})
+    progress(Progress(delta=text, progress=percent))
 
 
 async def _concept_map(plan: PicturePlan) -> Drawn:

@@ -10,6 +10,7 @@ from orchestrator.features.lessons.lesson import (
     Draft,
     Lesson,
     LessonRequest,
+    Parts,
     PictureBrief,
     Section,
     SectionBrief,
@@ -26,13 +27,13 @@ async def lesson(ctx: Context, request: LessonRequest) -> Lesson:
     outline = await ctx.run(LessonSteps.generate_outline, request, analysis)
 
     # One after the other, so that those who watch can read along.
-    ctx.publish(PARTS, {"step": CONTENT, "count": len(outline.sections)})
+    ctx.publish(PARTS, Parts(step=CONTENT, count=len(outline.sections)))
     sections: list[Section] = []
     for number in range(len(outline.sections)):
         brief = SectionBrief(request=request, analysis=analysis, outline=outline, number=number)
         sections.append(await ctx.run(LessonSteps.create_content, brief))
 
-    ctx.publish(PARTS, {"step": IMAGES, "count": len(outline.pictures)})
+    ctx.publish(PARTS, Parts(step=IMAGES, count=len(outline.pictures)))
     briefs = [PictureBrief(request=request, plan=plan) for plan in outline.pictures]
     pictures = await ctx.map(LessonSteps.generate_images, briefs, at_once=PICTURES_AT_ONCE)
 
