@@ -13,8 +13,10 @@ from support.contract_lab import Gates, Lab
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from orchestrator.durable.engine import Engine
     from orchestrator.durable.workflows import Workflow
     from support.services import TemporalServer
 
@@ -64,7 +66,9 @@ def gates() -> Gates:
     return Gates()
 
 
-def _embedded(path: Path, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[object]) -> EmbeddedEngine:
+def _embedded(
+    path: Path, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[object]
+) -> AbstractAsyncContextManager[Engine]:
     return EmbeddedEngine(path, workflows=workflows, steps=steps)
 
 
@@ -74,7 +78,7 @@ def _temporal(
     resident_runs: int,
     workflows: Sequence[Workflow[Any, Any]],
     steps: Sequence[object],
-) -> Any:
+) -> AbstractAsyncContextManager[Engine]:
     from orchestrator import TemporalEngine
 
     return TemporalEngine(

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401  # values of whatever type are what is tested
 """The engine port: runs from start to end, their ids, and the values that cross."""
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ async def test_a_run_that_works_is_open(lab: Lab, gates: Gates) -> None:
 
 
 async def test_the_same_id_finds_the_same_run(lab: Lab, gates: Gates) -> None:
-    """Starting again with the same input gives the run that is there, open or finished; nothing runs twice."""
+    """Starting again with the same input gives the run that is there, open or ended; nothing runs twice."""
 
     @workflow
     async def held(ctx: Context, name: str) -> str:
@@ -178,7 +179,9 @@ async def test_an_error_in_workflow_code_fails_the_run(lab: Lab) -> None:
     """The run's failure has the exception's type, message and details."""
 
     class OutOfTeaError(Exception):
-        details = {"cups": 3}
+        def __init__(self, message: str) -> None:
+            super().__init__(message)
+            self.details = {"cups": 3}
 
     @workflow
     async def brew(ctx: Context) -> None:
@@ -313,7 +316,7 @@ async def test_an_input_of_another_type_is_refused_at_once(lab: Lab) -> None:
     """No run is left behind."""
     async with lab.open([buy], [price]) as engine:
         with pytest.raises(PayloadError, match="the input of buy"):
-            await engine.start(buy, {"item": 3}, id=lab.id("wrong"))  # type: ignore[arg-type]  # what is tested
+            await engine.start(buy, {"item": 3}, id=lab.id("wrong"))  # type: ignore[misc]  # what is tested
         with pytest.raises(NotFoundError):
             await engine.get(lab.id("wrong"))
 

@@ -53,7 +53,12 @@ async def test_events_tell_a_run_from_start_to_end(lab: Lab, gates: Gates) -> No
     ]
     assert [events[1].name, events[4].name, events[5].name] == ["Gates.note", "say", "Gates.note"]
     assert [event.offset for event in events] == list(range(1, len(events) + 1))
-    assert [events[0].data, events[2].data, events[4].data, events[-1].data] == ["ann", "ann", "hello", "hello"]
+    assert [events[0].data, events[2].data, events[4].data, events[-1].data] == [
+        "ann",
+        "ann",
+        "hello",
+        "hello",
+    ]
     assert [event.attempt for event in events if event.type is EventType.STEP_COMPLETED] == [1, 1]
     assert [event.operation for event in events if event.type is EventType.STEP_COMPLETED] == ["1", "4"]
     times = [event.at for event in events]

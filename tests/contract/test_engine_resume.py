@@ -109,7 +109,7 @@ async def test_a_sleeping_run_wakes_in_the_next_engine(lab: Lab, gates: Gates) -
         run = await engine.start(nap)
     async with lab.open([nap], [gates]) as engine:
         assert await (await engine.get(run.id)).result()
-    assert gates.calls == ["asleep"] or gates.calls == ["asleep"] * 2
+    assert set(gates.calls) == {"asleep"}
 
 
 async def test_results_are_there_for_every_later_engine(lab: Lab) -> None:

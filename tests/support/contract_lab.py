@@ -43,7 +43,7 @@ class Lab:
 
 
 class Gates:
-    """Steps that wait at named gates until a test opens them. ``calls`` has each start, ``ended`` each end."""
+    """Steps that wait at named gates until a test opens them; ``calls`` and ``ended`` tell of them."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []

@@ -23,16 +23,16 @@ from orchestrator.durable.temporal.activities import HEARTBEAT_EVERY_S, Activiti
 from orchestrator.durable.temporal.machine import workflow_type
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.runs import INPUT_DIGEST, OWNER, TAGS, TemporalRun
-from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
+from orchestrator.durable.temporal.unsupported import LaterOfEngine, NotYetOnTemporalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
-    from orchestrator.durable.runs import Prefix, RunInfo, Status
+    from orchestrator.durable.runs import Prefix
     from orchestrator.durable.workflows import Workflow
 
-O = TypeVar("O")  # a workflow's output, as in the port
+Out = TypeVar("Out")
 
 # Steps that one worker runs side by side; plain `def` steps have a thread each.
 MOST_STEPS_AT_ONCE = 200
@@ -40,16 +40,16 @@ MOST_STEPS_AT_ONCE = 200
 STICKY_TIMEOUT = timedelta(seconds=2)
 
 
-class TemporalEngine:
+class TemporalEngine(LaterOfEngine):
     """Starts and finds runs on a Temporal cluster, and works on them while it is open.
 
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
 
-    Not there yet, and refused with a `NotYetOnTemporalError`: ``list``, ``delete``, beginning with a ``prefix``,
-    ``Run.recorded``, and ``ctx.publish``, which needs an event stream beside the cluster. ``progress`` logs once
-    that nobody sees it. ``Run.events`` holds what Temporal's history does: no progress, no single retries, and
-    a step's start is the moment it was asked for. A stuck run shows as running. Runs are found by id within
-    the namespace's retention.
+    Not there yet, and refused with a `NotYetOnTemporalError`: ``list``, ``delete``, ``start(prefix=…)``,
+    ``Run.recorded``, and ``ctx.publish``, which needs an event stream beside the cluster. ``progress`` logs
+    once that nobody sees it. ``Run.events`` tells what Temporal's history knows: no progress, no single
+    retries, and a step's start is the moment in which it was asked for. A stuck run shows as running.
+    Ids are known for as long as the namespace retains its runs.
 
     Args:
         address: ``host:port`` of the cluster.
@@ -105,14 +105,14 @@ class TemporalEngine:
 
     async def start(
         self,
-        workflow: Workflow[Any, O],
+        workflow: Workflow[Any, Out],
         input: Any = None,  # the word of the port
         *,
         id: str | None = None,  # the word of the port
         owner: str = "",
         tags: Mapping[str, str] | None = None,
         prefix: Prefix | None = None,
-    ) -> TemporalRun[O]:
+    ) -> TemporalRun[Out]:
         """Start a run, as the port says. The same id finds the same run within the namespace's retention."""
         client = self._connected()
         if self._registry.workflow(workflow.type_name) is not workflow:
@@ -156,31 +156,6 @@ class TemporalEngine:
         except NotRegisteredError:
             output = Payload.of(Any, f"the result of {description.workflow_type}")
         return TemporalRun(client, id, output)
-
-    async def list(
-        self,
-        *,
-        status: Sequence[Status] = (),
-        workflow: str | None = None,
-        owner: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        limit: int = 100,
-        before: str | None = None,
-    ) -> list[RunInfo]:
-        """Not there yet.
-
-        Raises:
-            NotYetOnTemporalError: always.
-        """
-        raise NotYetOnTemporalError("list()")
-
-    async def delete(self, id: str) -> None:  # the word of the port
-        """Not there yet.
-
-        Raises:
-            NotYetOnTemporalError: always.
-        """
-        raise NotYetOnTemporalError("delete()")
 
     async def _connect(self) -> Client:
         try:

@@ -10,6 +10,7 @@ import pydantic_core
 from temporalio.api.enums.v1 import EventType as Kind
 from temporalio.converter import DataConverter
 
+from orchestrator.durable.errors import Failure
 from orchestrator.durable.runs import Event, EventType, Status, StepView
 from orchestrator.durable.temporal.failures import failure_of
 
@@ -22,24 +23,29 @@ if TYPE_CHECKING:
     from temporalio.api.history.v1 import HistoryEvent
     from temporalio.client import WorkflowHandle
 
-    from orchestrator.durable.errors import Failure
 
-_STEP_ENDS = {
+_KINDS = {
+    Kind.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: EventType.RUN_STARTED,
+    Kind.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: EventType.STEP_STARTED,
     Kind.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: EventType.STEP_COMPLETED,
     Kind.EVENT_TYPE_ACTIVITY_TASK_FAILED: EventType.STEP_FAILED,
     Kind.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: EventType.STEP_FAILED,
     Kind.EVENT_TYPE_ACTIVITY_TASK_CANCELED: EventType.STEP_CANCELLED,
+    Kind.EVENT_TYPE_TIMER_FIRED: EventType.TIMER_FIRED,
+    Kind.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: EventType.SIGNAL_RECEIVED,
+    Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: EventType.CANCEL_REQUESTED,
+    Kind.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: EventType.RUN_COMPLETED,
+    Kind.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: EventType.RUN_FAILED,
+    Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: EventType.RUN_CANCELLED,
+    Kind.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: EventType.RUN_TERMINATED,
 }
+_INPUT = {EventType.RUN_STARTED, EventType.STEP_STARTED, EventType.SIGNAL_RECEIVED}
+_RESULT = {EventType.RUN_COMPLETED, EventType.STEP_COMPLETED}
+_FAILURE = {EventType.RUN_FAILED, EventType.STEP_FAILED}
 _STEP_STATUS = {
     EventType.STEP_COMPLETED: Status.COMPLETED,
     EventType.STEP_FAILED: Status.FAILED,
     EventType.STEP_CANCELLED: Status.CANCELLED,
-}
-_PLAIN = {
-    Kind.EVENT_TYPE_TIMER_FIRED: EventType.TIMER_FIRED,
-    Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: EventType.CANCEL_REQUESTED,
-    Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: EventType.RUN_CANCELLED,
-    Kind.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: EventType.RUN_TERMINATED,
 }
 
 
@@ -73,7 +79,7 @@ async def steps_of(handle: WorkflowHandle[Any, Any]) -> list[StepView]:
                 attempt=event.attempt,
                 closed_at=event.at,
                 result=event.data if event.type is EventType.STEP_COMPLETED else None,
-                failure=reader.failures.get(event.operation),
+                failure=Failure.model_validate(event.data) if event.type is EventType.STEP_FAILED else None,
             )
     running = (await handle.describe()).raw_description.pending_activities
     for activity in running:
@@ -87,82 +93,51 @@ async def steps_of(handle: WorkflowHandle[Any, Any]) -> list[StepView]:
 class _Reader:
     """Turns history entries into events; an activity's later entries name it by the id of its first."""
 
-    failures: dict[str, Failure] = field(default_factory=dict)
     _steps: dict[int, tuple[str, str]] = field(default_factory=dict)
     _attempts: dict[int, int] = field(default_factory=dict)
     _signals: set[bytes] = field(default_factory=set)
 
     def read(self, entry: HistoryEvent) -> Event | None:
         """The event that ``entry`` is, with offset 0; None for entries that are Temporal's own affair."""
-        match entry.event_type:
-            case Kind.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                data = _value(entry.workflow_execution_started_event_attributes.input)
-                return _event(EventType.RUN_STARTED, entry, data=data)
-            case Kind.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
-                data = _value(entry.workflow_execution_completed_event_attributes.result)
-                return _event(EventType.RUN_COMPLETED, entry, data=data)
-            case Kind.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
-                failure = _failure(entry.workflow_execution_failed_event_attributes.failure)
-                return _event(EventType.RUN_FAILED, entry, data=failure.model_dump(mode="json"))
-            case Kind.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
-                return self._signal(entry)
-            case Kind.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-                return self._scheduled(entry)
-            case Kind.EVENT_TYPE_ACTIVITY_TASK_STARTED:
-                started = entry.activity_task_started_event_attributes
-                self._attempts[started.scheduled_event_id] = started.attempt
-                return None
-        if entry.event_type in _STEP_ENDS:
-            return self._ended(entry, _STEP_ENDS[entry.event_type])
-        if entry.event_type in _PLAIN:
-            return _event(_PLAIN[entry.event_type], entry)
-        return None
-
-    def _scheduled(self, entry: HistoryEvent) -> Event:
-        activity = entry.activity_task_scheduled_event_attributes
-        operation, _, name = activity.activity_id.partition(":")
-        self._steps[entry.event_id] = operation, name
-        return _event(
-            EventType.STEP_STARTED,
-            entry,
-            name=name,
-            operation=operation,
-            attempt=1,
-            data=_value(activity.input),
-        )
-
-    def _ended(self, entry: HistoryEvent, kind: EventType) -> Event:
-        attributes = getattr(entry, entry.WhichOneof("attributes") or "")
-        operation, name = self._steps[attributes.scheduled_event_id]
-        data: JsonValue = None
-        if kind is EventType.STEP_COMPLETED:
-            data = _value(attributes.result)
-        elif kind is EventType.STEP_FAILED:
-            self.failures[operation] = _failure(attributes.failure)
-            data = self.failures[operation].model_dump(mode="json")
-        attempt = self._attempts.get(attributes.scheduled_event_id, 1)
-        return _event(kind, entry, name=name, operation=operation, attempt=attempt, data=data)
-
-    def _signal(self, entry: HistoryEvent) -> Event | None:
-        signal = entry.workflow_execution_signaled_event_attributes
-        identity = signal.input.payloads[-1].data
-        if identity in self._signals:
+        facts: Any = getattr(entry, entry.WhichOneof("attributes") or "attributes", None)
+        if entry.event_type == Kind.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+            self._attempts[facts.scheduled_event_id] = facts.attempt
+        kind = _KINDS.get(entry.event_type)
+        if kind is None or (kind is EventType.SIGNAL_RECEIVED and self._is_repeated(facts)):
             return None
+        operation, name, attempt = self._whose(kind, entry.event_id, facts)
+        at = entry.event_time.ToDatetime(UTC)
+        return Event(0, kind, at, name, operation, attempt, _data(kind, facts))
+
+    def _is_repeated(self, signal: Any) -> bool:
+        identity = signal.input.payloads[-1].data
+        is_repeated = identity in self._signals
         self._signals.add(identity)
-        return _event(EventType.SIGNAL_RECEIVED, entry, name=signal.signal_name, data=_value(signal.input))
+        return is_repeated
+
+    def _whose(self, kind: EventType, event_id: int, facts: Any) -> tuple[str, str, int]:
+        """The operation, name and attempt that an entry is about."""
+        if kind is EventType.SIGNAL_RECEIVED:
+            return "", facts.signal_name, 0
+        if kind is EventType.STEP_STARTED:
+            operation, _, name = facts.activity_id.partition(":")
+            self._steps[event_id] = operation, name
+            return operation, name, 1
+        if kind in _STEP_STATUS:
+            scheduled = facts.scheduled_event_id
+            return *self._steps[scheduled], self._attempts.get(scheduled, 1)
+        return "", "", 0
 
 
-def _event(
-    kind: EventType,
-    entry: HistoryEvent,
-    *,
-    name: str = "",
-    operation: str = "",
-    attempt: int = 0,
-    data: JsonValue = None,
-) -> Event:
-    at = entry.event_time.ToDatetime(UTC)
-    return Event(0, kind, at, name=name, operation=operation, attempt=attempt, data=data)
+def _data(kind: EventType, facts: Any) -> JsonValue:
+    if kind in _INPUT:
+        return _value(facts.input)
+    if kind in _RESULT:
+        return _value(facts.result)
+    if kind in _FAILURE:
+        data: JsonValue = _failure(facts.failure).model_dump(mode="json")
+        return data
+    return None
 
 
 def _value(payloads: Payloads) -> JsonValue:

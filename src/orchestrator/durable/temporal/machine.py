@@ -18,7 +18,7 @@ from orchestrator.durable.errors import Failure, StepError
 from orchestrator.durable.outcomes import is_cancelled
 from orchestrator.durable.temporal.failures import failure_of, recorded_error
 from orchestrator.durable.temporal.payloads import carried
-from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
+from orchestrator.durable.temporal.unsupported import LaterOfMachine
 
 if TYPE_CHECKING:
     from orchestrator.durable.context import Operation
@@ -105,7 +105,7 @@ class Mailbox:
 
 def _expire(reader: asyncio.Future[bytes], name: str, timeout_s: float) -> None:
     if not reader.done():
-        reader.set_exception(TimeoutError(f"no signal {name!r} came within {timeout_s:g} seconds"))
+        reader.set_exception(TimeoutError(f"no signal {name!r} within {timeout_s:g} seconds"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class RunningStep:
         return self._ended
 
 
-class TemporalMachine:
+class TemporalMachine(LaterOfMachine):
     """The `Machine` of one run, in terms of Temporal's workflow API."""
 
     def __init__(self, mailbox: Mailbox) -> None:
@@ -163,7 +163,11 @@ class TemporalMachine:
         activity.add_done_callback(settle)
         return RunningStep(outcome, ended, activity.cancel)
 
-    def sleep(self, operation: Operation, seconds: float) -> asyncio.Future[None]:
+    def sleep(
+        self,
+        operation: Operation,  # noqa: ARG002  # of the port
+        seconds: float,
+    ) -> asyncio.Future[None]:
         """Start a timer."""
         loop = asyncio.get_running_loop()
         awake: asyncio.Future[None] = loop.create_future()
@@ -171,17 +175,14 @@ class TemporalMachine:
         awake.add_done_callback(lambda _: timer.cancel())
         return awake
 
-    def receive(self, operation: Operation, name: str, timeout: float | None) -> asyncio.Future[bytes]:
+    def receive(
+        self,
+        operation: Operation,  # noqa: ARG002  # of the port
+        name: str,
+        timeout: float | None,
+    ) -> asyncio.Future[bytes]:
         """Take the next signal of that name."""
         return self._mailbox.take(name, timeout)
-
-    def publish(self, operation: Operation, name: str, data: bytes) -> None:
-        """Refuse: watchers of Temporal runs need an event stream.
-
-        Raises:
-            NotYetOnTemporalError: always.
-        """
-        raise NotYetOnTemporalError("ctx.publish()")
 
 
 def _wake(awake: asyncio.Future[None]) -> None:

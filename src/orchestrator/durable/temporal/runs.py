@@ -23,7 +23,7 @@ from orchestrator.durable.runs import RunInfo, Status
 from orchestrator.durable.temporal.failures import failure_of
 from orchestrator.durable.temporal.history import events_of, steps_of
 from orchestrator.durable.temporal.payloads import carried
-from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
+from orchestrator.durable.temporal.unsupported import LaterOfRun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowExecutionDescription
 
     from orchestrator.durable.payloads import Payload
-    from orchestrator.durable.runs import Event, Prefix, StepView
+    from orchestrator.durable.runs import Event, StepView
 
-Out = TypeVar("Out", covariant=True)  # the name that the port uses
+Out_co = TypeVar("Out_co", covariant=True)
 
 # What the memo of each run says.
 INPUT_DIGEST = "input_digest"
@@ -51,7 +51,7 @@ _STATUS = {
 }
 
 
-class TemporalRun(Generic[Out]):
+class TemporalRun(LaterOfRun, Generic[Out_co]):
     """The run of one workflow id."""
 
     def __init__(self, client: Client, run_id: str, output: Payload) -> None:
@@ -64,13 +64,13 @@ class TemporalRun(Generic[Out]):
         """The run's id."""
         return self._id
 
-    async def result(self) -> Out:
+    async def result(self) -> Out_co:
         """Wait for the end and give the result; raise as the port says."""
         try:
             value = await self._handle.result(follow_runs=False)
         except WorkflowFailureError as error:
             raise self._end(error.cause) from None
-        return cast("Out", self._output.decode(value.payload.data))
+        return cast("Out_co", self._output.decode(value.payload.data))
 
     async def describe(self) -> RunInfo:
         """Where it stands now."""
@@ -118,14 +118,6 @@ class TemporalRun(Generic[Out]):
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
-
-    async def recorded(self, *, until: str | None = None) -> Prefix:
-        """Not there yet.
-
-        Raises:
-            NotYetOnTemporalError: always.
-        """
-        raise NotYetOnTemporalError("Run.recorded()")
 
     async def _reason(self) -> str:
         try:

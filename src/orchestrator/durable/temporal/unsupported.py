@@ -1,8 +1,17 @@
-"""What the port offers and this adapter does not yet."""
+# ruff: noqa: ARG002, D102  # refusals take the port's arguments, use none, and are documented there
+"""What the port offers and this adapter does not yet: refused in words, never silently nothing."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NoReturn
+
 from orchestrator.core.errors import TerminalError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.durable.context import Operation
+    from orchestrator.durable.runs import Status
 
 
 class NotYetOnTemporalError(TerminalError):
@@ -13,3 +22,36 @@ class NotYetOnTemporalError(TerminalError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is not offered on Temporal yet; the embedded engine has it")
+
+
+class LaterOfEngine:
+    """What `TemporalEngine` lacks."""
+
+    async def list(
+        self,
+        *,
+        status: Sequence[Status] = (),
+        workflow: str | None = None,
+        owner: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> NoReturn:
+        raise NotYetOnTemporalError("list()")
+
+    async def delete(self, id: str) -> NoReturn:
+        raise NotYetOnTemporalError("delete()")
+
+
+class LaterOfRun:
+    """What `TemporalRun` lacks."""
+
+    async def recorded(self, *, until: str | None = None) -> NoReturn:
+        raise NotYetOnTemporalError("Run.recorded()")
+
+
+class LaterOfMachine:
+    """What `TemporalMachine` lacks: watchers of Temporal runs need an event stream."""
+
+    def publish(self, operation: Operation, name: str, data: bytes) -> NoReturn:
+        raise NotYetOnTemporalError("ctx.publish()")
