@@ -38,6 +38,12 @@ class SessionRepository:
         async with self._database.session(owner) as session:
             return await session.one(select(SessionRow).where(SessionRow.id == session_id))
 
+    async def brought(self, owner: str, session_id: str) -> NewMetadata:
+        """What the learner brought to the session; nothing where the owner has none of that id."""
+        async with self._database.session(owner) as session:
+            kept = await session.one(select(SessionRow.brought).where(SessionRow.id == session_id))
+        return NewMetadata.model_validate(kept or {})
+
     async def page(self, owner: str, limit: int, before: str | None) -> list[SessionRow]:
         """The owner's sessions, newest first, older than the one of id ``before``."""
         query = select(SessionRow).order_by(SessionRow.id.desc()).limit(limit)
@@ -82,8 +88,7 @@ class SessionRepository:
 
     async def materials(self, owner: str, session_id: str) -> list[Material]:
         """What the learner brought, every piece with a title."""
-        row = await self.find(owner, session_id)
-        brought = NewMetadata.model_validate(row.brought) if row else NewMetadata()
+        brought = await self.brought(owner, session_id)
         return [
             Material(title=given.title or titled(given.text, number), text=given.text)
             for number, given in enumerate(brought.materials, start=1)

@@ -24,7 +24,6 @@ from orchestrator.durable.runs import EventType, Prefix, RunInfo, Status
 from orchestrator.features.lessons.events import BEGINNING, Position, Story
 from orchestrator.features.lessons.lesson import LessonRequest
 from orchestrator.features.lessons.schemas import (
-    NewMetadata,
     NewSession,
     Session,
     SessionPage,
@@ -86,12 +85,13 @@ class LessonService:
         views = await (await self._engine().get(info.id)).steps() if info else []
         shown = _shown(row, info)
         completed = info is not None and info.status is Status.COMPLETED
+        brought = await self._sessions.brought(owner, session_id)
         return shown.model_copy(
             update={
                 "updated_at": max([shown.updated_at, *(view.closed_at or view.started_at for view in views)]),
                 "steps": steps_shown(info.status if info else Status.PENDING, views),
                 "result": await self._result(row) if completed else None,
-                "metadata": NewMetadata.model_validate(row.brought) if row.brought else None,
+                "metadata": brought if brought.materials else None,
             }
         )
 

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 # A provider that is briefly overloaded recovers within seconds; one that says for how long is obeyed.
 RETRY = Retry(attempts=5, backoff=(1, 2, 4, 8))
-# Above the longest that one model call may take by default (model.timeout_s), with room for a slow disk.
-STEP_TIMEOUT_S = 300
+# A model call ends by its own limit (model.timeout_s) before; this one ends what hangs anywhere else.
+STEP_TIMEOUT_S = 1_800
 
 
 class LessonSteps:

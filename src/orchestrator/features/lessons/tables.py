@@ -40,7 +40,10 @@ class SessionRow(Owned, Base):
 
     id: Mapped[str] = mapped_column(String(UUID_CHARS), primary_key=True)
     topic: Mapped[str] = mapped_column(String(LONGEST_TOPIC_CHARS))
-    brought: Mapped[dict[str, JsonValue]] = mapped_column("metadata", JSON)
+    # Up to a megabyte, so it is read only where it is asked for by name.
+    brought: Mapped[dict[str, JsonValue]] = mapped_column(
+        "metadata", JSON, deferred=True, deferred_raiseload=True
+    )
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     runs: Mapped[int] = mapped_column(default=0)
     intent: Mapped[Intent] = mapped_column(_INTENT, default=Intent.NONE, index=True)
