@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.agents.openai_model import OpenAIModel
 from orchestrator.app import admin
 from orchestrator.app.data_dir import BLOBS_DIRECTORY, JOURNAL_FILE, TABLES_FILE, Claim, claimed
 from orchestrator.core.clock import SystemClock
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from orchestrator.agents.openai_model import OpenAIModel
+    from orchestrator.core.clock import Clock
     from orchestrator.core.settings import Settings
 
 
@@ -60,7 +61,7 @@ def built(settings: Settings) -> Iterator[Service]:
 def _assembled(settings: Settings, claim: Claim) -> Service:
     clock = SystemClock()
     engine = EmbeddedEngine(settings.data_dir / JOURNAL_FILE, clock=clock)
-    model = OpenAIModel(settings.model, clock=clock) if settings.model.is_configured else None
+    model = _model(settings, clock)
     resources = Resources(
         settings=settings,
         clock=clock,
@@ -97,6 +98,15 @@ def _assembled(settings: Settings, claim: Claim) -> Service:
     probes = {"engine": engine_health, "tables": tables_health}
     app = create_app(house, features, probes=probes, opened=opened)
     return Service(app, engine, features, claim)
+
+
+def _model(settings: Settings, clock: Clock) -> OpenAIModel | None:
+    """The model that is configured. Its library is large, and left alone where there is none."""
+    if not settings.model.is_configured:
+        return None
+    from orchestrator.agents.openai_model import OpenAIModel
+
+    return OpenAIModel(settings.model, clock=clock)
 
 
 def _rooms(resources: Resources) -> tuple[Feature, ...]:

@@ -177,3 +177,21 @@ def test_beside_a_service_the_lesson_is_its_and_survives_its_death(
         "written",
     ]
     assert (tmp_path / "tides" / "lesson.md").exists()
+
+
+def test_without_its_service_the_command_goes_on_by_itself(
+    tmp_path: Path, provider: model_server.ModelServer
+) -> None:
+    """A service that is killed and stays away is waited for a while; then the lesson is finished here."""
+    hold_the_second_section(provider)
+    environment = {"ORCHESTRATOR_MODEL_BASE_URL": provider.base_url}
+    with ServiceProcess(tmp_path, environment) as service:
+        command = CommandLine(tmp_path, {"ORCHESTRATOR_DATA_DIR": str(service.data_dir)} | environment)
+        with command.started("lesson", "Tides", "--json") as process:
+            wait_for_the_second_section(process)
+            service.kill()
+            rest, _ = process.communicate()
+    assert process.returncode == ExitCode.OK
+    kinds = [json.loads(line)["type"] for line in rest.splitlines()]
+    assert kinds.count("step-complete") == 3
+    assert kinds[-2:] == ["final", "written"]

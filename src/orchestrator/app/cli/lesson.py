@@ -28,7 +28,10 @@ EXAMPLES = examples(
 
 @dataclass(slots=True)
 class Wish:
-    """What was asked for on the command line; ``session_id`` as soon as it is known."""
+    """What was asked for on the command line, and how far it has come.
+
+    ``session_id`` is there as soon as it is known, ``seen`` is the id of the last event that was shown.
+    """
 
     topic: str
     materials: list[Path]
@@ -37,6 +40,7 @@ class Wish:
     anew: bool
     overwrite: bool
     own_service: bool = True
+    seen: str = ""
 
 
 def lesson(  # noqa: PLR0913  # one parameter per option
@@ -95,19 +99,34 @@ def _make(wish: Wish, settings: "Settings", screen: Screen, *, as_json: bool) ->
 
 
 async def _lesson(wish: Wish, settings: "Settings", screen: Screen, view: "View") -> int:
-    from orchestrator.app.cli.connection import connected
     from orchestrator.app.cli.lesson_files import folder_for, read_materials
-    from orchestrator.app.cli.sessions import Sessions
+    from orchestrator.app.data_dir import serving
+    from orchestrator.core.errors import UnavailableError
 
     texts = read_materials(wish.materials)
     folder_for(wish.topic, wish.out, overwrite=wish.overwrite)  # refused before anything is spent
+    try:
+        return await _made(wish, texts, settings, screen, view)
+    except UnavailableError:
+        if not wish.session_id or wish.own_service or serving(settings.data_dir) is not None:
+            raise
+        view.note("The service does not come back; going on without it.")
+        return await _made(wish, texts, settings, screen, view)
+
+
+async def _made(
+    wish: Wish, texts: "list[Material]", settings: "Settings", screen: Screen, view: "View"
+) -> int:
+    """Have the lesson made by the service that there is, and write it down."""
+    from orchestrator.app.cli.connection import connected
+    from orchestrator.app.cli.sessions import Sessions
+
     async with connected(settings) as connection:
         wish.own_service = connection.own
         sessions = Sessions(connection)
         session = await _session(wish, texts, sessions, view)
         wish.session_id, wish.topic = session["id"], session["topic"]
-        view.note(f"Session {wish.session_id}")
-        last = await _watched(sessions, session, view)
+        last = await _watched(wish, sessions, session, view)
         if last["type"] == "error":
             screen.error(last["data"]["message"])
             screen.note(_how_to_try_again(wish), "yellow")
@@ -132,15 +151,18 @@ async def _session(wish: Wish, texts: "list[Material]", sessions: "Sessions", vi
     return await sessions.get(await sessions.create(wish.topic, texts))
 
 
-async def _watched(sessions: "Sessions", session: "Session", view: "View") -> "Event":
-    """Show the session's events; gives the last one."""
+async def _watched(wish: Wish, sessions: "Sessions", session: "Session", view: "View") -> "Event":
+    """Show the session's events from where we were; gives the last one."""
     last: Event = {}
+    if not wish.seen:
+        view.note(f"Session {session['id']}")
+    events = sessions.watch(
+        session, wish.seen, lambda: view.note("The connection to the service was lost; trying again …")
+    )
     with view:
-        async for event in sessions.watch(
-            session, lambda: view.note("The connection to the service was lost; trying again …")
-        ):
-            view.event(event)
-            last = event
+        async for seen, last in events:
+            view.event(last)
+            wish.seen = seen
     return last
 
 

@@ -23,7 +23,7 @@ ENDED_BADLY = frozenset({"failed", "cancelled", "timed_out", "terminated"})
 MOST_SESSIONS_LOOKED_AT = 100
 SILENCE_LIMIT_S = 45.0  # the service sends a ping every 15 s
 RECONNECT_AFTER_S = 1.0
-MOST_RECONNECTS = 30
+MOST_RECONNECTS = 10
 
 
 class Sessions:
@@ -54,8 +54,10 @@ class Sessions:
                     return session
         return None
 
-    async def watch(self, session: Session, on_lost: Callable[[], None]) -> AsyncIterator[Event]:
-        """The session's events from its beginning, each once, until its last one.
+    async def watch(
+        self, session: Session, after: str, on_lost: Callable[[], None]
+    ) -> AsyncIterator[tuple[str, Event]]:
+        """The session's events after the one of id ``after``, with their ids, until its last one.
 
         What was not begun is started, what failed goes on where it failed. A connection that breaks is taken
         up where it broke, also with a service that was started again; ``on_lost`` is called when that begins.
@@ -64,13 +66,13 @@ class Sessions:
             OrchestratorError: the service refuses. UnavailableError: it does not come back.
         """
         method = "POST" if session["status"] in ENDED_BADLY else "GET"
-        last_id, failures = "", 0
+        failures = 0
         while failures <= MOST_RECONNECTS:
             with suppress(httpx2.TransportError):
-                async for event_id, event in self._stream(method, session["id"], last_id):
+                async for event_id, event in self._stream(method, session["id"], after):
                     if event_id:
-                        last_id, failures = event_id, 0
-                    yield event
+                        after, failures = event_id, 0
+                    yield after, event
                     if event["type"] in LAST_EVENTS:
                         return
             if failures == 0:
@@ -92,9 +94,9 @@ class Sessions:
             for address in result["images"].values()
         }
 
-    async def _stream(self, method: str, session_id: str, last_id: str) -> AsyncIterator[tuple[str, Event]]:
+    async def _stream(self, method: str, session_id: str, after: str) -> AsyncIterator[tuple[str, Event]]:
         """One connection's events with their ids, ``connected`` only on the first one."""
-        headers = {"Last-Event-ID": last_id} if last_id else {}
+        headers = {"Last-Event-ID": after} if after else {}
         timeout = httpx2.Timeout(SILENCE_LIMIT_S)
         path = f"/api/sessions/{session_id}/run"
         async with self._service.http.stream(method, path, headers=headers, timeout=timeout) as response:
@@ -103,7 +105,7 @@ class Sessions:
                 raise error_of(response)
             async for sent in httpx2.EventSource(response):
                 event = sent.json() if sent.data else None
-                if isinstance(event, dict) and not (last_id and event["type"] == "connected"):
+                if isinstance(event, dict) and not (after and event["type"] == "connected"):
                     yield sent.id, event
 
 
