@@ -49,7 +49,9 @@ def main() -> int:
         print(f"\nThe demo stopped: {error}\nThe service's log is {LOG}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nThe demo stopped; the service and the lesson go on. `make stop` stops them.", file=sys.stderr)
+        print(
+            "\nThe demo stopped; the service goes on with the lesson. `make stop` stops it.", file=sys.stderr
+        )
         return 130
     say_what_stays(address, generator)
     return 0
