@@ -1,4 +1,4 @@
-"""The port: what every engine offers. Its contract suite is ``tests/contract/test_engine.py``."""
+"""The port: what every engine offers. Its contract suite is ``tests/contract/test_engine*.py``."""
 
 from __future__ import annotations
 
