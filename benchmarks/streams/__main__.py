@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LEAD_S = 3.0  # time for the signals to reach every run before its first event is due
 LATENESS_LIMIT_S = 30.0
-SESSIONS_LIMIT_S = 300.0
+SESSIONS_LIMIT_S = 600.0
 SETTLE_S = 1.0
 ENVIRONMENT = {"ORCHESTRATOR_SERVER_ENABLE_METRICS": "false", "ORCHESTRATOR_TELEMETRY_LOG_LEVEL": "warning"}
 
