@@ -55,6 +55,7 @@ def test_a_finished_run_is_shown_without_a_service(orchestrator: CommandLine) ->
     assert f"{listed['id']} lesson   completed" in orchestrator("runs", "list").stdout
     assert "finalize-lesson" in orchestrator("runs", "show", listed["id"]).stdout
     orchestrator.environment["COLUMNS"] = "60"
+    assert f"{listed['id']} completed" in orchestrator("runs", "list").stdout
     lines = orchestrator("runs", "events", listed["id"], "--after", "1").stdout.splitlines()
     assert len(lines) == len(events) - 1
     assert all(len(line) <= 60 for line in lines)

@@ -77,7 +77,7 @@ def list_runs(
         for info in found:
             screen.record(_plain(info))
     elif found:
-        screen.result(table_of_runs(found))
+        screen.result(table_of_runs(found, screen.out.width))
         _say_if_nothing_moves(screen, journal.parent, found)
     else:
         screen.note("No runs of this kind.", "dim")

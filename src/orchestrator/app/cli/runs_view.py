@@ -31,24 +31,27 @@ STYLES = {
 }
 SHORTEST_DATA_CHARS = 20
 CLOSE = (0, 1, 0, 0)  # a row of a lesson's run fits into 80 columns
+FIRST_TO_GIVE_WAY = ("Took", "Workflow", "Started", "Status")
 
 
-def table_of_runs(runs: Sequence[RunInfo]) -> Table:
-    """One row per run; ids are never cut, since they are there to be copied."""
+def table_of_runs(runs: Sequence[RunInfo], width: int) -> Table:
+    """One row per run. Ids are there to be copied: where they would be broken, other columns give way."""
+    rows = {
+        "Run": [Text(info.id) for info in runs],
+        "Workflow": [Text(info.workflow) for info in runs],
+        "Status": [_status(info.status) for info in runs],
+        "Started": [Text(short_moment(info.created_at), "dim") for info in runs],
+        "Took": [Text(_took(info.created_at, info.closed_at), "dim") for info in runs],
+    }
+    widths = {name: max(len(name), *(cell.cell_len for cell in cells)) for name, cells in rows.items()}
+    for name in FIRST_TO_GIVE_WAY:
+        if sum(widths[kept] + 1 for kept in rows) > width:
+            del rows[name]
     table = Table(box=None, pad_edge=False, padding=CLOSE, header_style="bold")
-    table.add_column("Run", overflow="fold")
-    table.add_column("Workflow", overflow="fold")
-    table.add_column("Status", no_wrap=True)
-    table.add_column("Started", no_wrap=True)
-    table.add_column("Took", justify="right", no_wrap=True)
-    for info in runs:
-        table.add_row(
-            Text(info.id),
-            Text(info.workflow),
-            _status(info.status),
-            Text(short_moment(info.created_at), "dim"),
-            Text(_took(info.created_at, info.closed_at), "dim"),
-        )
+    for name in rows:
+        table.add_column(name, overflow="fold", justify="right" if name == "Took" else "left")
+    for row in zip(*rows.values(), strict=True):
+        table.add_row(*row)
     return table
 
 
@@ -69,7 +72,12 @@ def description(info: RunInfo, steps: Sequence[StepView]) -> RenderableType:
         facts.add_row("Tags", Text(", ".join(f"{key}={value}" for key, value in info.tags.items())))
     if info.reason:
         facts.add_row("Reason", Text(info.reason, "red"))
-    return Group(facts, "", _table_of_steps(steps)) if steps else facts
+    failures = [
+        Text(f"{step.name}: {step.failure.type}: {step.failure.message}", "red")
+        for step in steps
+        if step.failure and step.failure.message not in info.reason
+    ]
+    return Group(facts, "", _table_of_steps(steps), *failures) if steps else facts
 
 
 def line_of_event(event: Event, width: int) -> Text:
@@ -95,11 +103,8 @@ def _table_of_steps(steps: Sequence[StepView]) -> Table:
     table.add_column("Attempt", justify="right")
     table.add_column("Took", justify="right", no_wrap=True)
     for step in steps:
-        name = Text(step.name)
-        if step.failure:
-            name.append(f"\n{step.failure.type}: {step.failure.message}", "red")
         took = Text(_took(step.started_at, step.closed_at), "dim")
-        table.add_row(name, _status(step.status), Text(str(step.attempt)), took)
+        table.add_row(Text(step.name), _status(step.status), Text(str(step.attempt)), took)
     return table
 
 
