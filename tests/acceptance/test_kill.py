@@ -16,7 +16,7 @@ import pytest
 
 from orchestrator.durable.embedded import JournalReader
 from orchestrator.durable.runs import Event, EventType, Status
-from support.toil import JOURNAL, STARTED, STEPS, WATCHED, read_notes
+from support.toil import ALL_RUNS, JOURNAL, STARTED, STEPS, WATCHED, number_of, read_notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent.parent
 # Mostly shorter than the work of one generation takes.
 LONGEST_LIFE_S = 0.25
-ALL_RUNS = 1_000_000
 OUTCOMES = {EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_CANCELLED}
 
 Place = tuple[str, str]
@@ -79,14 +78,13 @@ class Record:
         histories = self.histories()
         self.check_watched(histories)
         self.check_steps()
-        numbers = {note["run"]: note["number"] for note in read_notes(self.folder / STARTED)}
+        assert {note["run"] for note in read_notes(self.folder / STARTED)} <= histories.keys()
         with JournalReader(self.folder / JOURNAL) as reader:
-            for run_id, number in numbers.items():
-                assert reader.describe(run_id).status is Status.COMPLETED
-                assert histories[run_id][-1].data == 7 * number
-                outcomes = [event.operation for event in histories[run_id] if event.type in OUTCOMES]
-                assert len(outcomes) == len(set(outcomes)) == 7
-        assert histories.keys() == numbers.keys()
+            assert {info.status for info in reader.list(limit=ALL_RUNS)} == {Status.COMPLETED}
+        for run_id, events in histories.items():
+            assert (events[-1].type, events[-1].data) == (EventType.RUN_COMPLETED, 7 * number_of(run_id))
+            outcomes = [event.operation for event in events if event.type in OUTCOMES]
+            assert len(outcomes) == len(set(outcomes)) == 7
         watched = {(note["run"], note["offset"]) for note in read_notes(self.folder / WATCHED)}
         assert watched == {(run_id, event.offset) for run_id in histories for event in histories[run_id]}
 

@@ -1,8 +1,8 @@
 """A process to be killed: an engine with many runs, which notes down what its steps do and what watchers see.
 
-Run it as ``python -m support.toil FOLDER GENERATION``. It starts some runs, goes on with the open ones,
-says ``open`` on standard output once it does, and ends when all runs have ended. Each note is one line of JSON
-in one write at the end of a file, so that a kill leaves only whole ones.
+Run it as ``python -m support.toil FOLDER GENERATION``. It starts some runs, says ``open`` on standard output
+once it goes on with the open ones, and ends when all have ended. Each note is one line of JSON in one write
+at the end of a file, so that a kill leaves only whole ones.
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ STARTED = "started.jsonl"
 
 RUNS_PER_GENERATION = 20
 FAILURES = 2
+ALL_RUNS = 1_000_000
+
+
+def number_of(run_id: str) -> int:
+    """The input of the run of that id."""
+    return int(run_id.removeprefix("toil-"))
 
 
 class Notes:
@@ -127,17 +133,15 @@ async def work(folder: Path, generation: int) -> None:
         watched = read_notes(folder / WATCHED)
         notes = Notes(folder / WATCHED)
         seen = {note["run"]: note["offset"] for note in watched}
-        runs = {note["run"]: note["number"] for note in read_notes(folder / STARTED)}
         for index in range(RUNS_PER_GENERATION):
             number = generation * RUNS_PER_GENERATION + index
             run = await engine.start(toil, number, id=f"toil-{number}")
-            runs[run.id] = number
-            started.add(run=run.id, number=number)
+            started.add(run=run.id)
         async with asyncio.TaskGroup() as group:
-            for run_id, number in runs.items():
-                found = await engine.get(run_id)
-                group.create_task(watch(found, seen.get(run_id, 0), notes))
-                group.create_task(spur(found, number))
+            for info in await engine.list(limit=ALL_RUNS):
+                run = await engine.get(info.id)
+                group.create_task(watch(run, seen.get(run.id, 0), notes))
+                group.create_task(spur(run, number_of(run.id)))
 
 
 async def watch(run: Run[Any], seen: int, notes: Notes) -> None:

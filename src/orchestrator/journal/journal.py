@@ -146,11 +146,12 @@ class Journal:
         if self._closed:
             return
         self._closed = True
-        self._writer.stop()
-        self._broke(JournalClosedError())
         self._reading.shutdown()
         self._threaded_reader.close()
         self._reader.close()
+        # The last connection to close moves the log into the file, which only this one may.
+        self._writer.stop()
+        self._broke(JournalClosedError())
         self._lock.release()
 
     async def _write_all(self) -> None:

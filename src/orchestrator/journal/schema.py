@@ -7,6 +7,7 @@ made. ``streams`` and ``entries`` are the ordered events; a run is a stream, so 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -67,9 +68,6 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA fullfsync = ON")
         connection.execute("PRAGMA checkpoint_fullfsync = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
-        # A connection to a file that it may not write opens all the same, so ask for the right to write.
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
         _migrate(connection, path, version)
     except sqlite3.DatabaseError as error:
         raise refused(path, error) from error
@@ -91,8 +89,12 @@ def refused(path: Path, error: sqlite3.Error) -> JournalError:
 
 
 def _inspect(path: Path) -> int:
-    """The version of a sound file of ours, found without the right to change anything."""
-    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as reader:
+    """The version of a sound file of ours, found without changing a byte, or leaving a file beside it."""
+    if not os.access(path, os.W_OK):  # SQLite would open it all the same, and fail at the first write
+        raise JournalError(f"{path} cannot be written. Check its owner, its rights, and the mount.")
+    logged = path.with_name(f"{path.name}-wal").exists()
+    uri = f"{path.resolve().as_uri()}?mode=ro{'' if logged else '&immutable=1'}"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as reader:
         version = _version(reader, path)
         if path.stat().st_size <= CHECKED_AT_OPENING_BYTES:
             _check(reader, path)

@@ -189,6 +189,8 @@ class Execution:
             self._become_stuck(error)
         else:
             self._replaying = False
+            for pending in self._asked:
+                pending.in_doubt = self.cause is None
             if not self.status.closed:
                 self._after_turn()
             self._services.journal.flush()

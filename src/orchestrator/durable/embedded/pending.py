@@ -19,11 +19,12 @@ class PendingStep:
     """A step whose outcome has not been delivered. ``attempt`` is the one that runs, or comes next.
 
     ``retry_at`` is when the next attempt is due, ``launched`` whether the runner has it, ``ended`` a future
-    once the workflow gave it up.
+    once the workflow gave it up. ``in_doubt`` says that an earlier process may have begun it unrecorded.
     """
 
     __slots__ = (
-        "arguments", "attempt", "ended", "key", "launched", "operation", "outcome", "retry_at", "run", "step",
+        "arguments", "attempt", "ended", "in_doubt", "key", "launched", "operation", "outcome", "retry_at",
+        "run", "step",
     )  # fmt: skip
 
     def __init__(self, run: Execution, operation: Operation, step: StepDefinition, arguments: bytes) -> None:
@@ -37,6 +38,7 @@ class PendingStep:
         self.attempt = 1
         self.retry_at: float | None = None
         self.launched = False
+        self.in_doubt = False
 
     def cancel(self) -> asyncio.Future[None]:
         """Ask for its end; the future is done once it has ended, however it did."""

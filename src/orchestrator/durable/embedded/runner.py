@@ -101,7 +101,7 @@ class StepRunner:
             self._queued.append(pending)
             return
         group = pending.run.step_started(pending)
-        if pending.attempt == 1:
+        if pending.attempt == 1 and not pending.in_doubt:
             self._begin(pending)
         else:
             # A step that kills the process must be found counted when the process comes back.
