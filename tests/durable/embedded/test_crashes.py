@@ -191,6 +191,13 @@ def test_a_workflow_of_everything_survives_a_crash_at_each_write() -> None:
     lives_the_same_with_every_crash(EVERYTHING, [["signal", "red", 8]])
 
 
+def test_what_belongs_together_is_never_torn_by_the_size_of_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small the groups: a start, and an end with its last outcome, survive whole or not at all."""
+    monkeypatch.setattr("orchestrator.journal.writer.GROUP_ROWS", 1)
+    program: Program = [["publish", 1], ["plain gather", [1, 2, 3]], ["publish", 2], ["race", 4], ["give", 5]]
+    lives_the_same_with_every_crash(program, [])
+
+
 def test_a_cancelled_workflow_cleans_up_through_each_crash() -> None:
     """A cancel is delivered once and cleanup steps run, wherever the power is cut."""
     program: Program = [["tidy", [["give", 1], ["hang", 86_400.0]], 2], ["give", 3]]
