@@ -363,3 +363,45 @@ async def test_code_that_publishes_something_else_does_not_break_the_journal(pat
         assert await run.result() == "gate"
         offsets = [event.offset for event in await all_events(run)]
         assert offsets == list(range(1, len(offsets) + 1))
+
+
+async def test_deleting_a_stream_ends_its_followers_and_frees_its_name(path: Path) -> None:
+    """An entry that comes while the delete is on its way begins the stream anew."""
+    async with EmbeddedEngine(path) as engine:
+        streams = engine.streams
+        await streams.append("news", "text", b"old")
+        following = aiter(streams.follow("news"))
+        assert (await anext(following)).data == b"old"
+        waiting = asyncio.ensure_future(anext(following, None))
+        deleting = asyncio.create_task(streams.delete("news"))
+        await asyncio.sleep(0)
+        assert await streams.append("news", "text", b"new") == 1
+        await deleting
+        assert await waiting is None
+    async with EmbeddedEngine(path) as engine:
+        assert [entry.data for entry in await engine.streams.read("news")] == [b"new"]
+        assert await engine.streams.append("news", "text", b"newer") == 2
+        assert await engine.streams.append("other", "text", b"x") == 1
+
+
+async def test_a_run_that_begins_with_a_prefix_sees_the_time_that_was_recorded(path: Path) -> None:
+    """What was decided by the time of day is decided the same way when it is replayed in another run."""
+    clock = ManualClock()
+
+    @workflow
+    async def remember(ctx: Context, name: str) -> list[float]:
+        begun = ctx.now().timestamp()
+        await ctx.sleep(60)
+        slept = ctx.now().timestamp()
+        await ctx.run(Gates.note, name)
+        return [begun, slept]
+
+    async with EmbeddedEngine(path, workflows=[remember], steps=[Gates()], clock=clock) as engine:
+        first = await engine.start(remember, "one")
+        await settle(engine)
+        clock.advance(60)
+        times = await first.result()
+        clock.advance(3_600)
+        prefix = await first.recorded(until="Gates.note")
+        second = await engine.start(remember, "two", prefix=prefix)
+        assert await second.result() == times

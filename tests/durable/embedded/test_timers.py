@@ -85,3 +85,22 @@ def test_alarms_that_were_called_off_do_not_pile_up() -> None:
     for _ in range(10 * SWEPT_FROM):
         alarms.call_off(alarms.set(3_600, lambda: None))
     assert len(alarms._heap) <= SWEPT_FROM + 1
+
+
+def test_a_later_alarm_set_while_one_rings_does_not_hide_the_next() -> None:
+    """What rings may set alarms; the earliest of all that are left is the one to wake for."""
+    clock = OneWake()
+    alarms = Alarms(clock)
+    rung: list[str] = []
+
+    def first() -> None:
+        rung.append("first")
+        alarms.set(20.0, lambda: rung.append("last"))
+
+    alarms.set(1.0, first)
+    alarms.set(10.0, lambda: rung.append("next"))
+    clock.move_to(1.0)
+    clock.move_to(10.0)
+    assert rung == ["first", "next"]
+    clock.move_to(20.0)
+    assert rung == ["first", "next", "last"]
