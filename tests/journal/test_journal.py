@@ -231,8 +231,7 @@ async def test_the_log_is_moved_into_the_file_under_steady_load(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The write-ahead log does not grow without bound."""
-    monkeypatch.setattr("orchestrator.journal.writer.CHECKPOINT_BYTES", 64 * 1024)
-    monkeypatch.setattr("orchestrator.journal.writer.WAL_CEILING_BYTES", 128 * 1024)
+    monkeypatch.setattr("orchestrator.journal.schema.CHECKPOINT_PAGES", 16)
     journal = Journal(path)
     for number in range(1, 200):
         group = journal.stage(ADD, (number, f"{number}" + "x" * 8_000, ""))

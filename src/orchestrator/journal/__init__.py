@@ -2,6 +2,7 @@
 
 from orchestrator.journal.errors import JournalError
 from orchestrator.journal.journal import Journal, open_for_reading
+from orchestrator.journal.schema import refused
 from orchestrator.journal.writer import Group, Statement
 
-__all__ = ["Group", "Journal", "JournalError", "Statement", "open_for_reading"]
+__all__ = ["Group", "Journal", "JournalError", "Statement", "open_for_reading", "refused"]

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from typing import TYPE_CHECKING
 
 from orchestrator.journal.errors import JournalError, JournalInUseError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+# Someone who looks who has the lock shares it for an instant; a holder keeps it.
+LOOKS = 3
+BETWEEN_LOOKS_S = 0.01
 
 
 class FileLock:
@@ -32,7 +38,7 @@ class FileLock:
         except OSError as error:
             raise JournalError(f"cannot write in {path.parent}: {error.strerror}") from error
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
         except OSError as error:
             holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._descriptor)
@@ -42,6 +48,16 @@ class FileLock:
             ) from error
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+
+    def _lock(self) -> None:
+        for _ in range(LOOKS):
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(BETWEEN_LOOKS_S)
+            else:
+                return
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
         """Let it go. The file stays, or two processes could lock two files of one name."""

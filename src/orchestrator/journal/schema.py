@@ -51,6 +51,11 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 
+# The writer moves its log into the file after the commit that passes this size, and so between two groups; a
+# log that a long read let grow is cut to the ceiling afterwards.
+CHECKPOINT_PAGES = 2_000
+WAL_CEILING_BYTES = 64 * 1024 * 1024
+
 # A whole check of a file up to this size takes well under a second, so it is made at every opening.
 CHECKED_AT_OPENING_BYTES = 32 * 1024 * 1024
 
@@ -67,7 +72,8 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")
         connection.execute("PRAGMA checkpoint_fullfsync = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_CEILING_BYTES}")
         _migrate(connection, path, version)
     except sqlite3.DatabaseError as error:
         raise refused(path, error) from error

@@ -22,9 +22,6 @@ GROUP_ROWS = 1_000
 # "Started" and progress rows do not wake the writer alone; they ride along, or go after this long.
 LAZY_S = 0.010
 FULL_RETRY_S = 1.0
-# Checkpoint between groups once the write-ahead log has this size, and shrink its file above the ceiling.
-CHECKPOINT_BYTES = 8 * 1024 * 1024
-WAL_CEILING_BYTES = 64 * 1024 * 1024
 
 # How SQLite says that the disk is full; the second when the index of its log cannot grow.
 FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
@@ -83,7 +80,6 @@ class Writer:
         fault: Callable[[str], None] = _no_fault,
     ) -> None:
         self._path = path
-        self._wal = path.with_name(path.name + "-wal")
         self._connection = connection
         self._loop = loop
         self._on_commit = on_commit
@@ -208,7 +204,6 @@ class Writer:
                 self._tell(self._failed, group, error)
             else:
                 self._tell(self._written, group)
-                self._checkpoint(group)
         self._connection.close()
 
     def _tell(self, what: Callable[..., None], *args: object) -> None:
@@ -237,18 +232,6 @@ class Writer:
         if found is None:
             found = self._statements[statement, size] = statement.sized(size)
         return found
-
-    def _checkpoint(self, group: Group) -> None:
-        """Move what is committed from the write-ahead log into the file, when there is much of it."""
-        try:
-            size = self._wal.stat().st_size
-            if size > CHECKPOINT_BYTES:
-                mode = "TRUNCATE" if size > WAL_CEILING_BYTES else "PASSIVE"
-                self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
-        except (OSError, sqlite3.Error) as error:
-            # On a full disk the log simply stays; it holds everything.
-            if not _is_full(error):
-                self._tell(self._failed, group, error)
 
 
 def _is_full(error: BaseException) -> bool:

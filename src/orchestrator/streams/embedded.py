@@ -57,7 +57,19 @@ class _Follower:
         if self.waiting is not None and not self.waiting.done():
             self.waiting.set_result(None)
 
-    async def changed(self) -> None:
+    def catch_up(self) -> None:
+        """The file is read again; what comes from now on is kept."""
+        self.entries.clear()
+        self.missed = False
+
+    async def more(self, after: int) -> list[Entry]:
+        """Wait for what comes after that offset; nothing when the file must be read again, or at the end."""
+        await self._changed()
+        came = [entry for entry in self.entries if entry.offset > after]
+        self.entries.clear()
+        return [] if self.missed or (came and came[0].offset > after + 1) else came
+
+    async def _changed(self) -> None:
         if not (self.entries or self.missed or self.ended or self.error):
             self.waiting = asyncio.get_running_loop().create_future()
             await self.waiting
@@ -142,27 +154,18 @@ class EmbeddedStreams:
         follower = _Follower()
         self._followers.setdefault(number, []).append(follower)
         try:
-            while True:
-                follower.missed = False
-                page = await self._page(number, after, PAGE)
-                for entry in page:
-                    after = entry.offset
-                    yield entry
-                if len(page) == PAGE:
-                    continue
-                while follower.entries and not follower.missed:
-                    entry = follower.entries.popleft()
-                    if entry.offset == after + 1:
+            while not follower.ended:
+                follower.catch_up()
+                while page := await self._page(number, after, PAGE):
+                    for entry in page:
                         after = entry.offset
                         yield entry
-                    elif entry.offset > after:
-                        follower.missed = True
-                if follower.ended:
-                    return
-                if follower.missed:
-                    follower.entries.clear()
-                    continue
-                await follower.changed()
+                    if len(page) < PAGE:
+                        break
+                while more := await follower.more(after):
+                    for entry in more:
+                        after = entry.offset
+                        yield entry
         finally:
             self._unfollow(number, follower)
 

@@ -52,7 +52,7 @@ def serve(
 def _run(settings: "Settings", screen: Screen, *, as_json: bool) -> int:
     import structlog
 
-    from orchestrator.app.server import Server
+    from orchestrator.app.server import Server, run
     from orchestrator.app.wiring import built
     from orchestrator.core.telemetry import configure_logging
 
@@ -69,7 +69,7 @@ def _run(settings: "Settings", screen: Screen, *, as_json: bool) -> int:
             finally:
                 announced.cancel()
 
-    return asyncio.run(until_stopped())
+    return run(until_stopped())
 
 
 async def _announce(

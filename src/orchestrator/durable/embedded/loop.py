@@ -173,7 +173,7 @@ class RunLoop(asyncio.AbstractEventLoop):
         """Log what no code of the run looked at."""
         logger.debug("unnoticed in a workflow: %s", context.get("message"), exc_info=context.get("exception"))
 
-    def run_in_executor(self, *_: object) -> Never:
+    def run_in_executor(self, executor: object, func: object, *_: object) -> Never:  # noqa: ARG002
         """Refuse threads."""
         raise _only_in_steps("a thread")
 
@@ -197,11 +197,11 @@ class RunLoop(asyncio.AbstractEventLoop):
         """Refuse processes."""
         raise _only_in_steps("a process")
 
-    def add_reader(self, *_: object) -> Never:
+    def add_reader(self, fd: object, callback: object, *_: object) -> Never:  # noqa: ARG002
         """Refuse files and sockets."""
         raise _only_in_steps("a file or socket")
 
-    def add_writer(self, *_: object) -> Never:
+    def add_writer(self, fd: object, callback: object, *_: object) -> Never:  # noqa: ARG002
         """Refuse files and sockets."""
         raise _only_in_steps("a file or socket")
 

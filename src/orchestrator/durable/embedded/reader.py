@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+import sqlite3
+from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator.core.errors import NotFoundError
 from orchestrator.durable.embedded.history import (
@@ -14,7 +15,7 @@ from orchestrator.durable.embedded.history import (
     selection,
     steps_of,
 )
-from orchestrator.journal import open_for_reading
+from orchestrator.journal import open_for_reading, refused
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class JournalReader:
         Raises:
             JournalError: it is missing or cannot be read.
         """
+        self._path = path
         self._connection = open_for_reading(path)
 
     def __enter__(self) -> Self:
@@ -61,7 +63,7 @@ class JournalReader:
         sql, values = selection(
             status=status, workflow=workflow, owner=owner, tags=tags, limit=limit, before=before
         )
-        return [RunRow(*row).info() for row in self._connection.execute(sql, values)]
+        return [RunRow(*row).info() for row in self._rows(sql, values)]
 
     def describe(self, run_id: str) -> RunInfo:
         """Where a run stands.
@@ -77,7 +79,7 @@ class JournalReader:
         Raises:
             NotFoundError: there is none of that id.
         """
-        entries = self._connection.execute(SELECT_ENTRIES, (self._row(run_id).number,))
+        entries = self._rows(SELECT_ENTRIES, [self._row(run_id).number])
         return [event_of(entry) for entry in (Entry(*row) for row in entries) if entry.offset > after]
 
     def steps(self, run_id: str) -> Sequence[StepView]:
@@ -89,7 +91,13 @@ class JournalReader:
         return steps_of(self.events(run_id))
 
     def _row(self, run_id: str) -> RunRow:
-        found = self._connection.execute(SELECT_RUN, (RUN_STREAM + run_id,)).fetchone()
-        if found is None:
+        found = self._rows(SELECT_RUN, [RUN_STREAM + run_id])
+        if not found:
             raise NotFoundError(f"there is no run {run_id!r}")
-        return RunRow(*found)
+        return RunRow(*found[0])
+
+    def _rows(self, sql: str, values: Sequence[object]) -> Sequence[Any]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise refused(self._path, error) from error
