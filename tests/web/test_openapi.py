@@ -60,6 +60,6 @@ async def test_every_route_explains_itself(description: dict[str, Any]) -> None:
 async def test_the_description_has_no_answer_that_is_never_given(description: dict[str, Any]) -> None:
     """FastAPI's own 422 and its shapes are gone: a wrong request is 400 here."""
     assert "422" not in description["paths"]["/things"]["post"]["responses"]
-    assert {"400", "413", "415"} <= description["paths"]["/things"]["post"]["responses"].keys()
+    assert "400" in description["paths"]["/things"]["post"]["responses"]
     assert "HTTPValidationError" not in description["components"]["schemas"]
     assert "Problem" in description["components"]["schemas"]

@@ -63,7 +63,7 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         if _declared_bytes(scope) > self.max_bytes:
-            await ProblemResponse(413, "payload_too_large", TOO_LARGE)(scope, receive, send)
+            await ProblemResponse(400, "payload_too_large", TOO_LARGE)(scope, receive, send)
             return
         received = 0
 
@@ -72,7 +72,7 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self.max_bytes:
-                # FastAPI takes any other exception here for a body that it cannot parse.
+                # FastAPI takes any other exception here for a body that it cannot parse. Answered as 400.
                 raise HTTPException(413, TOO_LARGE)
             return message
 

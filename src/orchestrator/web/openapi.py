@@ -19,7 +19,6 @@ DESCRIPTION = (
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
 ANY_ROUTE = (403, 421, 500, 504)
 ROUTE_WITH_INPUT = (400,)
-ROUTE_WITH_BODY = (413, 415)
 
 
 def describe(app: FastAPI) -> None:
@@ -52,8 +51,6 @@ def _describe_problems(operation: dict[str, Any]) -> None:
     statuses: tuple[int, ...] = ANY_ROUTE
     if operation.get("parameters") or "requestBody" in operation:
         statuses += ROUTE_WITH_INPUT
-    if "requestBody" in operation:
-        statuses += ROUTE_WITH_BODY
     responses = operation["responses"]
     responses.pop("422", None)  # FastAPI's own; our answer to a wrong request is 400
     for status, description in problems(*statuses).items():

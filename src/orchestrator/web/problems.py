@@ -158,7 +158,7 @@ async def _wrong_request(request: Request, error: Exception) -> Response:
     details = error.errors()
     if _body_was_not_read_as_json(request, details):
         return ProblemResponse(
-            415, "unsupported_media_type", "The body must be JSON, with 'Content-Type: application/json'."
+            400, "unsupported_media_type", "The body must be JSON, with 'Content-Type: application/json'."
         )
     fields = [_field_problem(detail) for detail in details[:MOST_FIELDS_LISTED]]
     sentence = "; ".join(f"{problem.field}: {problem.reason}" for problem in fields)
@@ -195,7 +195,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
         405: ("method_not_allowed", f"This address takes {headers.get('Allow')} only."),
         413: ("payload_too_large", str(error.detail)),
     }.get(error.status_code, ("http_error", str(error.detail)))
-    return ProblemResponse(error.status_code, code, message, headers=headers)
+    # Document 001 knows one answer to whatever is wrong with a request; the code tells what it is.
+    status = 400 if code == "payload_too_large" else error.status_code
+    return ProblemResponse(status, code, message, headers=headers)
 
 
 def _allowed_methods(request: Request) -> str:

@@ -67,11 +67,11 @@ class History:
         return self.tell(EventType.RUN_FAILED, data=data)
 
 
-def test_connected_has_the_documents_two_members_and_no_id() -> None:
-    """It belongs to the connection, not to the story, so it cannot disturb a Last-Event-ID."""
-    connected = Story(SESSION).connected()
+def test_connected_has_the_documents_two_members_and_moves_nobody() -> None:
+    """It belongs to the connection, not to the story, so its id is the one that the client came with."""
+    connected = Story(SESSION).connected(Position(1, 7))
     assert connected.as_json() == {"type": "connected", "session_id": SESSION}
-    assert connected.position is None
+    assert str(connected.position) == "1-7"
 
 
 def test_a_step_is_told_in_the_documents_shapes() -> None:

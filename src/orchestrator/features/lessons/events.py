@@ -51,11 +51,11 @@ BEGINNING: Final = Position(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
-    """One event as clients get it. ``position`` is None for ``connected``, which is not part of the story."""
+    """One event as clients get it."""
 
     type: str
     session_id: str
-    position: Position | None = None
+    position: Position
     step_id: str | None = None
     data: Mapping[str, JsonValue] | None = None
     at: datetime | None = None
@@ -137,9 +137,9 @@ class Story:
             EventType.STEP_FAILED: self._failed,
         }
 
-    def connected(self) -> SessionEvent:
-        """What every connection begins with."""
-        return SessionEvent("connected", self._session_id)
+    def connected(self, after: Position) -> SessionEvent:
+        """What every connection begins with. Its id is where the client stands, so it moves nobody."""
+        return SessionEvent("connected", self._session_id, after)
 
     def next_run(self, began_at: datetime) -> None:
         """What is told from now on is of the next run of the session, which began at that time."""

@@ -66,8 +66,7 @@ JPEG: Final[dict[str, Any]] = {
 }
 
 OPEN_ROUTES: Final = (
-    OpenRoute(SESSIONS, frozenset({"GET", "POST"})),
-    OpenRoute(f"{SESSIONS}/{{session_id}}", frozenset({"GET", "DELETE"})),
+    OpenRoute(SESSIONS, frozenset({"POST"})),
     OpenRoute(f"{SESSIONS}/{{session_id}}/run", frozenset({"GET", "POST"})),
     OpenRoute(f"{SESSIONS}/{{session_id}}/result", frozenset({"GET"})),
     OpenRoute(f"{SESSIONS}/{{session_id}}/images/{{name}}", frozenset({"GET"})),
@@ -168,9 +167,8 @@ def _add_lessons(router: APIRouter, service: LessonService) -> None:
         return Response(blob.data, media_type=blob.content_type, headers=headers)
 
 
-async def _encoded(events: AsyncGenerator[SessionEvent]) -> AsyncGenerator[tuple[str | None, str]]:
-    """Ids and compact JSON; ``connected`` has no id, so that it does not disturb where a client stands."""
+async def _encoded(events: AsyncGenerator[SessionEvent]) -> AsyncGenerator[tuple[str, str]]:
+    """Ids and compact JSON."""
     async with aclosing(events):
         async for event in events:
-            position = None if event.position is None else str(event.position)
-            yield position, json.dumps(event.as_json(), ensure_ascii=False, separators=(",", ":"))
+            yield str(event.position), json.dumps(event.as_json(), ensure_ascii=False, separators=(",", ":"))

@@ -233,14 +233,14 @@ class LessonService:
     async def _told(self, row: SessionRow, after: Position) -> AsyncGenerator[SessionEvent]:
         """``connected``, then the session's events after ``after``, live, until its last run ends."""
         story = Story(row.id)
-        yield story.connected()
+        yield story.connected(after)
         for number in range(1, row.runs + 1):
             run = await self._engine().get(_run_id(row.id, number))
             story.next_run((await run.describe()).created_at)
             async for event in run.events():
                 told = story.tell(event)
                 is_over = told is not None and told.type == "error" and number < row.runs
-                if told is not None and told.position is not None and told.position > after and not is_over:
+                if told is not None and told.position > after and not is_over:
                     yield told
 
     async def _result(self, row: SessionRow) -> SessionResult:
