@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 
 from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE, serving
@@ -45,3 +46,22 @@ def test_without_a_model_its_library_is_not_loaded() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert {"openai", "temporalio"} & set(loaded.stdout.split()) == set()
+
+
+async def test_runs_are_counted_when_they_end(tmp_path: Path) -> None:
+    """The metrics of document 004 tell how many runs ended how, how long they took, and how many have not."""
+    with built(load_settings(None, {"data_dir": tmp_path})) as service:
+        app = service.app
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app=app), base_url="http://127.0.0.1"
+            ) as client,
+        ):
+            made = (await client.post("/api/sessions", json={"topic": "tides"})).json()
+            await client.post(f"/api/sessions/{made['id']}/run")
+            metrics = service.metrics.registry
+    ended = {"workflow": "lesson", "status": "completed"}
+    assert metrics.get_sample_value("orchestrator_workflows_total", ended) == 1
+    assert metrics.get_sample_value("orchestrator_workflows_duration_seconds_count", {"workflow": "lesson"})
+    assert metrics.get_sample_value("orchestrator_workflows_active") == 0

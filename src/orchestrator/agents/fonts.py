@@ -1,4 +1,4 @@
-"""Fonts for pictures: Pillow's own for Latin texts, one of the machine's where the text needs another.
+"""Fonts for pictures: Source Sans for Latin, Greek and Cyrillic, one of the machine's for other scripts.
 
 No picture shows empty boxes: what no font can show is left to the caption.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import font_source_sans_pro  # type: ignore[import-untyped]
 from PIL import ImageFont
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
 PROBE_SIZE = 24
+OWN_FONT: str = font_source_sans_pro.font_files_ttf["SourceSansPro"]
 UNASSIGNED = "\U0010ffff"  # never a character, so every font shows its empty box for it
 # By file name; Pillow looks in the places where Linux, macOS and Windows keep fonts.
 SYSTEM_FONTS = (
@@ -48,9 +50,9 @@ SYSTEM_FONTS = (
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A font by file name; empty for Pillow's own."""
+    """A font by file name; the one that comes with us unless named."""
 
-    name: str = ""
+    name: str = OWN_FONT
 
     def at(self, size: int) -> FreeTypeFont:
         """The font at ``size`` pixels."""
@@ -84,12 +86,7 @@ def _invisible(character: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _load(name: str, size: int) -> FreeTypeFont:
-    if name:
-        return ImageFont.truetype(name, size)
-    font = ImageFont.load_default(size)
-    if not isinstance(font, ImageFont.FreeTypeFont):
-        raise TypeError("Pillow was built without FreeType, which scalable text needs.")
-    return font
+    return ImageFont.truetype(name, size)
 
 
 @lru_cache(maxsize=64)

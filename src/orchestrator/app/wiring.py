@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.agents.openai_model import OpenAIModel
     from orchestrator.core.clock import Clock
     from orchestrator.core.settings import Settings
+    from orchestrator.durable.runs import RunInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Service:
     engine: EmbeddedEngine
     features: tuple[Feature, ...]
     claim: Claim
+    metrics: Metrics
 
 
 @contextmanager
@@ -60,7 +62,14 @@ def built(settings: Settings) -> Iterator[Service]:
 
 def _assembled(settings: Settings, claim: Claim) -> Service:
     clock = SystemClock()
-    engine = EmbeddedEngine(settings.data_dir / JOURNAL_FILE, clock=clock)
+    metrics = Metrics()
+
+    def count(run: RunInfo) -> None:
+        took = (run.closed_at or run.created_at) - run.created_at
+        metrics.workflow_ended(run.workflow, run.status, took.total_seconds())
+
+    engine = EmbeddedEngine(settings.data_dir / JOURNAL_FILE, clock=clock, on_ended=count)
+    metrics.workflows_active.set_function(lambda: engine.active)
     model = _model(settings, clock)
     resources = Resources(
         settings=settings,
@@ -73,7 +82,7 @@ def _assembled(settings: Settings, claim: Claim) -> Service:
     features = (*_rooms(resources), admin.build(resources.engine, claim.token))
     for feature in features:
         engine.add(workflows=feature.workflows, steps=feature.steps)
-    house = House(settings, clock, Metrics(), tracer_provider(settings.telemetry))
+    house = House(settings, clock, metrics, tracer_provider(settings.telemetry))
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[None]:
@@ -97,7 +106,7 @@ def _assembled(settings: Settings, claim: Claim) -> Service:
 
     probes = {"engine": engine_health, "tables": tables_health}
     app = create_app(house, features, probes=probes, opened=opened)
-    return Service(app, engine, features, claim)
+    return Service(app, engine, features, claim, metrics)
 
 
 def _model(settings: Settings, clock: Clock) -> OpenAIModel | None:
