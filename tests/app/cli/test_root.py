@@ -15,6 +15,7 @@ import pytest
 from orchestrator.app.cli.exits import MEANINGS, ExitCode, exit_code_of
 from orchestrator.app.cli.root import run
 from orchestrator.core import errors
+from support.services import COMMANDS
 
 if TYPE_CHECKING:
     from support.command import CommandLine
@@ -122,7 +123,14 @@ def test_the_command_line_starts_without_heavy_libraries() -> None:
 
 def test_shells_can_complete(orchestrator: CommandLine) -> None:
     """The script that a shell loads is there, and the completion it asks for answers."""
-    assert "_ORCHESTRATOR_COMPLETE" in orchestrator("--show-completion", "bash").stdout
+    # The shell is known by the parent process; `:` keeps bash from becoming the command itself.
+    shown = subprocess.run(
+        ["bash", "-c", f"'{COMMANDS / 'orchestrator'}' --show-completion; :"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "_ORCHESTRATOR_COMPLETE" in shown.stdout
     asked = {"_ORCHESTRATOR_COMPLETE": "complete_bash", "COMP_WORDS": "orchestrator le", "COMP_CWORD": "1"}
     orchestrator.environment.update(asked)
     assert orchestrator().stdout.split() == ["lesson"]

@@ -70,12 +70,13 @@ def test_no_runs_yet_is_no_error(orchestrator: CommandLine) -> None:
 
 
 def test_a_file_that_is_no_journal_is_told_as_such(orchestrator: CommandLine) -> None:
-    """One sentence that leads to the doctor."""
+    """One sentence that says what it is and what to do."""
     orchestrator.data_dir.mkdir()
     (orchestrator.data_dir / "journal.db").write_bytes(b"rubbish " * 1_000)
     done = orchestrator("runs", "list")
     assert done.returncode == ExitCode.FAILED
-    assert "orchestrator doctor" in done.stderr
+    assert "is damaged or no SQLite file" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_cancel_goes_through_the_running_service(busy: tuple[ServiceProcess, CommandLine, str]) -> None:

@@ -4,7 +4,6 @@ Reading needs no service and disturbs none: the journal file is opened for readi
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -184,17 +183,11 @@ def _reading(journal: Path) -> "Iterator[JournalReader]":
     """
     from orchestrator.core.errors import NotFoundError
     from orchestrator.durable.embedded import JournalReader
-    from orchestrator.journal.errors import JournalError
 
     if not journal.exists():
         raise NotFoundError(f"There are no runs yet: there is no journal at {journal}. Check --data-dir.")
-    try:
-        with JournalReader(journal) as reader:
-            yield reader
-    except sqlite3.DatabaseError as error:
-        raise JournalError(
-            f"{journal} cannot be read: {error}. `orchestrator doctor` looks closer."
-        ) from error
+    with JournalReader(journal) as reader:
+        yield reader
 
 
 def _found(reader: "JournalReader", name: str) -> "RunInfo":
