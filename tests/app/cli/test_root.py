@@ -15,7 +15,7 @@ import pytest
 from orchestrator.app.cli.exits import MEANINGS, ExitCode, exit_code_of
 from orchestrator.app.cli.root import run
 from orchestrator.core import errors
-from support.services import COMMANDS
+from support import services
 
 if TYPE_CHECKING:
     from support.command import CommandLine
@@ -125,7 +125,7 @@ def test_shells_can_complete(orchestrator: CommandLine) -> None:
     """The script that a shell loads is there, and the completion it asks for answers."""
     # The shell is known by the parent process; `:` keeps bash from becoming the command itself.
     shown = subprocess.run(
-        ["bash", "-c", f"'{COMMANDS / 'orchestrator'}' --show-completion; :"],
+        ["bash", "-c", f"'{services.COMMANDS / 'orchestrator'}' --show-completion; :"],
         capture_output=True,
         text=True,
         check=True,
