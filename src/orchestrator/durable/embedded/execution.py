@@ -132,7 +132,9 @@ class Execution:
         if letters:
             future.set_result(letters.popleft())
             return future
-        self._receivers.setdefault(name, deque()).append(future)
+        receivers = self._receivers.setdefault(name, deque())
+        receivers.append(future)
+        future.add_done_callback(partial(_leave, receivers))
         if timeout is not None:
             late = TimeoutError(f"no signal {name!r} within {timeout:g} seconds")
             self._alarm_for(future, operation.key, timeout, partial(_fail, future, late))
@@ -387,9 +389,7 @@ class Execution:
         signal_id, name = split_signal_key(key)
         if signal_id:
             self._signal_ids.add(signal_id)
-        receivers = self._receivers.get(name, deque())
-        while receivers:
-            receiver = receivers.popleft()
+        for receiver in self._receivers.get(name, ()):
             if not receiver.done():
                 receiver.set_result(data)
                 return
@@ -446,6 +446,10 @@ class Execution:
     def _stay_alive(self) -> None:
         if self._inert:
             raise Evicted
+
+
+def _leave(receivers: deque[asyncio.Future[bytes]], future: asyncio.Future[bytes]) -> None:
+    receivers.remove(future)
 
 
 def _finish(future: asyncio.Future[None]) -> None:
