@@ -41,6 +41,11 @@ async def test_this_machine_is_answered_under_all_its_names(client: httpx2.Async
         "",
         "[",
         "localhost@evil.example",
+        "evil.example@127.0.0.1",
+        "127.0.0.1/evil.example",
+        "127.0.0.1, evil.example",
+        "127.0.0.1:80:80",
+        "127.0.0.1#evil.example",
     ],
 )
 @pytest.mark.parametrize("path", ["/things", "/things/t1", "/health"])
@@ -82,6 +87,19 @@ async def test_what_is_fetched_without_an_origin_is_judged_by_its_site(client: h
     assert (await client.get("/things", headers=embedded)).status_code == 403
     assert (await client.get("/things", headers=followed)).status_code == 200
     assert (await client.get("/health", headers=embedded)).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["Host", "Origin"])
+@pytest.mark.parametrize("path", ["/things", "/things/t1"])
+async def test_two_answers_to_who_is_asking_are_none(
+    client: httpx2.AsyncClient, name: str, path: str
+) -> None:
+    """A second Host or Origin is refused, since something in between may have judged by the other."""
+    own = "localhost" if name == "Host" else "http://localhost"
+    answer = await client.get(path, headers=[("Host", "localhost")] * (name != "Host") + [(name, own)] * 2)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_input")
+    assert f"{name} may come once" in answer.json()["detail"]
 
 
 async def test_open_routes_have_the_documents_cors(client: httpx2.AsyncClient) -> None:

@@ -1,8 +1,10 @@
-"""Why an address cannot be listened on, as a sentence for people."""
+"""Addresses of this machine: which names it has, and why one cannot be listened on."""
 
 from __future__ import annotations
 
 import errno
+import ipaddress
+import re
 import socket
 
 from orchestrator.core.errors import SettingsError
@@ -12,6 +14,20 @@ REASONS = {
     errno.EACCES: "ports below 1024 need more rights than this user has",
     errno.EADDRNOTAVAIL: "this machine has no such address",
 }
+# A host and perhaps a port, and nothing else: no user, path or list, which others might read differently.
+AUTHORITY = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9.-]+))(?::[0-9]{1,5})?")
+
+
+def is_loopback(authority: str) -> bool:
+    """Whether ``authority`` (``host`` or ``host:port``, as a Host header has it) names this machine alone."""
+    found = AUTHORITY.fullmatch(authority)
+    if found is None:
+        return False
+    host = found["ipv6"] or found["name"]
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def cannot_listen(error: OSError, host: str, port: int, setting: str) -> SettingsError:

@@ -7,7 +7,6 @@ description completes the sentence "It takes …", which is what people see when
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
@@ -24,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.core.errors import SettingsError
+from orchestrator.core.listening import is_loopback
 from orchestrator.core.settings_sources import config_file, environment, explain, nested
 
 if TYPE_CHECKING:
@@ -68,10 +68,7 @@ class ServerSettings(Section):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host.lower() == "localhost"
+        return is_loopback(f"[{self.host}]" if ":" in self.host else self.host)
 
 
 class DatabaseSettings(Section):

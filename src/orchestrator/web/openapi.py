@@ -17,8 +17,7 @@ DESCRIPTION = (
     "Every answer carries `X-Request-ID` and `traceparent`; both are taken over from the request."
 )
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
-ANY_ROUTE = (403, 421, 500, 504)
-ROUTE_WITH_INPUT = (400,)
+ANY_ROUTE = (400, 403, 421, 500, 504)
 
 
 def describe(app: FastAPI) -> None:
@@ -48,10 +47,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def _describe_problems(operation: dict[str, Any]) -> None:
-    statuses: tuple[int, ...] = ANY_ROUTE
-    if operation.get("parameters") or "requestBody" in operation:
-        statuses += ROUTE_WITH_INPUT
     responses = operation["responses"]
     responses.pop("422", None)  # FastAPI's own; our answer to a wrong request is 400
-    for status, description in problems(*statuses).items():
+    for status, description in problems(*ANY_ROUTE).items():
         responses.setdefault(str(status), description)

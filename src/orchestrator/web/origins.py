@@ -5,14 +5,13 @@ The reasons are in docs/decisions/0003-dev-mode-and-open-cors.md.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+from orchestrator.core.listening import is_loopback
 from orchestrator.web.problems import ProblemResponse
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ OPEN_CORS = {
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 WEBSOCKET_POLICY_VIOLATION = 1008
+GIVEN_ONCE = ("host", "origin")  # of two, another reader might take the other one
 
 
 class OpenRoutes:
@@ -49,7 +49,7 @@ class LoopbackOnly:
     """Dev mode's guard: answers only callers on this machine, whatever a browser is tricked into.
 
     The Host must be loopback, or a foreign name that resolves here could read everything (DNS rebinding):
-    421. Outside the open routes the Origin must be loopback too: 403.
+    421. Outside the open routes the Origin must be loopback too: 403. Two of either are refused: 400.
     """
 
     def __init__(self, app: ASGIApp, open_routes: OpenRoutes) -> None:
@@ -67,7 +67,10 @@ class LoopbackOnly:
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
-        if not is_loopback(f"//{headers.get('host', '')}"):
+        for name in GIVEN_ONCE:
+            if len(headers.getlist(name)) > 1:
+                return ProblemResponse(400, "invalid_input", f"The header {name.title()} may come once only.")
+        if not is_loopback(headers.get("host", "")):
             return ProblemResponse(
                 421,
                 "foreign_host",
@@ -104,19 +107,10 @@ class OpenCors:
         await self.app(scope, receive, opened)
 
 
-def is_loopback(address: str) -> bool:
-    """Whether ``address`` (``//host:port`` or an origin) names this machine."""
-    try:
-        host = urlsplit(address).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _is_foreign_page(headers: Headers) -> bool:
     origin = headers.get("origin")
     if origin is not None:
-        return not is_loopback(origin)
+        return not is_loopback(origin.partition("://")[2])
     # Pictures and scripts are fetched without an Origin; following a link to us is no harm.
     is_cross_site = headers.get("sec-fetch-site") == "cross-site"
     return is_cross_site and headers.get("sec-fetch-mode") != "navigate"
