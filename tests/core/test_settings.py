@@ -235,6 +235,26 @@ def test_a_wrong_file_stops_the_start(text: str, sentence: str, tmp_path: Path) 
     assert "sk-secret" not in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("text", "section"),
+    [("server: [1]", "server"), ("telemetry: {jaeger: http://a:1}", "telemetry.jaeger")],
+)
+def test_a_wrong_section_is_not_hidden_by_what_overrides_it(text: str, section: str, tmp_path: Path) -> None:
+    """A list where settings belong is refused also when the command line or the environment fills them."""
+    config = write(tmp_path / "config.yaml", text)
+    overrides = {"server.port": 1, "telemetry.jaeger.collector_endpoint": "http://b:1"}
+
+    with pytest.raises(SettingsError, match=rf"config\.yaml: {section} is a section"):
+        load_settings(config, overrides)
+
+
+def test_an_empty_section_counts_as_not_set(tmp_path: Path) -> None:
+    """What is commented out below its heading leaves the defaults, at any depth."""
+    assert (
+        load_settings(write(tmp_path / "config.yaml", "telemetry:\n  jaeger:\nmodel:\n")) == load_settings()
+    )
+
+
 def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
     """``--config`` with a wrong path is an error, not the defaults."""
     with pytest.raises(SettingsError, match=r"gone\.yaml cannot be read: No such file"):

@@ -60,7 +60,7 @@ def config_file(settings: type[BaseSettings], path: Path | None) -> InitSettings
     """What the YAML file says; None takes ``config.yaml`` here if there is one.
 
     Raises:
-        SettingsError: The file is missing though it was asked for, unreadable, or not a mapping.
+        SettingsError: The file is missing though it was asked for, unreadable, or not made of sections.
     """
     if path is None and not DEFAULT_CONFIG.exists():
         return InitSettingsSource(settings, {})
@@ -75,8 +75,25 @@ def config_file(settings: type[BaseSettings], path: Path | None) -> InitSettings
         said = {}
     if not isinstance(said, dict):
         raise SettingsError(f"{chosen} must hold sections such as 'server:', not a {type(said).__name__}.")
-    filled = {str(name): {} if section is None else section for name, section in said.items()}
-    return InitSettingsSource(settings, filled)
+    return InitSettingsSource(settings, _sections(settings, said, chosen))
+
+
+def _sections(
+    model: type[BaseModel], said: Mapping[object, Any], file: Path, prefix: str = ""
+) -> dict[str, Any]:
+    """``said`` with empty sections filled in. A wrong one is refused here: another source would replace it."""
+    tree = {str(name): value for name, value in said.items()}
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        if name not in tree or not (isinstance(section, type) and issubclass(section, BaseModel)):
+            continue
+        inner = {} if tree[name] is None else tree[name]
+        if not isinstance(inner, dict):
+            raise SettingsError(
+                f"{file}: {prefix}{name} is a section: it takes settings of its own, indented below it."
+            )
+        tree[name] = _sections(section, inner, file, f"{prefix}{name}.")
+    return tree
 
 
 def nested(dotted: Mapping[str, object]) -> dict[str, Any]:
@@ -125,7 +142,7 @@ def explain(error: ValidationError, settings: type[BaseSettings]) -> str:
         elif detail["type"] == "value_error":
             sentences.append(f"{detail['msg'].removeprefix('Value error, ')}.")
         else:
-            sentences.append(f"{name} is a section: it takes settings of its own, indented below it.")
+            sentences.append(f"{name}: {detail['msg']}.")
     return "\n".join(sentences)
 
 
