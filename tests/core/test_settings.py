@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Annotated
 
 import pytest
+from pydantic import TypeAdapter
 
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.settings import Settings, load_settings
@@ -204,6 +206,30 @@ def test_what_is_wrong_stops_the_start_and_says_what_is_right(
     for sentence in sentences:
         assert sentence in refused.value.message
     assert "s3cret" not in refused.value.message
+
+
+def numbers() -> dict[str, list[str]]:
+    """Each setting that takes a number, with the bounds that its type sets."""
+    bounds = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+    found = {}
+    for name, field in leaves(Settings):
+        schema = TypeAdapter(Annotated[field.annotation, field]).json_schema()
+        for kind in schema.get("anyOf", [schema]):
+            if kind["type"] in {"integer", "number"}:
+                found[name] = [f"{kind[bound]:g}" for bound in bounds if bound in kind]
+    return found
+
+
+@pytest.mark.parametrize("name", numbers())
+def test_a_refused_number_is_told_the_smallest_and_the_largest(name: str) -> None:
+    """Nobody has to guess how far off a value was."""
+    with pytest.raises(SettingsError) as refused:
+        load_settings(None, {name: "-1"})
+
+    said = refused.value.message.partition("It takes")[2]
+    assert numbers()[name]
+    for bound in numbers()[name]:
+        assert re.search(rf"\b{bound}\b", said)
 
 
 def test_same_value_under_two_names_is_no_conflict(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,12 +57,16 @@ class ServerSettings(Section):
     port: Port = Field(8080, description="a TCP port from 0 (any free one) to 65535")
     enable_metrics: bool = Field(default=True, description="true or false: whether metrics are served")
     metrics_port: Port = Field(9090, description="a TCP port from 0 (any free one) to 65535")
-    request_timeout_s: Seconds = Field(60.0, description="seconds that a request may take, up to 86400")
+    request_timeout_s: Seconds = Field(
+        60.0, description="seconds that a request may take, more than 0 and up to 86400"
+    )
     shutdown_timeout_s: Seconds = Field(
-        30.0, description="seconds that requests in flight get at shutdown, up to 86400"
+        30.0, description="seconds that requests in flight get at shutdown, more than 0 and up to 86400"
     )
     max_body_bytes: int = Field(
-        10 * 1024 * 1024, ge=1, description="the size in bytes of the largest request body accepted"
+        10 * 1024 * 1024,
+        ge=1,
+        description="the size in bytes of the largest request body accepted, 1 or more",
     )
 
     @property
@@ -122,12 +126,14 @@ class ModelSettings(Section):
     image_model: str | None = Field(None, min_length=1, description="the name of a model that draws pictures")
     temperature: float | None = Field(None, ge=0, le=2, description="a number from 0 to 2")
     price_input_per_million: PricePerMillion | None = Field(
-        None, description="the price in US dollars of a million tokens read"
+        None, description="the price in US dollars of a million tokens read, 0 or more"
     )
     price_output_per_million: PricePerMillion | None = Field(
-        None, description="the price in US dollars of a million tokens written"
+        None, description="the price in US dollars of a million tokens written, 0 or more"
     )
-    timeout_s: Seconds = Field(120.0, description="seconds that one call of the model may take, up to 86400")
+    timeout_s: Seconds = Field(
+        120.0, description="seconds that one call of the model may take, more than 0 and up to 86400"
+    )
 
     @property
     def is_configured(self) -> bool:
@@ -138,9 +144,11 @@ class ModelSettings(Section):
 class LessonSettings(Section):
     """What lessons may spend."""
 
-    session_budget_tokens: TokenCount = Field(200_000, description="the most tokens that one session may use")
+    session_budget_tokens: TokenCount = Field(
+        200_000, description="the most tokens that one session may use, 1 or more"
+    )
     daily_cap_tokens: TokenCount = Field(
-        5_000_000, description="the most tokens that all sessions together may use in one UTC day"
+        5_000_000, description="the most tokens that all sessions together may use in one UTC day, 1 or more"
     )
 
 

@@ -81,7 +81,7 @@ def config_file(settings: type[BaseSettings], path: Path | None) -> InitSettings
 def _sections(
     model: type[BaseModel], said: Mapping[object, Any], file: Path, prefix: str = ""
 ) -> dict[str, Any]:
-    """``said`` with empty sections filled in. A wrong one is refused here: another source would replace it."""
+    """``said`` with empty sections filled in; a wrong one is refused before another source replaces it."""
     tree = {str(name): value for name, value in said.items()}
     for name, field in model.model_fields.items():
         section = field.annotation
