@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,19 @@ def test_a_fresh_machine_is_well() -> None:
     assert {check.verdict for check in report.checks} == {"ok"}
     assert "will be made at the first start" in the(report, "data directory").detail
     assert "offline composer" in the(report, "model").detail
+
+
+def test_a_taken_metrics_port_is_broken_only_where_it_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service starts without metrics when the default port is taken, and refuses to on a chosen one."""
+    with ExitStack() as taken:
+        with suppress(OSError):  # by another program already: just what is looked at
+            taken.enter_context(socket.create_server((LOOPBACK, 9090)))
+        chosen = the(examine(None, {"server.metrics_port": 9090}), "metrics port")
+        monkeypatch.delenv("ORCHESTRATOR_SERVER_METRICS_PORT")
+        unset = the(examine(None, {}), "metrics port")
+
+    assert (chosen.verdict, unset.verdict) == ("broken", "warning")
+    assert "metrics will not be served" in unset.detail
 
 
 def test_every_setting_names_who_set_it_and_keeps_its_secret(

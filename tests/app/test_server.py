@@ -11,6 +11,7 @@ import sys
 
 import httpx2
 import pytest
+import structlog
 
 from orchestrator.app.server import Server
 from orchestrator.core.errors import SettingsError
@@ -44,6 +45,12 @@ class Running:
         self.server = Server(app, server, handle_signals=False)
 
 
+def served(settings: ServerSettings) -> Server:
+    """A service with exactly these settings, that is not started yet."""
+    app = create_app(House(Settings(server=settings)), [SampleRoom().feature])
+    return Server(app, settings, handle_signals=False)
+
+
 @pytest.fixture
 def running() -> Running:
     """A service that is not started yet."""
@@ -64,6 +71,22 @@ async def test_a_taken_port_is_a_clear_error() -> None:
         server = Running(port=port).server
         with pytest.raises(SettingsError, match=rf"127\.0\.0\.1:{port}: another program.*server\.port"):
             await server.serve()
+
+
+async def test_a_taken_metrics_port_that_nobody_set_is_done_without() -> None:
+    """Prometheus itself uses 9090 by default: the log says why there are no metrics, and all else works."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        unset = ServerSettings.model_construct(_fields_set={"port"}, port=0, metrics_port=port)
+        with structlog.testing.capture_logs() as logged:
+            async with served(unset).running() as url, httpx2.AsyncClient() as client:
+                assert (await client.get(f"{url}/health")).status_code == 200
+        with pytest.raises(SettingsError, match=rf"{port}: another program.*server\.metrics_port"):
+            await served(ServerSettings(port=0, metrics_port=port)).serve()
+
+    reasons = [entry["reason"] for entry in logged if entry["event"] == "metrics are not served"]
+    assert len(reasons) == 1
+    assert f"127.0.0.1:{port}: another program" in reasons[0]
 
 
 async def test_a_failed_start_reaches_the_caller(running: Running) -> None:

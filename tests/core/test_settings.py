@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import create_model
 
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.settings import Settings, load_settings
@@ -213,9 +213,10 @@ def numbers() -> dict[str, list[str]]:
     bounds = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
     found = {}
     for name, field in leaves(Settings):
-        schema = TypeAdapter(Annotated[field.annotation, field]).json_schema()
+        alone = create_model("Alone", value=(field.annotation, field))
+        schema = alone.model_json_schema()["properties"]["value"]
         for kind in schema.get("anyOf", [schema]):
-            if kind["type"] in {"integer", "number"}:
+            if kind.get("type") in {"integer", "number"}:
                 found[name] = [f"{kind[bound]:g}" for bound in bounds if bound in kind]
     return found
 

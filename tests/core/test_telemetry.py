@@ -150,6 +150,17 @@ def test_metrics_carry_the_documents_names() -> None:
         pass
 
 
+@pytest.mark.parametrize("host", ["evil.example", "evil.example@127.0.0.1", "10.0.0.1"])
+def test_metrics_are_not_read_under_a_foreign_name(host: str) -> None:
+    """The Host rule of every route holds on this port too: a page whose name resolves here reads nothing."""
+    with served_metrics(Metrics(), "127.0.0.1", 0) as port:
+        refused = httpx2.get(f"http://127.0.0.1:{port}/metrics", headers={"Host": host})
+        answered = httpx2.get(f"http://127.0.0.1:{port}/metrics", headers={"Host": f"localhost:{port}"})
+
+    assert (refused.status_code, answered.status_code) == (421, 200)
+    assert "orchestrator" not in refused.text
+
+
 def test_a_taken_metrics_port_is_a_clear_error() -> None:
     """The sentence names the address, the reason and the setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -11,7 +11,7 @@ import shutil
 import socket
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ from pydantic import BaseModel, SecretStr
 
 from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE, serving
 from orchestrator.core.errors import OrchestratorError, SettingsError
-from orchestrator.core.settings import Settings, load_settings
+from orchestrator.core.settings import ServerSettings, Settings, load_settings
 from orchestrator.core.settings_sources import ALIASES, config_file, leaves, variable
 from orchestrator.journal.journal import open_for_reading
 from orchestrator.journal.lock import holder_of
@@ -249,8 +249,7 @@ def _service_or_ports(settings: Settings) -> Iterator[Check]:
     if service is None:
         yield _port("port", settings.server.host, settings.server.port, "--port")
         if settings.server.enable_metrics:
-            metrics = settings.server.metrics_port
-            yield _port("metrics port", settings.server.host, metrics, variable("server.metrics_port"))
+            yield _metrics_port(settings.server)
     elif not service.address:
         yield Check("service", "warning", f"pid {service.pid} has the data directory and does not answer yet")
     else:
@@ -279,6 +278,13 @@ def _port(name: str, host: str, port: int, option: str) -> Check:
     except OSError as error:
         return Check(name, "broken", f"{host}:{port} cannot be used: {error.strerror}", mend)
     return Check(name, "ok", f"{host}:{port} is free")
+
+
+def _metrics_port(server: ServerSettings) -> Check:
+    check = _port("metrics port", server.host, server.metrics_port, variable("server.metrics_port"))
+    if check.verdict == "broken" and "metrics_port" not in server.model_fields_set:
+        return replace(check, verdict="warning", detail=f"{check.detail}; metrics will not be served")
+    return check
 
 
 def _model(settings: Settings) -> Check:

@@ -8,18 +8,19 @@ import gc
 import math
 import signal
 import socket
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
+from orchestrator.core.errors import SettingsError
 from orchestrator.core.listening import cannot_listen
 from orchestrator.core.telemetry import served_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
     from types import FrameType
 
     from fastapi import FastAPI
@@ -82,7 +83,7 @@ class Server:
         """Serve until stopped, and give the process's exit code.
 
         Raises:
-            SettingsError: The address or the metrics' address cannot be listened on.
+            SettingsError: The address cannot be listened on, or the metrics' address that was set.
             Exception: Whatever the application's start raises.
         """
         with self._bound() as listener, self._metrics():
@@ -119,10 +120,22 @@ class Server:
         except OSError as error:
             raise cannot_listen(error, host, port, "server.port") from error
 
-    def _metrics(self) -> AbstractContextManager[object]:
-        if not self._settings.enable_metrics:
-            return nullcontext()
-        return served_metrics(self._app.state.metrics, self._settings.host, self._settings.metrics_port)
+    @contextmanager
+    def _metrics(self) -> Iterator[None]:
+        """Serve metrics while inside. A taken port that nobody asked for is no reason not to start."""
+        with ExitStack() as serving:
+            if self._settings.enable_metrics:
+                try:
+                    serving.enter_context(
+                        served_metrics(
+                            self._app.state.metrics, self._settings.host, self._settings.metrics_port
+                        )
+                    )
+                except SettingsError as error:
+                    if "metrics_port" in self._settings.model_fields_set:
+                        raise
+                    log.warning("metrics are not served", reason=error.message)
+            yield
 
     def _announce(self) -> None:
         self._listening.set()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 import sys
 from contextlib import contextmanager
+from socketserver import ThreadingMixIn
+from threading import Thread
 from typing import TYPE_CHECKING, TextIO
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import structlog
 from prometheus_client import (
@@ -16,14 +20,15 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
-    start_http_server,
+    make_wsgi_app,
 )
 from pydantic import SecretStr
 
-from orchestrator.core.listening import cannot_listen
+from orchestrator.core.listening import cannot_listen, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from opentelemetry.sdk.trace import TracerProvider
     from structlog.typing import EventDict, Processor, WrappedLogger
@@ -160,19 +165,49 @@ class Metrics:
 def served_metrics(metrics: Metrics, host: str, port: int) -> Iterator[int]:
     """Serve ``metrics`` under ``/metrics`` on a thread of its own while inside; gives the port.
 
+    As on every other port, only callers are answered that call this machine by a loopback name.
+
     Raises:
         SettingsError: The address cannot be listened on.
     """
     try:
-        server, thread = start_http_server(port, addr=host, registry=metrics.registry)
+        server = _MetricsServer(host, port, _for_loopback(make_wsgi_app(metrics.registry)))
     except OSError as error:
         raise cannot_listen(error, host, port, "server.metrics_port") from error
+    thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
     try:
         yield server.server_port
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _for_loopback(app: WSGIApplication) -> WSGIApplication:
+    """``app`` behind the Host check: else pages on a foreign name that resolves here could read it."""
+
+    def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if is_loopback(environ.get("HTTP_HOST", "")):
+            return app(environ, start_response)
+        start_response("421 Misdirected Request", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"Metrics are answered on this machine alone: ask localhost or 127.0.0.1.\n"]
+
+    return guarded
+
+
+class _MetricsServer(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, app: WSGIApplication) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _QuietHandler)
+        self.set_app(app)
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Leave standard error to the log."""
 
 
 def tracer_provider(settings: TelemetrySettings) -> TracerProvider | None:
