@@ -131,6 +131,19 @@ def test_the_console_format_is_for_people() -> None:
     assert "\x1b" not in stream.getvalue()
 
 
+def test_a_line_goes_to_what_standard_error_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever replaces standard error, and closes what it was, still gets the lines."""
+    before = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", before)
+    configure_logging(TelemetrySettings(log_format="console"))
+    before.close()
+    now = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", now)
+    structlog.get_logger("orchestrator.here").warning("disk is nearly full")
+
+    assert "disk is nearly full" in now.getvalue()
+
+
 def test_metrics_carry_the_documents_names() -> None:
     """What document 004 lists is served on the metrics port, and the port is free again afterwards."""
     metrics = Metrics()

@@ -67,7 +67,7 @@ def configure_logging(settings: TelemetrySettings, stream: TextIO | None = None)
         structlog.processors.format_exc_info,
         redact,
     ]
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(stream) if stream else _ToStandardError()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
@@ -86,6 +86,14 @@ def configure_logging(settings: TelemetrySettings, stream: TextIO | None = None)
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+class _ToStandardError(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at that moment: a stream kept from before may be closed by now."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
