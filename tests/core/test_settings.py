@@ -213,7 +213,7 @@ def numbers() -> dict[str, list[str]]:
     bounds = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
     found = {}
     for name, field in leaves(Settings):
-        alone = create_model("Alone", value=(field.annotation, field))
+        alone = create_model("Alone", value=(field.annotation or object, field))
         schema = alone.model_json_schema()["properties"]["value"]
         for kind in schema.get("anyOf", [schema]):
             if kind.get("type") in {"integer", "number"}:

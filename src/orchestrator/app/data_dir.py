@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import ConflictError, SettingsError
+from orchestrator.core.private_files import PRIVATE_DIRECTORY, PRIVATE_FILE
 from orchestrator.journal.errors import JournalInUseError
 from orchestrator.journal.lock import FileLock, holder_of
 
@@ -26,8 +27,6 @@ TABLES_FILE = "tables.db"  # the rooms' own tables
 BLOBS_DIRECTORY = "blobs"  # pictures and other large values
 LOCK_FILE = "service.lock"
 SERVICE_FILE = "service.json"
-PRIVATE_DIRECTORY = 0o700
-PRIVATE_FILE = 0o600
 TOKEN_BYTES = 32
 
 

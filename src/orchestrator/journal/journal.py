@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.core.private_files import make_private_file
 from orchestrator.journal.errors import JournalClosedError, JournalError, JournalFullError
 from orchestrator.journal.lock import FileLock
 from orchestrator.journal.schema import prepare, refused
@@ -202,6 +203,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    make_private_file(path)
     try:
         return sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, cached_statements=CACHED_STATEMENTS

@@ -11,6 +11,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
+from orchestrator.core.private_files import make_private_file
 from orchestrator.journal.errors import JournalError
 
 if TYPE_CHECKING:
@@ -133,7 +134,9 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
     if version == len(MIGRATIONS):
         return
     if version:
-        with sqlite3.connect(path.with_name(f"{path.name}.v{version}.backup")) as copy:
+        backup = path.with_name(f"{path.name}.v{version}.backup")
+        make_private_file(backup)
+        with sqlite3.connect(backup) as copy:
             connection.backup(copy)
         copy.close()
     for number, statements in enumerate(MIGRATIONS[version:], version + 1):

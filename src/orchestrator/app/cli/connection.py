@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from orchestrator.app.data_dir import PRIVATE_FILE, Service, serving
+from orchestrator.app.data_dir import Service, serving
 from orchestrator.core.errors import (
     ConflictError,
     InternalError,
@@ -18,6 +18,7 @@ from orchestrator.core.errors import (
     RateLimitedError,
     UnavailableError,
 )
+from orchestrator.core.private_files import PRIVATE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
