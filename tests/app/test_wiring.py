@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -9,11 +10,19 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE, serving
+from orchestrator.app.data_dir import (
+    BLOBS_DIRECTORY,
+    JOURNAL_FILE,
+    LOCK_FILE,
+    SERVICE_FILE,
+    TABLES_FILE,
+    serving,
+)
 from orchestrator.app.wiring import built
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.settings import load_settings
 from orchestrator.durable.errors import EngineStoppedError
+from orchestrator.journal.blobs import BlobStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +38,26 @@ async def test_the_service_is_open_inside_its_lifespan_alone(tmp_path: Path) -> 
         with pytest.raises(EngineStoppedError):
             await service.engine.list()
     assert serving(tmp_path) is None
+
+
+async def test_only_this_user_may_read_what_is_kept(tmp_path: Path) -> None:
+    """Also in a directory that was there before and is open to all, under a umask that forbids nothing."""
+    data_dir = tmp_path / "wide"
+    data_dir.mkdir()
+    data_dir.chmod(0o755)
+    before = os.umask(0)
+    try:
+        with built(load_settings(None, {"data_dir": data_dir})) as service:
+            service.claim.announce("http://127.0.0.1:4711")
+            async with service.app.router.lifespan_context(service.app):
+                await BlobStore(data_dir / BLOBS_DIRECTORY).put("folder/picture.jpg", b"light")
+                files = [path for path in data_dir.rglob("*") if path.is_file()]
+                modes = {path.name: f"{path.stat().st_mode & 0o777:o}" for path in files}
+    finally:
+        os.umask(before)
+    assert {JOURNAL_FILE, f"{JOURNAL_FILE}-wal", TABLES_FILE, f"{TABLES_FILE}-wal"} <= modes.keys()
+    assert {SERVICE_FILE, LOCK_FILE, "picture.jpg"} <= modes.keys()
+    assert set(modes.values()) == {"600"}, modes
 
 
 def test_an_engine_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE, serving
 from orchestrator.core.errors import OrchestratorError, SettingsError
 from orchestrator.core.settings import ServerSettings, Settings, load_settings
 from orchestrator.core.settings_sources import ALIASES, config_file, leaves, variable
+from orchestrator.db.file import is_new
 from orchestrator.journal.journal import open_for_reading
 from orchestrator.journal.lock import holder_of
 from orchestrator.journal.schema import APPLICATION_ID, MIGRATIONS
@@ -215,8 +216,11 @@ def _tables(path: Path) -> Check:
     if not path.exists():
         return Check("tables", "ok", "not there yet; the first start makes them")
     try:
+        is_new(path)
         with closing(open_for_reading(path)) as connection:
             wrong = _damage(connection, path)
+    except SettingsError as error:
+        return Check("tables", "broken", error.message, _mend_file(path))
     except (sqlite3.Error, OrchestratorError) as error:
         wrong = str(error)
     if wrong:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from alembic import command
 from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy import URL, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from orchestrator.core.errors import SettingsError
+from orchestrator.core.private_files import make_private_file
+from orchestrator.db.file import APPLICATION_ID, MIGRATIONS, is_new
 from orchestrator.db.session import Session, System, open_session, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from sqlalchemy import Connection
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -28,7 +31,6 @@ PRAGMAS = {
     "foreign_keys": "ON",
     "busy_timeout": "5000",
 }
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Database:
@@ -49,20 +51,22 @@ class Database:
         event.listen(self.engine.sync_engine, "begin", _begin)
 
     async def __aenter__(self) -> Self:
-        """Open the file and bring its tables to this version.
+        """Open the file, or make it, and bring its tables to this version.
 
         Raises:
-            SettingsError: a newer version wrote the file.
+            SettingsError: the file is another program's, a newer version's, damaged, or cannot be written.
         """
+        new = await asyncio.to_thread(is_new, self._file)
+        make_private_file(self._file)
         try:
             async with self.engine.connect() as connection:
-                await connection.run_sync(_migrate)
+                await connection.run_sync(_migrate, new=new)
                 await connection.commit()
-        except CommandError as error:
+        except DBAPIError as error:
             await self.close()
             raise SettingsError(
-                f"{self._file} was written by a newer version of Orchestrator ({error}). "
-                "Start that version, or name another data directory."
+                f"{self._file} cannot be used: {error.orig}. Check the rights of its folder and the space on "
+                "its disk."
             ) from error
         return self
 
@@ -92,7 +96,9 @@ def migrations(connection: Connection) -> Config:
     return config
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, *, new: bool) -> None:
+    if new:
+        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
     command.upgrade(migrations(connection), "head")
 
 
