@@ -17,7 +17,7 @@ install: ## everything developers need, into .venv
 lint: ## ruff, mypy, pyright, import-linter, requirements
 	@scripts/install dev && exec scripts/lint
 
-check: ## lint and unit tests, under a minute
+check: ## lint and unit tests, about a minute
 	@scripts/install dev && exec scripts/check
 
 test: ## everything that CI runs

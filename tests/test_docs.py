@@ -19,6 +19,7 @@ PRINTED = [
 ]
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(("program", "printed"), list(zip(PROGRAMS, PRINTED, strict=True)))
 def test_a_program_of_the_guide_prints_what_it_says(program: str, printed: list[str], tmp_path: Path) -> None:
     """Every program of the guide runs as it stands, and shows what the text around it promises."""

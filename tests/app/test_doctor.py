@@ -173,6 +173,7 @@ def test_whoever_has_the_directory_but_does_not_answer_is_told(tmp_path: Path) -
         assert the(examine(None, {"data_dir": tmp_path}), "service").verdict == "broken"
 
 
+@pytest.mark.acceptance
 def test_a_running_service_is_found_well(service_process: ServiceProcess, orchestrator: CommandLine) -> None:
     """Beside a running service its ports are not tried; it is asked for its health instead."""
     done = orchestrator("doctor", "--json", "--data-dir", str(service_process.data_dir))

@@ -238,6 +238,7 @@ def started(port: int) -> subprocess.Popen[str]:
     raise AssertionError("it did not start")
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_in_order_with_exit_code_zero(sign: signal.Signals, free_port: int) -> None:
     """An open stream ends well-formed and the process leaves with 0."""
@@ -255,6 +256,7 @@ def test_a_signal_stops_in_order_with_exit_code_zero(sign: signal.Signals, free_
     assert text.endswith('id: 2\ndata: {"n":2}\n\n')
 
 
+@pytest.mark.acceptance
 def test_a_second_signal_ends_the_process_at_once(free_port: int) -> None:
     """Who asks twice does not want to wait for a request that hangs."""
     with started(free_port) as process, socket.create_connection(("127.0.0.1", free_port)) as caller:

@@ -113,6 +113,7 @@ def test_each_kind_of_error_has_its_code(error: Exception, code: ExitCode) -> No
     assert exit_code_of(error) is code
 
 
+@pytest.mark.acceptance
 def test_the_command_line_starts_without_heavy_libraries() -> None:
     """Help and completion answer at once, because nothing large is imported before it is needed."""
     heavy = {"pydantic", "fastapi", "sqlalchemy", "httpx2", "openai", "uvicorn", "structlog", "PIL"}
@@ -121,6 +122,7 @@ def test_the_command_line_starts_without_heavy_libraries() -> None:
     assert heavy & set(loaded.stdout.split()) == set()
 
 
+@pytest.mark.acceptance
 def test_shells_can_complete(orchestrator: CommandLine) -> None:
     """The script that a shell loads is there, and the completion it asks for answers."""
     # The shell is known by the parent process; `:` keeps bash from becoming the command itself.
@@ -136,6 +138,7 @@ def test_shells_can_complete(orchestrator: CommandLine) -> None:
     assert orchestrator().stdout.split() == ["lesson"]
 
 
+@pytest.mark.acceptance
 def test_output_into_a_closed_pipe_ends_quietly(orchestrator: CommandLine) -> None:
     """``orchestrator … | head -0`` is no error worth a traceback."""
     with orchestrator.started("doctor", "--all") as process:
