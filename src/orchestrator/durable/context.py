@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 from uuid import UUID
 
 from orchestrator.core.clock import utc
-from orchestrator.durable.payloads import Payload, to_json
+from orchestrator.durable.errors import Misfit
+from orchestrator.durable.payloads import Payload, PayloadError, to_json
 
 if TYPE_CHECKING:
     from orchestrator.durable.steps import Op, StepDefinition, Unbound
@@ -111,7 +112,8 @@ class Branch:
         return f"{self.path}{self.taken}"
 
 
-_branch: ContextVar[Branch] = ContextVar("orchestrator_branch")
+# What is called outside any run has no branch; the machine refuses it with a sentence.
+_branch: ContextVar[Branch] = ContextVar("orchestrator_branch", default=Branch("outside/"))  # noqa: B039
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,14 +241,14 @@ class Context:
             TimeoutError: when awaited, none came within ``timeout``.
             PayloadError: when awaited, its data is not of ``type``.
         """
-        operation = Operation(_branch.get().next(), f"receive {name}")
+        operation = Operation(_branch.get().next(), f"receive {_text(name)}")
         seconds = None if timeout is None else _seconds(timeout)
         future = self._machine.receive(operation, name, seconds)
         return _Begun(partial(_decoded, future, Payload.of(type, f"signal {name}")))
 
     def publish(self, name: str, data: object = None) -> None:
         """Add an event for those who watch the run; exactly once, also through crashes."""
-        operation = Operation(_branch.get().next(), f"publish {name}")
+        operation = Operation(_branch.get().next(), f"publish {_text(name)}")
         self._machine.publish(operation, name, to_json(data, f"the event {name}"))
 
     def now(self) -> datetime:
@@ -266,7 +268,7 @@ class Context:
         branch = _branch.get()
         if purpose not in branch.randomness:
             seed = hashlib.sha256(self._machine.seed + f"{branch.path}{purpose}".encode()).digest()
-            branch.randomness[purpose] = Random(seed)  # noqa: S311  # replays must repeat it  # replays must repeat it
+            branch.randomness[purpose] = Random(seed)  # noqa: S311  # replays must repeat it
         return branch.randomness[purpose]
 
 
@@ -313,7 +315,11 @@ async def _outcome(pending: Pending, result: Payload) -> Any:
     except asyncio.CancelledError:
         await _to_the_end(pending.cancel())
         raise
-    return result.decode(data)
+    try:
+        return result.decode(data)
+    except PayloadError as error:
+        # It fitted when it was recorded, so the code has changed.
+        raise Misfit(error.message) from error
 
 
 async def _to_the_end(ended: asyncio.Future[None]) -> None:
@@ -345,6 +351,16 @@ def _branch_context(path: str) -> Any:
     context = copy_context()
     context.run(_branch.set, Branch(path))
     return context
+
+
+def _text(name: str) -> str:
+    """``name`` itself, if it can be written down.
+
+    Raises:
+        ValueError: it holds half a surrogate pair.
+    """
+    name.encode()
+    return name
 
 
 def _seconds(duration: float | timedelta) -> float:

@@ -108,6 +108,10 @@ class DeterminismError(TerminalError):
     default_code = "not_deterministic"
 
 
+class Misfit(BaseException):  # not an error of the workflow, which must not handle it
+    """A recorded result is not of the type that the code at hand declares."""
+
+
 class Evicted(BaseException):  # not an error: it unwinds a run that leaves memory
     """Unwinds a run's code that leaves memory; the run itself goes on from its history later."""
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from orchestrator.durable.steps import StepDefinition
 
 
+# Attempts that end with their process are repeated beyond the step's own, but not for ever: the step may be
+# what ends it.
+MOST_LOST_ATTEMPTS = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What follows from a failed attempt: another one after ``retry_after_s`` seconds; the end, if None."""
@@ -43,7 +48,9 @@ def decide(error: BaseException, step: StepDefinition, attempt: int) -> Verdict:
     return Verdict(failure, step.retry.wait_after(attempt, asked))
 
 
-async def perform(step: BoundStep, arguments: bytes, attempt: Attempt, threads: Executor) -> bytes | Verdict:
+async def perform(
+    step: BoundStep, arguments: bytes, attempt: Attempt, threads: Executor | None
+) -> bytes | Verdict:
     """Make one attempt: its result as it is recorded, or what follows from its failure.
 
     A plain ``def`` runs in one of ``threads``; give as many as attempts run side by side, for waiting for one
@@ -74,7 +81,7 @@ def is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _in_time(step: BoundStep, arguments: dict[str, Any], threads: Executor) -> object:
+async def _in_time(step: BoundStep, arguments: dict[str, Any], threads: Executor | None) -> object:
     limit_s = step.definition.timeout_s
     if limit_s is None and step.definition.is_async:
         return await step.call(**arguments)
@@ -83,6 +90,8 @@ async def _in_time(step: BoundStep, arguments: dict[str, Any], threads: Executor
         async with scope:
             if step.definition.is_async:
                 return await step.call(**arguments)
+            if threads is None:
+                raise TypeError(f"step {step.definition.name} is a plain function and needs a thread")
             return await _in_thread(step, arguments, threads, scope)
     except TimeoutError as error:
         if not scope.expired():
@@ -107,11 +116,8 @@ async def _in_thread(
     try:
         value, error = await asyncio.shield(ended)
     except asyncio.CancelledError:
-        while not (work.cancel() or ended.done() or scope.expired()):
-            try:
-                await asyncio.wait([ended])
-            except asyncio.CancelledError:
-                continue
+        if not (work.cancel() or scope.expired()):
+            await asyncio.wait([ended])  # a second cancel lets the thread go
         raise
     if error is not None:
         raise error

@@ -91,6 +91,7 @@ class EmbeddedEngine:
         self._services: Services | None = None
         self._broken: JournalError | None = None
         self._terminating: dict[int, Group] = {}
+        self._deleting: dict[str, Group] = {}
 
     def add(self, *, workflows: Iterable[Workflow[Any, Any]] = (), steps: Iterable[object] = ()) -> None:
         """Take more workflows and steps, before the engine is opened.
@@ -152,6 +153,15 @@ class EmbeddedEngine:
             await services.journal.close()
             self._runs.clear()
             self._terminating.clear()
+
+    def check(self) -> None:
+        """Find out whether new work could be written down.
+
+        Raises:
+            EngineStoppedError: the engine is not open. JournalFullError: the disk is full.
+            JournalError: nothing can be written any more.
+        """
+        self._open.journal.check_writable()
 
     @property
     def active(self) -> int:
@@ -257,12 +267,19 @@ class EmbeddedEngine:
         before: str | None = None,
     ) -> list[RunInfo]:
         """Runs, newest first; ``before`` is the last id of the page before."""
-        sql, values = selection(
-            status=status, workflow=workflow, owner=owner, tags=tags, limit=limit, before=before
-        )
-        rows = [RunRow(*row) for row in await self._open.journal.fetch(sql, values)]
-        infos = [row.info(self._status_in_memory(row.id)) for row in rows]
-        return [info for info in infos if not status or info.status in status]
+        found: list[RunInfo] = []
+        while len(found) < limit:
+            sql, values = selection(
+                status=status, workflow=workflow, owner=owner, tags=tags, limit=limit, before=before
+            )
+            rows = [RunRow(*row) for row in await self._open.journal.fetch(sql, values)]
+            infos = [row.info(self._status_in_memory(row.id)) for row in rows]
+            # Where an open run stands is known in memory only, so a page of the file may shrink.
+            found += [info for info in infos if not status or info.status in status]
+            if len(rows) < limit:
+                break
+            before = rows[-1].id
+        return found[:limit]
 
     async def delete(self, id: str) -> None:
         """Forget an ended run and all it recorded.
@@ -276,9 +293,12 @@ class EmbeddedEngine:
         services = self._open
         services.journal.check_writable()
         services.streams.stage_delete(row.number)
-        group = services.journal.stage(DELETE_RUN, (row.number,))
+        group = self._deleting[id] = services.journal.stage(DELETE_RUN, (row.number,))
         services.journal.flush()
-        await services.journal.durable(group)
+        try:
+            await services.journal.durable(group)
+        finally:
+            self._deleting.pop(id, None)
 
     # For handles.
 
@@ -371,6 +391,8 @@ class EmbeddedEngine:
 
     async def _already(self, run_id: str, digest: bytes) -> EmbeddedRun[Any] | None:
         """The run that has this id, if there is one; it is durable then."""
+        while run_id in self._deleting:
+            await self._open.journal.durable(self._deleting[run_id])
         run = self._runs.get(run_id)
         if run is not None:
             number, known = run.number, run.digest

@@ -27,7 +27,7 @@ from orchestrator.durable.embedded.history import (
 )
 from orchestrator.durable.embedded.loop import RunLoop
 from orchestrator.durable.embedded.pending import PendingStep
-from orchestrator.durable.errors import DeterminismError, Evicted, Failure, MismatchError
+from orchestrator.durable.errors import DeterminismError, Evicted, Failure, Misfit, MismatchError
 from orchestrator.durable.payloads import PayloadError
 from orchestrator.durable.runs import EventType, RunInfo, Status
 
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from orchestrator.streams import Entry
 
 T = TypeVar("T")
+
+# How often code that leaves memory is told so before it is simply left.
+MOST_EVICTIONS = 100
 
 _CLOSING_EVENT = {
     Status.COMPLETED: EventType.RUN_COMPLETED,
@@ -96,6 +99,9 @@ class Execution:
         self._receivers: dict[str, deque[asyncio.Future[bytes]]] = {}
         self._signal_ids: set[str] = set()
         self._published: set[str] = set()
+        self._said: set[str] = set()
+        self._unsaid: dict[str, bytes] = {}
+        self._evictions = 0
 
     # What the run's code asks for, through its context and its loop.
 
@@ -140,11 +146,17 @@ class Execution:
             self._alarm_for(future, operation.key, timeout, partial(_fail, future, late))
         return future
 
-    def publish(self, operation: Operation, name: str, data: bytes) -> None:  # noqa: ARG002  # the key has the name  # the key has the name
+    def publish(self, operation: Operation, name: str, data: bytes) -> None:  # noqa: ARG002  # the key has the name
         """Add an event for watchers, unless it was recorded before."""
         self._stay_alive()
-        if operation.key not in self._published:
+        if self._inert:
+            return
+        if not self._replaying:
             self._stage(EventType.PUBLISHED, operation.key, data)
+        elif operation.key in self._published:
+            self._said.add(operation.key)
+        else:
+            self._unsaid[operation.key] = data
 
     def arm(self, timer: asyncio.TimerHandle) -> None:
         """A timer of plain asyncio, such as that of ``asyncio.timeout``: an operation like any other."""
@@ -175,7 +187,7 @@ class Execution:
     def replay(self, entries: Iterable[Entry]) -> None:
         """Deliver what was recorded, in its order, and go on from there.
 
-        A recorded outcome that the code does not ask for makes the run stuck.
+        What was recorded and the code does not ask for makes the run stuck, and so does the opposite.
         """
         if self._inert:
             return
@@ -189,8 +201,12 @@ class Execution:
                     self._replay_one(entry)
         except MismatchError as error:
             self._become_stuck(error)
+        except Exception as error:  # noqa: BLE001  # a damaged row must not leave a run that nothing moves
+            self._become_stuck(MismatchError(f"the history cannot be read: {type(error).__name__}: {error}"))
         else:
             self._replaying = False
+            for key, data in self._unsaid.items():
+                self._stage(EventType.PUBLISHED, key, data)
             for pending in self._asked:
                 pending.in_doubt = self.cause is None
             if not self.status.closed:
@@ -315,6 +331,8 @@ class Execution:
             return
         try:
             data = self._workflow.output.record(root.result())
+        except Misfit as error:
+            self._become_stuck(MismatchError(f"a recorded result does not fit the code: {error}"))
         except BaseException as error:  # noqa: BLE001  # whatever it is, the run failed with it
             self._close(Status.FAILED, Failure.of(error))
         else:
@@ -346,8 +364,16 @@ class Execution:
         if kind is EventType.STEP_STARTED or kind is EventType.STEP_RETRYING:
             self._remember_attempt(kind, entry)
             return
-        if kind is EventType.STEP_PROGRESS or kind is EventType.PUBLISHED:
+        if kind is EventType.PUBLISHED:
+            self._expected({key: key for key in self._said}, entry.key)
             return
+        if kind is EventType.STEP_PROGRESS:
+            return
+        if self._unsaid:
+            # What one turn says is on the disk before whatever comes next.
+            raise MismatchError(
+                f"the code asks for {', '.join(self._unsaid)}, which the history does not have"
+            )
         self._now = max(self._now, entry.at)
         if kind is EventType.RUN_STARTED:
             self.begin(entry.data)
@@ -367,18 +393,17 @@ class Execution:
 
     def _expected(self, asked: dict[str, T], key: str) -> T:
         if key not in asked:
-            waits = ", ".join(sorted([*self._steps, *self._timers])) or "nothing"
+            asks = ", ".join(sorted([*self._steps, *self._timers, *self._unsaid])) or "nothing"
             raise MismatchError(
-                f"the history has an outcome of operation {key}, but the code at this point asks for {waits}"
+                f"the history has operation {key}, but the code at this point asks for {asks}"
             )
         return asked[key]
 
     def _remember_attempt(self, kind: EventType, entry: Entry) -> None:
         key, attempt = split_step_key(entry.key)
-        pending = self._steps.get(key)
-        if pending is not None:
-            pending.attempt = attempt + 1
-            pending.retry_at = from_json(entry.data)["retry_at"] if kind is EventType.STEP_RETRYING else None
+        pending = self._expected(self._steps, key)
+        pending.attempt = attempt + 1
+        pending.retry_at = from_json(entry.data)["retry_at"] if kind is EventType.STEP_RETRYING else None
 
     def _deliver_outcome(self, pending: PendingStep, kind: EventType, data: bytes) -> None:
         del self._steps[pending.key]
@@ -444,7 +469,15 @@ class Execution:
         return group
 
     def _stay_alive(self) -> None:
-        if self._inert:
+        """Raise Evicted where the run has left memory.
+
+        Code that catches even that, and asks again, is left waiting for ever after a while.
+        """
+        if not self._inert:
+            if not self.loop.turning:
+                raise DeterminismError("a context serves its workflow's own code alone, not its steps")
+        elif self._evictions < MOST_EVICTIONS:
+            self._evictions += 1
             raise Evicted
 
 

@@ -44,7 +44,7 @@ SET_ENDED: Final = Statement(
 DELETE_RUN: Final = Statement(7, "DELETE FROM runs WHERE number IN ({rows})", 1)
 
 _COLUMNS = "number, workflow, runs.owner, tags, digest, seed, created_at, status, closed_at, reason, name"
-SELECT_RUNS: Final = f"SELECT {_COLUMNS} FROM runs JOIN streams USING (number)"  # noqa: S608  # constants alone  # constants alone
+SELECT_RUNS: Final = f"SELECT {_COLUMNS} FROM runs JOIN streams USING (number)"  # noqa: S608  # constants alone
 SELECT_RUN: Final = f"{SELECT_RUNS} WHERE name = ?"
 SELECT_OPEN: Final = f"{SELECT_RUNS} WHERE closed_at IS NULL AND number > ? ORDER BY number LIMIT ?"
 SELECT_ENTRIES: Final = "SELECT offset, at, type, key, data FROM entries WHERE stream = ? ORDER BY offset"

@@ -53,6 +53,7 @@ class RunLoop(asyncio.AbstractEventLoop):
     def __init__(self, run: Timekeeper) -> None:
         self._run = run
         self._ready: deque[asyncio.Handle] = deque()
+        self.turning = False
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def turn(self) -> None:
@@ -61,8 +62,9 @@ class RunLoop(asyncio.AbstractEventLoop):
         Raises:
             DeterminismError: the code did not come to wait for anything within two seconds.
         """
-        outer = events._get_running_loop()  # noqa: SLF001  # asyncio offers authors of loops no other way  # asyncio offers loops' authors no other way
+        outer = events._get_running_loop()  # noqa: SLF001  # asyncio offers authors of loops no other way
         events._set_running_loop(self)  # noqa: SLF001
+        self.turning = True
         try:
             ready = self._ready
             count = 0
@@ -81,6 +83,7 @@ class RunLoop(asyncio.AbstractEventLoop):
                         f"workflow code ran for {LONGEST_TURN_S:g} seconds without waiting for an operation"
                     )
         finally:
+            self.turning = False
             events._set_running_loop(outer)  # noqa: SLF001
 
     def call_soon(

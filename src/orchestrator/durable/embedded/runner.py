@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,15 +15,16 @@ from pydantic_core import to_json as _to_json
 
 from orchestrator.core.errors import PayloadTooLargeError
 from orchestrator.durable.attempt import Attempt, StepInfo
-from orchestrator.durable.outcomes import Verdict, perform
+from orchestrator.durable.errors import Failure
+from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS, Verdict, perform
 from orchestrator.durable.payloads import PayloadError, to_json
 from orchestrator.durable.runs import EventType
+from orchestrator.durable.threads import StepThreads, ThreadPlace
 
 if TYPE_CHECKING:
     from orchestrator.core.clock import Clock
     from orchestrator.durable.embedded.pending import PendingStep
     from orchestrator.durable.embedded.timers import Alarm, Alarms
-    from orchestrator.durable.errors import Failure
     from orchestrator.durable.registry import Registry
     from orchestrator.journal import Journal
 
@@ -55,9 +56,11 @@ class StepRunner:
         self._clock = clock
         self._alarms = alarms
         self._most_at_once = most_at_once
-        self._threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="step")
+        self._threads = StepThreads(MOST_THREADS, on_free=self._thread_ended)
         self._running: dict[PendingStep, asyncio.Task[bytes | Verdict]] = {}
         self._queued: deque[PendingStep] = deque()
+        self._queued_for_threads: deque[PendingStep] = deque()
+        self._places: dict[PendingStep, ThreadPlace] = {}
         self._counting: set[PendingStep] = set()
         self._backing_off: dict[PendingStep, Alarm] = {}
         self._stopped = False
@@ -84,6 +87,7 @@ class StepRunner:
         """Stop everything without recording an end, so that it runs again later."""
         self._stopped = True
         self._queued.clear()
+        self._queued_for_threads.clear()
         for task in self._running.values():
             task.cancel()
         if self._running:
@@ -91,15 +95,25 @@ class StepRunner:
             if late:
                 names = sorted({pending.step.name for pending in self._running})
                 logger.warning("steps that did not stop when asked: %s", ", ".join(names))
-        self._threads.shutdown(wait=False, cancel_futures=True)
+            for task in late:
+                task.cancel()  # a second time, which lets a thread go
 
     def _due(self, pending: PendingStep) -> None:
         self._backing_off.pop(pending, None)
         if self._stopped or not pending.run.wants(pending):
             return
-        if len(self._running) + len(self._counting) >= self._most_at_once:
+        if pending.attempt > pending.step.retry.attempts + MOST_LOST_ATTEMPTS:
+            self._loop.call_soon(self._give_up, pending)
+            return
+        if not self._has_room:
             self._queued.append(pending)
             return
+        if not pending.step.is_async:
+            place = self._threads.take()
+            if place is None:
+                self._queued_for_threads.append(pending)
+                return
+            self._places[pending] = place
         group = pending.run.step_started(pending)
         if pending.attempt == 1 and not pending.in_doubt:
             self._begin(pending)
@@ -114,13 +128,36 @@ class StepRunner:
         self._begin(pending)
         self._admit()
 
+    @property
+    def _has_room(self) -> bool:
+        return len(self._running) + len(self._counting) < self._most_at_once
+
     def _admit(self) -> None:
         """Let in those who queue, as far as there is room."""
-        while self._queued and len(self._running) + len(self._counting) < self._most_at_once:
+        waiting, self._queued_for_threads = self._queued_for_threads, deque()
+        self._queued.extendleft(reversed(waiting))
+        while self._queued and self._has_room:
             self._due(self._queued.popleft())
 
+    def _thread_ended(self) -> None:
+        # A loop that was closed meanwhile has nobody left to let in.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._admit)
+
+    def _give_up(self, pending: PendingStep) -> None:
+        """A step whose process ends again and again may be what ends it."""
+        lost = Failure(
+            type="ProcessLost",
+            code="process_lost",
+            message=f"the process ended {pending.attempt - 1} times while step {pending.step.name} ran",
+        )
+        pending.run.step_ended(pending, EventType.STEP_FAILED, _recorded(lost))
+
     def _begin(self, pending: PendingStep) -> None:
+        place = self._places.pop(pending, None)
         if self._stopped or not pending.run.wants(pending) or pending.ended is not None:
+            if place is not None:
+                place.let_go()
             return
         run_id = pending.run.run_id
         info = StepInfo(
@@ -134,11 +171,13 @@ class StepRunner:
             self._registry.step(pending.step.name),
             pending.arguments,
             Attempt(info, _Progress(self, pending)),
-            self._threads,
+            place,
         )
         task = self._loop.create_task(work, context=contextvars.Context())
         self._running[pending] = task
         task.add_done_callback(partial(self._ended, pending))
+        if place is not None:
+            task.add_done_callback(lambda _: place.let_go())
 
     def _ended(self, pending: PendingStep, task: asyncio.Task[bytes | Verdict]) -> None:
         del self._running[pending]
@@ -150,7 +189,8 @@ class StepRunner:
         if task.cancelled():
             pending.run.step_ended(pending, EventType.STEP_CANCELLED, b"")
             return
-        outcome = task.result()
+        error = task.exception()
+        outcome = task.result() if error is None else Verdict(Failure.of(error))
         if isinstance(outcome, bytes):
             pending.run.step_ended(pending, EventType.STEP_COMPLETED, outcome)
         elif outcome.retry_after_s is None or pending.ended is not None:

@@ -15,7 +15,7 @@ from temporalio.exceptions import FailureError
 
 from orchestrator.durable.context import Context
 from orchestrator.durable.errors import Failure, StepError
-from orchestrator.durable.outcomes import is_cancelled
+from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS, is_cancelled
 from orchestrator.durable.temporal.failures import failure_of, recorded_error
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.unsupported import LaterOfMachine
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 HEARTBEAT_TIMEOUT = timedelta(seconds=3)
 # Temporal wants an end to every attempt; a step's own timeout is kept by the worker that runs it.
 LONGEST_ATTEMPT = timedelta(days=3650)
-# Attempts that end with their worker are repeated beyond the step's own, but not for ever: the step may be
-# what ends it.
-MOST_LOST_WORKERS = 10
 # A server's timers count in milliseconds and refuse zero.
 SHORTEST_TIMER_S = 0.001
 
@@ -148,7 +145,7 @@ class TemporalMachine(LaterOfMachine):
             start_to_close_timeout=LONGEST_ATTEMPT,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RetryPolicy(
-                backoff_coefficient=1.0, maximum_attempts=step.retry.attempts + MOST_LOST_WORKERS
+                backoff_coefficient=1.0, maximum_attempts=step.retry.attempts + MOST_LOST_ATTEMPTS
             ),
             cancellation_type=temporal.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
