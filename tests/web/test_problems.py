@@ -122,8 +122,8 @@ async def test_unknown_addresses_and_methods_are_problems_too(client: httpx2.Asy
     problem_of(await client.get("/things/"), 404, "not_found")
     answer = await client.delete("/things")
 
-    assert "GET, POST" in problem_of(answer, 405, "method_not_allowed")["detail"]
-    assert answer.headers["allow"] == "GET, POST"
+    assert "GET, HEAD, POST" in problem_of(answer, 405, "method_not_allowed")["detail"]
+    assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
 async def test_a_body_that_declares_too_much_is_refused(client: httpx2.AsyncClient) -> None:

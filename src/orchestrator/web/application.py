@@ -13,6 +13,7 @@ from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.telemetry import Metrics
 from orchestrator.web.background import Background
 from orchestrator.web.feature import OpenRoute, Probe
+from orchestrator.web.head import HeadAsGet
 from orchestrator.web.health import HEALTH_PATH, health_router
 from orchestrator.web.limits import BodyLimit, Deadline
 from orchestrator.web.openapi import describe
@@ -108,6 +109,7 @@ def _passed_by_every_request(house: House, open_routes: OpenRoutes) -> list[Midd
         Middleware(LastResort),
         Middleware(Deadline, server.request_timeout_s),
         Middleware(BodyLimit, server.max_body_bytes),
+        Middleware(HeadAsGet),
     ]
 
 

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from orchestrator.core.errors import OrchestratorError, RetryableError
+from orchestrator.web.head import takes_head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -203,9 +204,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
 def _allowed_methods(request: Request) -> str:
     """All methods of this address; the router by itself names those of the first route alone."""
     routes = request.app.router.routes
-    allowed = [
+    allowed = {
         method
         for method in METHODS
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
-    ]
-    return ", ".join(allowed)
+    }
+    if takes_head(request.scope):
+        allowed.add("HEAD")
+    return ", ".join(method for method in METHODS if method in allowed)
