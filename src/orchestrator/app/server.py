@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
+from orchestrator.app.http_protocol import ProblemProtocol
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.listening import cannot_listen
 from orchestrator.core.telemetry import served_metrics
@@ -54,6 +55,7 @@ class Server:
         self._port = settings.port
         config = uvicorn.Config(
             app,
+            http=ProblemProtocol,
             lifespan="off",  # entered here, so that what goes wrong at start reaches the caller as it is
             log_config=None,
             access_log=False,

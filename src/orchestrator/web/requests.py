@@ -14,15 +14,17 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.datastructures import Headers, MutableHeaders
 
 from orchestrator.core.ids import new_id
-from orchestrator.web.problems import METHODS
+from orchestrator.web.problems import METHODS, ProblemResponse
 
 if TYPE_CHECKING:
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from orchestrator.core.telemetry import Metrics
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 LONGEST_PATH_CHARS = 200
+UNREADABLE = "This is not a valid HTTP/1.1 request. The service speaks plain HTTP, without TLS."
 CLIENT_WENT_AWAY = 499  # nginx's number for a caller that left before the answer began
 
 # An API's answers are data: not to be sniffed, framed, kept, or loaded by other sites' pages.
@@ -90,6 +92,20 @@ class Accompany:
             status=status,
             duration_ms=round(duration_s * 1_000, 1),
         )
+
+
+def unreadable() -> Response:
+    """The answer to what is no HTTP, with the ids and headers of any other; writes its log line."""
+    span = _span(Headers())
+    context = span.get_span_context()
+    request_id, trace_id = new_id(), trace.format_trace_id(context.trace_id)
+    with trace.use_span(span, end_on_exit=False):
+        answer = ProblemResponse(400, "invalid_http", UNREADABLE, headers={"Connection": "close"})
+    answer.headers.update(
+        SECURITY_HEADERS | {"X-Request-ID": request_id, "traceparent": _traceparent(context)}
+    )
+    log.warning("request unreadable", status=400, request_id=request_id, trace_id=trace_id)
+    return answer
 
 
 def _request_id(headers: Headers) -> str:
