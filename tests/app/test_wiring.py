@@ -94,3 +94,23 @@ async def test_runs_are_counted_when_they_end(tmp_path: Path) -> None:
     assert metrics.get_sample_value("orchestrator_workflows_total", ended) == 1
     assert metrics.get_sample_value("orchestrator_workflows_duration_seconds_count", {"workflow": "lesson"})
     assert metrics.get_sample_value("orchestrator_workflows_active") == 0
+
+
+async def test_a_full_disk_is_told_before_the_next_request_fails(tmp_path: Path) -> None:
+    """While nothing can be written the engine is unhealthy with the reason, and the service is not ready."""
+    with built(load_settings(None, {"data_dir": tmp_path})) as service:
+        app = service.app
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app=app), base_url="http://127.0.0.1"
+            ) as client,
+        ):
+            assert (await client.get("/ready")).status_code == 200
+            service.engine._open.journal._writer.full = "the disk is full"
+            engine = (await client.get("/health")).json()["components"]["engine"]
+            ready = await client.get("/ready")
+            service.engine._open.journal._writer.full = ""
+    assert engine == {"status": "unhealthy", "detail": "the disk is full"}
+    assert (ready.status_code, ready.json()["code"]) == (503, "not_ready")
+    assert "the disk is full" in ready.json()["detail"]

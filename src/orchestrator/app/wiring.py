@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestrator.app import admin
 from orchestrator.app.data_dir import BLOBS_DIRECTORY, JOURNAL_FILE, TABLES_FILE, Claim, claimed
 from orchestrator.core.clock import SystemClock
-from orchestrator.core.errors import SettingsError
+from orchestrator.core.errors import OrchestratorError, SettingsError
 from orchestrator.core.telemetry import Metrics, tracer_provider
 from orchestrator.db import Database
 from orchestrator.durable.embedded import EmbeddedEngine
@@ -96,6 +96,10 @@ def _assembled(settings: Settings, claim: Claim) -> Service:
             yield
 
     async def engine_health() -> Component:
+        try:
+            engine.check()
+        except OrchestratorError as error:
+            return Component("unhealthy", error.message)
         await engine.list(limit=1)
         return Component("healthy")
 
