@@ -22,9 +22,9 @@ SESSION = "123e4567-e89b-12d3-a456-426614174000"
 class History:
     """Writes the events of one run, a second apart, and tells them to a story."""
 
-    def __init__(self, story: Story | None = None) -> None:
+    def __init__(self, story: Story | None = None, run: int = 1) -> None:
         self.story = story or Story(SESSION)
-        self.story.next_run(START)
+        self.story.next_run(run, START)
         self.offset = 0
 
     def tell(
@@ -217,7 +217,7 @@ def test_a_resumed_session_goes_on_where_it_failed() -> None:
     run.say("generate-outline", "Perhaps", 10, "2")
     assert run.fail("generate-outline", Failure(type="E", code="e", message="m"), "2") is not None
 
-    resumed = History(run.story)
+    resumed = History(run.story, 2)
     assert resumed.start("analyze-topic") is None
     assert resumed.complete("analyze-topic") is None
     again = resumed.start("generate-outline", "2")

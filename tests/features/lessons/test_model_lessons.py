@@ -207,6 +207,7 @@ async def test_a_cancelled_session_resumes_too(tmp_path: Path, provider: ModelSe
         stopped = await room.watch(session_id)
         assert stopped is not None
         assert stopped[-1][1]["data"]["code"] == "run_cancelled"
+        assert stopped[-1][1]["data"]["message"].endswith("Run it again to go on.")
         hold.set()
         told = await room.run(session_id)
     assert told[-1]["type"] == "final"
@@ -253,6 +254,7 @@ async def test_deleting_a_running_session_stops_it_first(tmp_path: Path, provide
         assert await room.service.running() == 0
     assert told is not None
     assert told[-1][1]["type"] == "error"
+    assert told[-1][1]["data"]["message"] == "The session was stopped before its lesson was complete."
 
 
 async def test_finished_sections_are_not_paid_for_again_after_a_restart(

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import io
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from PIL import Image
 from sqlalchemy import update
 
-from orchestrator.core.errors import ConflictError, InvalidInputError, NotFoundError
+from orchestrator.core.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from orchestrator.db import SYSTEM
-from orchestrator.features.lessons.lesson import STEPS
+from orchestrator.durable.errors import RunFailedError
+from orchestrator.features.lessons import service
+from orchestrator.features.lessons.lesson import STEPS, LessonRequest
 from orchestrator.features.lessons.tables import Intent, SessionRow
+from orchestrator.features.lessons.workflow import lesson
 from support.lessons_room import OWNER, LessonsRoom
 
 SAMPLE = (Path(__file__).parents[3] / "samples" / "photosynthesis.md").read_text()
@@ -194,6 +198,110 @@ async def test_only_the_lessons_pictures_are_served(tmp_path: Path, name: str) -
         await room.run(session_id)
         with pytest.raises(NotFoundError):
             await room.service.picture(OWNER, session_id, name)
+
+
+@pytest.mark.parametrize("turns", range(0, 40, 3))
+async def test_a_session_deleted_while_it_starts_leaves_nothing(tmp_path: Path, turns: int) -> None:
+    """However far the start has come: a whole stream or 404, and neither session nor run afterwards."""
+
+    async def delete_after(turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await room.service.delete(OWNER, session_id)
+
+    async with LessonsRoom(tmp_path) as room:
+        for start in (room.run, room.watch):
+            session_id = await room.create()
+            told, deleted = await asyncio.gather(
+                start(session_id), delete_after(turns), return_exceptions=True
+            )
+            assert deleted is None
+            if isinstance(told, BaseException):
+                assert isinstance(told, NotFoundError)
+                assert told.message == "Session not found"
+        assert await room.engine.list(workflow="lesson") == []
+        assert (await room.service.page(OWNER, 10, None)).total == 0
+
+
+async def test_a_session_that_is_being_deleted_does_not_start(tmp_path: Path) -> None:
+    """Its deletion is promised, so it is as good as gone."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create()
+        await promise(room, Intent.DELETE, 0)
+        for call in (room.service.run(OWNER, session_id), room.service.watch(OWNER, session_id, None)):
+            with pytest.raises(NotFoundError, match="Session not found"):
+                await call
+
+
+async def test_a_run_without_its_session_stops_before_it_works(tmp_path: Path) -> None:
+    """A lesson that nobody can ask for any more costs nothing."""
+    async with LessonsRoom(tmp_path) as room:
+        request = LessonRequest(session_id="gone", owner=OWNER, topic="tides")
+        run = await room.engine.start(lesson, request)
+        with pytest.raises(RunFailedError, match="session of this lesson is gone"):
+            await run.result()
+
+
+async def test_a_session_outlives_the_loss_of_its_journal(tmp_path: Path) -> None:
+    """Without its runs it is as one that never ran: it can be shown, watched and run, and is told whole."""
+    async with LessonsRoom(tmp_path) as room:
+        ids = [await room.create() for _ in range(3)]
+        streams = [await room.watch(session_id) for session_id in ids]
+    before = streams[-1]
+    assert before is not None
+    for file in tmp_path.glob("journal.db*"):
+        file.rename(tmp_path / f"moved-{file.name}")
+    async with LessonsRoom(tmp_path) as room:
+        assert (await room.service.show(OWNER, ids[0])).status == "pending"
+        told = await room.run(ids[0])
+        watched = await room.watch(ids[1])
+        resumed = await room.watch(ids[2], before[-1][0])
+        result = await room.service.result(OWNER, ids[0])
+        await room.service.delete(OWNER, ids[1])
+    assert [event["type"] for event in told].count("step-start") == len(STEPS)
+    assert told[-1]["data"]["result"] == result.model_dump(mode="json")
+    assert watched is not None
+    assert resumed is not None
+    assert [stream[-1][1]["type"] for stream in (watched, resumed)] == ["final", "final"]
+    assert (resumed[0][0], resumed[1][0].split("-")[0]) == ("0-0", "2")
+
+
+async def test_a_launch_that_fails_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The promise stays, and whoever asks next has it kept: the session is never taken for running."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create()
+        with monkeypatch.context() as patch:
+            patch.setattr(room.engine, "start", AsyncMock(side_effect=UnavailableError("The disk is full.")))
+            for _ in range(2):
+                with pytest.raises(UnavailableError, match="disk is full"):
+                    await room.service.run(OWNER, session_id)
+        assert (await room.service.show(OWNER, session_id)).status == "pending"
+        assert (await room.run(session_id))[-1]["type"] == "final"
+        assert len(await room.engine.list(workflow="lesson")) == 1
+
+
+@pytest.mark.parametrize("position", ["999999999-1", "1-999999999999999", "0-5", "2-0", "7"])
+async def test_a_position_that_is_none_of_ours_is_the_beginning(tmp_path: Path, position: str) -> None:
+    """Nothing is swallowed for an id that no event has, and nobody is told that he has had everything."""
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create()
+        whole = await room.watch(session_id)
+        assert await room.watch(session_id, position) == whole
+
+
+async def test_a_running_session_is_told_from_the_beginning_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next event may take long, so an id that is not there is not waited for."""
+    monkeypatch.setattr(service, "KNOWN_WITHIN_S", 0.05)
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create()
+        started = await room.service.watch(OWNER, session_id, "1-999999")
+        assert started is not None
+        told = [(str(event.position), event.as_json()) async for event in started]
+        assert told == await room.watch(session_id)
 
 
 async def promise(room: LessonsRoom, intent: Intent, runs: int) -> None:

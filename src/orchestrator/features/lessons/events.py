@@ -27,6 +27,7 @@ _ID: Final = re.compile(r"(\d{1,9})-(\d{1,15})", re.ASCII)
 UNFORESEEN = (
     "The lesson could not be finished because of an error on our side. Run the session again to go on."
 )
+STOPPED: Final = "The session was stopped before its lesson was complete."
 
 
 class Position(NamedTuple):
@@ -129,6 +130,8 @@ class Story:
         self._run = 0
         self._run_began_at: datetime | None = None
         self._failed_step: str | None = None
+        self.may_go_on = True
+        """Whether those who see the session stop are told to run it again."""
         self._tellers: dict[EventType, Callable[[Position, Event, _Step], SessionEvent | None]] = {
             EventType.STEP_STARTED: self._started,
             EventType.STEP_PROGRESS: self._progress,
@@ -141,9 +144,9 @@ class Story:
         """What every connection begins with. Its id is where the client stands, so it moves nobody."""
         return SessionEvent("connected", self._session_id, after)
 
-    def next_run(self, began_at: datetime) -> None:
-        """What is told from now on is of the next run of the session, which began at that time."""
-        self._run += 1
+    def next_run(self, number: int, began_at: datetime) -> None:
+        """What is told from now on is of this run of the session, which began at that time."""
+        self._run = number
         self._run_began_at = began_at
         self._failed_step = None
         for step in self._steps.values():
@@ -235,9 +238,18 @@ class Story:
             data: dict[str, JsonValue] = {"result": result.model_dump(mode="json")}
             return SessionEvent("final", self._session_id, position, None, data, event.at)
         step = self._failed_step if event.type is EventType.RUN_FAILED else None
-        data = {"code": _code(event), "message": _message(event), **({"step_name": step} if step else {})}
+        data = {
+            "code": _code(event),
+            "message": self._message(event),
+            **({"step_name": step} if step else {}),
+        }
         of_step = step_id(step) if step else None
         return SessionEvent("error", self._session_id, position, of_step, data, event.at)
+
+    def _message(self, event: Event) -> str:
+        if event.type is EventType.RUN_FAILED:
+            return for_people(Failure.model_validate(event.data))
+        return f"{STOPPED} Run it again to go on." if self.may_go_on else STOPPED
 
 
 def for_people(failure: Failure) -> str:
@@ -251,9 +263,3 @@ def _code(event: Event) -> str:
     if event.type is EventType.RUN_FAILED:
         return Failure.model_validate(event.data).code
     return event.type.replace("-", "_")
-
-
-def _message(event: Event) -> str:
-    if event.type is EventType.RUN_FAILED:
-        return for_people(Failure.model_validate(event.data))
-    return "The session was stopped before its lesson was complete. Run it again to go on."

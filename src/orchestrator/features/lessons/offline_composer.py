@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 MOST_SECTION_PICTURES = 3
 MOST_OBJECTIVES = 6
-# With fewer links a map of a section shows no more than its list of terms.
-LEAST_LINKS = 3
 
 
 class OfflineComposer:
@@ -88,22 +86,24 @@ class OfflineComposer:
 
 
 def _pictures(task: Task, read: offline.TopicAnalysis, planned: offline.Outline) -> list[PicturePlan]:
-    """A map of the whole, and maps of the sections that have most to show."""
+    """A map of the whole, and maps of the sections that have most to show; none that says too little."""
     materials = _materials(task)
     whole = offline.concept_map(read, materials)
+    chosen: list[tuple[int | None, ConceptMap]] = [] if whole is None else [(None, whole)]
     parts = [
         (number, offline.concept_map(read, materials, section))
         for number, section in enumerate(planned.sections)
         if not section.guide and section.title != planned.title
     ]
-    full = [part for part in parts if len(part[1].edges) >= LEAST_LINKS]
-    chosen = sorted(full, key=lambda part: -len(part[1].edges))[:MOST_SECTION_PICTURES]
+    full = [(number, drawn) for number, drawn in parts if drawn is not None]
+    for number, drawn in sorted(full, key=lambda part: -len(part[1].edges)):
+        fresh = not any(offline.alike(drawn, other) for _, other in chosen)
+        if fresh and len(chosen) <= MOST_SECTION_PICTURES:
+            chosen.append((number, drawn))
+    in_order = sorted(chosen, key=lambda part: -1 if part[0] is None else part[0])
     return [
-        PicturePlan(name="image1.jpg", caption=_caption(whole), map=whole),
-        *(
-            PicturePlan(name=f"image{place}.jpg", caption=_caption(part), map=part, section=number)
-            for place, (number, part) in enumerate(sorted(chosen, key=lambda part: part[0]), start=2)
-        ),
+        PicturePlan(name=f"image{place}.jpg", caption=_caption(drawn), map=drawn, section=number)
+        for place, (number, drawn) in enumerate(in_order, start=1)
     ]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select, update
 
+from orchestrator.core.errors import NotFoundError
 from orchestrator.db import SYSTEM
 from orchestrator.features.lessons.lesson import Material
 from orchestrator.features.lessons.schemas import NewMetadata
@@ -59,7 +60,7 @@ class SessionRepository:
 
     async def promise_run(self, row: SessionRow) -> bool:
         """Promise one more run than ``row`` has had; False when somebody else did something meanwhile."""
-        seen = (SessionRow.id == row.id, SessionRow.runs == row.runs, SessionRow.intent == Intent.NONE)
+        seen = (SessionRow.id == row.id, SessionRow.runs == row.runs, SessionRow.intent != Intent.DELETE)
         promise = update(SessionRow).where(*seen).values(runs=row.runs + 1, intent=Intent.LAUNCH)
         async with self._database.session(row.owner) as session:
             return bool(await session.change(promise))
@@ -87,7 +88,13 @@ class SessionRepository:
             return await session.all(select(SessionRow).where(SessionRow.intent != Intent.NONE))
 
     async def materials(self, owner: str, session_id: str) -> list[Material]:
-        """What the learner brought, every piece with a title."""
+        """What the learner brought, every piece with a title.
+
+        Raises:
+            NotFoundError: the session is gone, and nobody wants its lesson any more.
+        """
+        if await self.find(owner, session_id) is None:
+            raise NotFoundError("The session of this lesson is gone.", code="session_not_found")
         brought = await self.brought(owner, session_id)
         return [
             Material(title=given.title or titled(given.text, number), text=given.text)

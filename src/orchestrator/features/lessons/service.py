@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -20,7 +21,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.ids import new_id
 from orchestrator.durable.errors import MismatchError, RunError
-from orchestrator.durable.runs import EventType, Prefix, RunInfo, Status
+from orchestrator.durable.runs import LAST_EVENTS, EventType, Prefix, RunInfo, Status
 from orchestrator.features.lessons.events import BEGINNING, Position, Story
 from orchestrator.features.lessons.lesson import LessonRequest
 from orchestrator.features.lessons.schemas import (
@@ -34,16 +35,20 @@ from orchestrator.features.lessons.views import steps_shown
 from orchestrator.features.lessons.workflow import lesson
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
-    from orchestrator.durable.engine import Engine
+    from orchestrator.durable.engine import Engine, Run
+    from orchestrator.durable.runs import StepView
     from orchestrator.features.lessons.events import SessionEvent
+    from orchestrator.features.lessons.lesson import Lesson
     from orchestrator.features.lessons.repository import SessionRepository
     from orchestrator.journal.blobs import Blob, BlobStore
 
 # A step hears of its cancellation at its next wait; a thread that computes ends on its own before long.
 CANCEL_LIMIT_S: Final = 20.0
 LOOK_AGAIN_AFTER_S: Final = 5.0
+# Finding an event in the history takes milliseconds; a busy machine gets its time.
+KNOWN_WITHIN_S: Final = 5.0
 MOST_RUNNING_COUNTED: Final = 10_000
 OPEN: Final = tuple(status for status in Status if not status.closed)
 _PICTURE: Final = re.compile(r"image\d{1,3}\.jpg", re.ASCII)
@@ -64,6 +69,7 @@ class LessonService:
         self._blobs = blobs
         self._engine = engine
         self._clock = clock
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def create(self, owner: str, new: NewSession) -> str:
         """Keep a new session, and give its id. It runs when it is asked to."""
@@ -82,7 +88,7 @@ class LessonService:
         """A session with its steps, and its result if it has one."""
         row = await self._row(owner, session_id)
         info = await self._last_run(row)
-        views = await (await self._engine().get(info.id)).steps() if info else []
+        views = await self._steps(info) if info else []
         shown = _shown(row, info)
         completed = info is not None and info.status is Status.COMPLETED
         brought = await self._sessions.brought(owner, session_id)
@@ -135,31 +141,35 @@ class LessonService:
         Raises:
             ConflictError: it runs, or is complete.
         """
-        row = await self._row(owner, session_id)
-        info = await self._last_run(row)
-        if info is not None and info.status is Status.COMPLETED:
-            raise ConflictError(
-                "Session already completed. Get its result, or create another session.",
-                code="session_completed",
-            )
-        is_free = row.intent is Intent.NONE and (info is None or info.status.closed)
-        if not is_free or not await self._sessions.promise_run(row):
-            raise ConflictError("Session already running", code="session_running")
-        return self._told(await self._launched(owner, session_id), BEGINNING)
+        async with self._turn(session_id):
+            row = await self._row(owner, session_id)
+            info = await self._last_run(row)
+            if row.intent is Intent.DELETE:
+                raise _no_session()
+            if info is not None and info.status is Status.COMPLETED:
+                raise ConflictError(
+                    "Session already completed. Get its result, or create another session.",
+                    code="session_completed",
+                )
+            is_running = info is not None and not info.status.closed
+            if is_running or not await self._promised(row, info):
+                raise ConflictError("Session already running", code="session_running")
+            row = await self._launched(owner, session_id)
+        return await self._told(row, await self._runs(row), BEGINNING)
 
     async def watch(
         self, owner: str, session_id: str, last_event_id: str | None
     ) -> AsyncGenerator[SessionEvent] | None:
         """The session's events after ``last_event_id``; None when all were delivered. Starts an idle one."""
         row = await self._row(owner, session_id)
-        if not row.runs:
-            await self._sessions.promise_run(row)
-        row = await self._launched(owner, session_id)
-        after = Position.parse(last_event_id)
+        if row.intent is not Intent.NONE or await self._last_run(row) is None:
+            row = await self._awake(owner, session_id)
+        runs = await self._runs(row)
+        after = await _known(Position.parse(last_event_id), runs)
         info = await self._last_run(row)
         if after == BEGINNING or info is None or not info.status.closed:
-            return self._told(row, after)
-        rest = [event async for event in self._told(row, after)]
+            return await self._told(row, runs, after)
+        rest = [event async for event in await self._told(row, runs, after)]
         return _each(rest) if len(rest) > 1 else None
 
     async def delete(self, owner: str, session_id: str) -> None:
@@ -168,9 +178,11 @@ class LessonService:
         Raises:
             UnavailableError: it takes long to stop; it will be gone after the next call, or start.
         """
-        row = await self._row(owner, session_id)
-        await self._sessions.promise_delete(owner, session_id)
-        await self._remove(row)
+        async with self._turn(session_id):
+            await self._row(owner, session_id)
+            await self._sessions.promise_delete(owner, session_id)
+            # From now on it has no more runs than this row says.
+            await self._remove(await self._row(owner, session_id))
 
     async def running(self) -> int:
         """How many sessions run now, of all owners together."""
@@ -183,46 +195,79 @@ class LessonService:
         """Do what was promised before the service stopped. What cannot be done now is logged and kept."""
         for row in await self._sessions.promised():
             try:
-                if row.intent is Intent.DELETE:
-                    await self._remove(row)
-                else:
-                    await self._launched(row.owner, row.id)
+                async with self._turn(row.id):
+                    if row.intent is Intent.DELETE:
+                        await self._remove(row)
+                    else:
+                        await self._launched(row.owner, row.id)
             except OrchestratorError as error:
                 log.warning("session not swept", session=row.id, intent=row.intent, code=error.code)
 
     async def _row(self, owner: str, session_id: str) -> SessionRow:
         row = await self._sessions.find(owner, session_id)
         if row is None:
-            raise NotFoundError("Session not found", code="session_not_found")
+            raise _no_session()
         return row
 
+    def _turn(self, session_id: str) -> asyncio.Lock:
+        """Who starts or deletes a session does it alone, so that no run is started behind a deletion."""
+        return self._turns.setdefault(session_id, asyncio.Lock())
+
     async def _last_run(self, row: SessionRow) -> RunInfo | None:
-        """The session's last run; None before the first, and while one is only promised."""
+        """The session's last run; None before the first, while one is only promised, and if it is lost."""
         if not row.runs:
             return None
         with suppress(NotFoundError):
             return await (await self._engine().get(_run_id(row.id, row.runs))).describe()
         return None
 
+    async def _runs(self, row: SessionRow) -> dict[int, Run[Lesson]]:
+        """The session's runs by their numbers; without those that an earlier journal took with it."""
+        runs: dict[int, Run[Lesson]] = {}
+        for number in range(1, row.runs + 1):
+            with suppress(NotFoundError):
+                runs[number] = await self._engine().get(_run_id(row.id, number))
+        return runs
+
+    async def _steps(self, info: RunInfo) -> list[StepView]:
+        with suppress(NotFoundError):
+            return await (await self._engine().get(info.id)).steps()
+        return []
+
+    async def _promised(self, row: SessionRow, last: RunInfo | None) -> bool:
+        """Promise the next run, unless one is promised already; False if somebody did something meanwhile."""
+        if last is None and row.intent is Intent.LAUNCH:
+            return True
+        return await self._sessions.promise_run(row)
+
+    async def _awake(self, owner: str, session_id: str) -> SessionRow:
+        """The session with a run: an idle one is started, and what was promised is launched."""
+        async with self._turn(session_id):
+            row = await self._row(owner, session_id)
+            if await self._last_run(row) is None:
+                await self._promised(row, None)
+            return await self._launched(owner, session_id)
+
     async def _launched(self, owner: str, session_id: str) -> SessionRow:
         """Start the run that was promised, if it was not; doing it twice starts one."""
         row = await self._row(owner, session_id)
-        if row.intent is not Intent.LAUNCH:
+        if row.intent is Intent.DELETE:
+            raise _no_session()
+        if row.intent is Intent.NONE:
             return row
         request = LessonRequest(session_id=row.id, owner=owner, topic=row.topic)
-        prefix = await self._done_before(row) if row.runs > 1 else None
         run_id, tags = _run_id(row.id, row.runs), {"session": row.id}
+        prefix = await self._done_before(row)
         await self._engine().start(lesson, request, id=run_id, owner=owner, tags=tags, prefix=prefix)
         await self._sessions.run_started(owner, session_id)
-        kept = await self._sessions.find(owner, session_id)
-        if kept is None or kept.intent is Intent.DELETE:
-            await self._end(run_id)  # deleted while it was being started
         return await self._row(owner, session_id)
 
-    async def _done_before(self, row: SessionRow) -> Prefix:
-        """What the run before completed, which is not done again."""
-        before = await self._engine().get(_run_id(row.id, row.runs - 1))
-        recorded = await before.recorded()
+    async def _done_before(self, row: SessionRow) -> Prefix | None:
+        """What the latest earlier run completed, which is not done again; None where there is none."""
+        earlier = {number: run for number, run in (await self._runs(row)).items() if number < row.runs}
+        if not earlier:
+            return None
+        recorded = await earlier[max(earlier)].recorded()
         stopped = {entry.key for entry in recorded.entries if entry.type is EventType.STEP_CANCELLED}
         return Prefix(
             seed=recorded.seed,
@@ -230,21 +275,44 @@ class LessonService:
             entries=tuple(entry for entry in recorded.entries if entry.key not in stopped),
         )
 
-    async def _told(self, row: SessionRow, after: Position) -> AsyncGenerator[SessionEvent]:
-        """``connected``, then the session's events after ``after``, live, until its last run ends."""
+    async def _told(
+        self, row: SessionRow, runs: Mapping[int, Run[Lesson]], after: Position
+    ) -> AsyncGenerator[SessionEvent]:
+        """``connected``, then the session's events after ``after``, live, until its last run ends.
+
+        It ends also when the session is deleted.
+
+        Raises:
+            NotFoundError: now, not later: the session was deleted meanwhile.
+        """
+        if row.runs not in runs:
+            raise _no_session()
+        return self._telling(row, runs, after)
+
+    async def _telling(
+        self, row: SessionRow, runs: Mapping[int, Run[Lesson]], after: Position
+    ) -> AsyncGenerator[SessionEvent]:
         story = Story(row.id)
         yield story.connected(after)
-        for number in range(1, row.runs + 1):
-            run = await self._engine().get(_run_id(row.id, number))
-            story.next_run((await run.describe()).created_at)
-            async for event in run.events():
-                told = story.tell(event)
-                is_over = told is not None and told.type == "error" and number < row.runs
-                if told is not None and told.position > after and not is_over:
-                    yield told
+        with suppress(NotFoundError):
+            for number, run in runs.items():
+                story.next_run(number, (await run.describe()).created_at)
+                async for event in run.events():
+                    if event.type in LAST_EVENTS:
+                        story.may_go_on = await self._remains(row)
+                    told = story.tell(event)
+                    is_over = told is not None and told.type == "error" and number < row.runs
+                    if told is not None and told.position > after and not is_over:
+                        yield told
+
+    async def _remains(self, row: SessionRow) -> bool:
+        kept = await self._sessions.find(row.owner, row.id)
+        return kept is not None and kept.intent is not Intent.DELETE
 
     async def _result(self, row: SessionRow) -> SessionResult:
-        runs = [await self._engine().get(_run_id(row.id, number)) for number in range(1, row.runs + 1)]
+        runs = list((await self._runs(row)).values())
+        if not runs:
+            raise _no_session()
         infos = [await run.describe() for run in runs]
         ends = [info.closed_at or info.created_at for info in infos]
         took = sum((end - info.created_at for info, end in zip(infos, ends, strict=True)), timedelta())
@@ -272,6 +340,25 @@ class LessonService:
                     retry_after=LOOK_AGAIN_AFTER_S,
                 ) from None
             await self._engine().delete(run_id)
+
+
+def _no_session() -> NotFoundError:
+    return NotFoundError("Session not found", code="session_not_found")
+
+
+async def _known(after: Position, runs: Mapping[int, Run[Lesson]]) -> Position:
+    """``after`` if there is such an event; the very beginning if not, since then it is none of ours."""
+    run = runs.get(after.run)
+    if run is None:
+        return BEGINNING
+    if not after.offset:
+        return after
+    # What somebody was told of is in the history, so only what is not there yet makes this wait.
+    with suppress(TimeoutError, NotFoundError):
+        async with asyncio.timeout(KNOWN_WITHIN_S):
+            async for _ in run.events(after.offset - 1):
+                return after
+    return BEGINNING
 
 
 def _run_id(session_id: str, number: int) -> str:
