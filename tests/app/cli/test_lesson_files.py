@@ -36,6 +36,16 @@ def test_an_earlier_lesson_is_never_replaced_unasked(tmp_path: Path) -> None:
     assert folder_for("Tides", tmp_path / "tides", overwrite=True) == tmp_path / "tides"
 
 
+def test_a_folder_that_cannot_be_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    """A file in the way of the lesson or of its pictures is found before the lesson is paid for."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "images").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "deeper", tmp_path):
+        with pytest.raises(ConflictError, match="is a file, not a folder"):
+            folder_for("Tides", out, overwrite=True)
+    assert folder_for("Tides", tmp_path / "new" / "deeper", overwrite=False) == tmp_path / "new" / "deeper"
+
+
 def test_pictures_lie_where_the_lesson_links_to_them(tmp_path: Path) -> None:
     """The Markdown is written as it is, and its relative links hold."""
     markdown = "# Tides\n\n![The moon](images/image1.jpg)\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +24,14 @@ def folder_for(topic: str, out: Path | None, *, overwrite: bool) -> Path:
     """Where the lesson will be written: ``out``, or a folder here that is named after the topic.
 
     Raises:
-        ConflictError: ``out`` holds a lesson already, and it is not to be overwritten.
+        ConflictError: ``out`` holds a lesson already, and it is not to be overwritten; or nothing can be
+            written there.
     """
     if out is None:
-        return _free(Path(_slug(topic)))
+        folder = _free(Path(_slug(topic)))
+        _check_writable(folder)
+        return folder
+    _check_writable(out)
     if (out / LESSON_FILE).exists() and not overwrite:
         raise ConflictError(
             f"{out / LESSON_FILE} is there already. Give another folder with --out, or --force to replace it."
@@ -73,6 +78,15 @@ def _read(file: Path) -> str:
     if not text.strip():
         raise InvalidInputError(f"{file} is empty. Leave it out.")
     return text
+
+
+def _check_writable(folder: Path) -> None:
+    place = (folder / PICTURES_FOLDER).resolve()
+    nearest = next(path for path in (place, *place.parents) if path.exists())
+    if not nearest.is_dir():
+        raise ConflictError(f"{nearest} is a file, not a folder. Give another folder with --out.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConflictError(f"{nearest} cannot be written by this user. Give another folder with --out.")
 
 
 def _slug(topic: str) -> str:
