@@ -68,6 +68,23 @@ def test_a_terminal_shows_steps_and_the_words_as_they_come(screen: Screen) -> No
     assert "finalize-lesson" in shown
 
 
+def test_a_step_that_is_tried_again_says_so(screen: Screen) -> None:
+    """A failing model is not silent: each further attempt has a line, drawn in place or not."""
+    for view in (LiveView(screen), PlainView(screen)):
+        with view:
+            view.event(START)
+            view.event(event("step-delta", delta="", progress=0, attempt=2, reset=True))
+            view.event(event("step-delta", delta="x", progress=10, attempt=2))
+    assert written(screen).count("analyze-topic failed and is tried again (attempt 2)") == 2
+
+
+def test_what_is_left_of_the_drawing_does_not_look_alive(screen: Screen) -> None:
+    """After Ctrl-C the row of the running step says that it stopped."""
+    with LiveView(screen) as view:
+        view.event(START)
+    assert "analyze-topic stopped" in written(screen)
+
+
 def test_without_a_terminal_there_are_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """A line at the start, at each quarter and at the end of a step, without any control characters."""
     view = view_for(Screen(), as_json=False)

@@ -122,6 +122,8 @@ class PlainView(_PeopleView):
             self.note(f"{label} …")
         elif event["type"] == "step-complete":
             self.note(f"{label} done in {duration(step.duration_ms)}")
+        elif step.begins_again:
+            self.note(_again(label, step))
         elif self._told_percent + PLAIN_STEP_OF_PERCENT <= step.percent < ALL_PERCENT:
             self._told_percent = step.percent
             self.note(f"{label} {step.percent} %")
@@ -139,6 +141,7 @@ class LiveView(_PeopleView):
         self._console = screen.err
         self._steps = Steps()
         self._spinner = Spinner("dots", style="cyan")
+        self._stopped = False
         self._live = Live(
             console=self._console,
             get_renderable=self.drawing,
@@ -148,16 +151,20 @@ class LiveView(_PeopleView):
         )
 
     def __enter__(self) -> Self:
+        self._stopped = False
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._steps.text = ""
+        self._stopped = True
         self._live.stop()
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Take the event; the next frame shows it."""
-        self._steps.take(event)
+        step = self._steps.take(event)
+        if step is not None and step.begins_again:
+            self.note(_again(step.name, step))
 
     def note(self, text: str) -> None:
         """Write a line above the drawing."""
@@ -180,6 +187,8 @@ class LiveView(_PeopleView):
         if step.done:
             return Text("✓", "green"), Text(name), Text(duration(step.duration_ms), "dim")
         again = f" (attempt {step.attempt})" if step.attempt > 1 else ""
+        if self._stopped:
+            return Text("■", "yellow"), Text(f"{name} stopped", "yellow"), Text(f"{step.percent} %", "yellow")
         return self._spinner, Text(name + again, "bold cyan"), Text(f"{step.percent} %", "cyan")
 
     def _tail(self) -> RenderableType | None:
@@ -193,12 +202,13 @@ class LiveView(_PeopleView):
 
 @dataclass(slots=True)
 class Step:
-    """A step as far as it has come."""
+    """A step as far as it has come. ``begins_again``: its last event took back what it had said."""
 
     name: str
     number: int
     percent: int = 0
     attempt: int = 1
+    begins_again: bool = False
     done: bool = False
     duration_ms: float = 0
 
@@ -219,6 +229,8 @@ class Steps:
         if kind == "step-start":
             return self._start(event["step_id"], data)
         step = self.by_name.get(self._names.get(event["step_id"], ""))
+        if step is not None:
+            step.begins_again = False
         if step is not None and kind == "step-delta":
             self._progress(step, data)
         elif step is not None and kind == "step-complete":
@@ -238,7 +250,12 @@ class Steps:
         step.attempt = int(data.get("attempt") or step.attempt)
         if data.get("reset"):
             self.text = ""
+            step.begins_again = True
         self.text = (self.text + str(data.get("delta") or ""))[-MOST_TEXT_CHARS:]
+
+
+def _again(label: str, step: Step) -> str:
+    return f"{label} failed and is tried again (attempt {step.attempt})"
 
 
 def _spent(usage: Mapping[str, Any]) -> str:
