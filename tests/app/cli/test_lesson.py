@@ -143,6 +143,8 @@ def test_a_failed_lesson_says_why_and_goes_on_where_it_failed(
     failed = with_model("lesson", "Tides")
     assert (failed.returncode, failed.stdout) == (ExitCode.FAILED, "")
     assert "Error: " in failed.stderr
+    said = " ".join(failed.stderr.split())
+    assert f"at {provider.base_url} (model.name and model.base_url). Try `orchestrator doctor`" in said
     session_id = re.findall(r"--resume (\S+)", failed.stderr)[0]
 
     asked_before = len(provider.asked)
@@ -154,7 +156,7 @@ def test_an_unknown_session_is_not_found(orchestrator: CommandLine) -> None:
     """A mistyped id is told as such."""
     done = orchestrator("lesson", "--resume", "01a1fc51-0000-7000-8000-000000000000")
     assert done.returncode == ExitCode.NOT_FOUND
-    assert "Session not found" in done.stderr
+    assert "`orchestrator runs list` shows what there is" in " ".join(done.stderr.split())
 
 
 def test_beside_a_service_the_lesson_is_its_and_survives_its_death(

@@ -24,6 +24,7 @@ EXAMPLES = examples(
     ("orchestrator lesson --resume ID", "go on after Ctrl-C, a crash or an error; nothing is paid twice"),
     ('orchestrator lesson "Tides" --json | jq -r .type', "every event as a JSON line, for a script"),
 )
+MODEL_TROUBLE = ("model_", "unavailable", "rate_limited")  # how the codes of a failing model begin
 
 
 @dataclass(slots=True)
@@ -45,8 +46,9 @@ class Wish:
 
 def lesson(  # noqa: PLR0913  # one parameter per option
     topic: Annotated[
-        str, typer.Argument(metavar="[TOPIC]", help="What to learn about, on one line.", show_default=False)
-    ] = "",
+        str | None,
+        typer.Argument(metavar="TOPIC", help="What to learn about, on one line.", show_default=False),
+    ] = None,
     *,
     materials: Annotated[
         list[Path] | None,
@@ -78,12 +80,14 @@ def lesson(  # noqa: PLR0913  # one parameter per option
     was begun before and not finished, it goes on where it stopped. With neither key nor address of a model
     the offline composer writes, from your materials alone.
     """
-    if bool(topic.strip()) == bool(resume):
+    if topic is not None and not topic.strip():
+        raise typer.BadParameter("it is empty; say what the lesson is to be about.", param_hint="TOPIC")
+    if bool(topic) == bool(resume):
         raise typer.BadParameter("give either a TOPIC or --resume ID.", param_hint="TOPIC")
     if resume and materials:
         raise typer.BadParameter("a session has its materials already; leave them out.", param_hint="-m")
     settings = settings_from(config, data_dir)
-    wish = Wish(topic, materials or [], out, resume, anew, force)
+    wish = Wish(topic or "", materials or [], out, resume, anew, force)
     raise typer.Exit(_make(wish, settings, Screen(), as_json=as_json))
 
 
@@ -105,6 +109,7 @@ async def _lesson(wish: Wish, settings: "Settings", screen: Screen, view: "View"
 
     texts = read_materials(wish.materials)
     folder_for(wish.topic, wish.out, overwrite=wish.overwrite)  # refused before anything is spent
+    view.note("Opening the service …")  # its libraries take a second to load
     try:
         return await _made(wish, texts, settings, screen, view)
     except UnavailableError:
@@ -129,6 +134,7 @@ async def _made(
         last = await _watched(wish, sessions, session, view)
         if last["type"] == "error":
             screen.error(last["data"]["message"])
+            screen.note(_how_to_mend(last["data"]["code"], wish, settings), "yellow")
             screen.note(_how_to_try_again(wish), "yellow")
             return ExitCode.FAILED
         result = await sessions.result(wish.session_id)
@@ -140,9 +146,15 @@ async def _made(
 async def _session(wish: Wish, texts: "list[Material]", sessions: "Sessions", view: "View") -> "Session":
     """The session that was asked for, the one that was left unfinished, or a new one."""
     from orchestrator.app.cli.times import short_moment
+    from orchestrator.core.errors import NotFoundError
 
     if wish.session_id:
-        return await sessions.get(wish.session_id)
+        try:
+            return await sessions.get(wish.session_id)
+        except NotFoundError:
+            raise NotFoundError(
+                f"There is no session {wish.session_id!r} here; `orchestrator runs list` shows what there is."
+            ) from None
     left = None if wish.anew else await sessions.unfinished(wish.topic, texts)
     if left is not None:
         began = short_moment(datetime.fromisoformat(left["created_at"]))
@@ -179,6 +191,16 @@ def _how_to_go_on(wish: Wish) -> str:
         return f"What is done is kept. To go on:\n{resume}"
     cancel = f"  orchestrator runs cancel {wish.session_id}"
     return f"The service goes on by itself. To watch it again, or to stop it:\n{resume}\n{cancel}"
+
+
+def _how_to_mend(code: str, wish: Wish, settings: "Settings") -> str:
+    """Where to look. Of a service that is not ours we do not know which model it asks."""
+    look = "Try `orchestrator doctor`: it says what is wrong and how to mend it."
+    model = settings.model
+    if wish.own_service and model.is_configured and code.startswith(MODEL_TROUBLE):
+        asked = f"{model.name} at {model.base_url or 'api.openai.com'}"
+        return f"The model that was asked is {asked} (model.name and model.base_url). {look}"
+    return look
 
 
 def _how_to_try_again(wish: Wish) -> str:

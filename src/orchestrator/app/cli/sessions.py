@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx2
 
@@ -41,7 +42,7 @@ class Sessions:
 
     async def get(self, session_id: str) -> Session:
         """The session of that id."""
-        session: Session = await self._service.request("GET", f"/api/sessions/{session_id}")
+        session: Session = await self._service.request("GET", f"/api/sessions/{quote(session_id, safe='')}")
         return session
 
     async def unfinished(self, topic: str, materials: Sequence[Material]) -> Session | None:
