@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,22 @@ def test_every_help_shows_examples(command: list[str], capsys: pytest.CaptureFix
     assert f"orchestrator {' '.join(command)}" in shown.partition("Examples")[2]
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_words_and_whole_paragraphs(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No signs of the library for types, and lines broken only where the terminal ends."""
+    monkeypatch.setenv("COLUMNS", "70")
+    assert run([*command, "--help"]) == ExitCode.OK
+    shown = capsys.readouterr().out
+    for sign in ("<bool>", "[[", "{"):
+        assert sign not in shown
+    lines = [line.strip() for line in shown.partition("╭")[0].splitlines()]
+    for line, following in pairwise(lines):
+        first_word = following.split(" ")[0]
+        assert not line or not following or len(f"{line} {first_word}") > 68
+
+
 def test_the_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     """A script's author finds the codes where they look first."""
     assert run(["--help"]) == ExitCode.OK
@@ -59,8 +76,10 @@ def test_the_documentation_lists_the_same_exit_codes() -> None:
 def test_version_for_people_and_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
     """The installed version, as a line or as JSON."""
     assert run(["version"]) == run(["version", "--json"]) == ExitCode.OK
-    for_people, for_scripts = capsys.readouterr().out.splitlines()
+    assert run(["--version"]) == ExitCode.OK
+    for_people, for_scripts, by_option = capsys.readouterr().out.splitlines()
     assert for_people.startswith(f"orchestrator {version('orchestrator')} ")
+    assert by_option == for_people
     assert json.loads(for_scripts)["version"] == version("orchestrator")
 
 
@@ -73,7 +92,14 @@ def test_version_for_people_and_for_scripts(capsys: pytest.CaptureFixture[str]) 
         (["serve", "--engine", "temporal"], ExitCode.USAGE, "engine is 'temporal'"),
         (["serve", "--host", "0.0.0.0"], ExitCode.USAGE, "other machines can reach"),  # noqa: S104  # refused
         (["serve", "--config", "absent.yaml"], ExitCode.USAGE, "absent.yaml cannot be read"),
-        (["lesson"], ExitCode.USAGE, "give either a TOPIC or --resume ID"),
+        (["frob"], ExitCode.USAGE, "'frob'. Try: orchestrator --help"),
+        (["lesson"], ExitCode.USAGE, "give either a TOPIC or --resume ID. Try: orchestrator lesson --help"),
+        (["lesson", " "], ExitCode.USAGE, "TOPIC: it is empty"),
+        (
+            ["lesson", "Tides", "-o", "/dev/null/tides"],
+            ExitCode.CONFLICT,
+            "/dev/null is a file, not a folder",
+        ),
         (["lesson", "Tides", "-m", "absent.md"], ExitCode.USAGE, "absent.md cannot be read"),
         (["runs", "list", "--status", "happy"], ExitCode.USAGE, "happy is none of pending, running"),
         (["runs", "show", "none"], ExitCode.NOT_FOUND, "there is no journal"),

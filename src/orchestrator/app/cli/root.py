@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 
 from orchestrator.app.cli import doctor, lesson, runs, serve
 from orchestrator.app.cli.exits import MEANINGS, ExitCode, exit_code_of
+from orchestrator.app.cli.help import Command, Group
 from orchestrator.app.cli.options import AsJson, examples
 from orchestrator.app.cli.screen import Screen
 
@@ -17,6 +18,7 @@ EXIT_CODES = "\n".join(f"  {code:>3}  [dim]{meaning}[/dim]" for code, meaning in
 
 root = typer.Typer(
     name=PROGRAM,
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -28,15 +30,27 @@ root = typer.Typer(
     )
     + f"\n\n[bold]Exit codes[/bold]\n{EXIT_CODES}",
 )
-root.command("serve", epilog=serve.EXAMPLES)(serve.serve)
-root.command("lesson", epilog=lesson.EXAMPLES)(lesson.lesson)
+root.command("serve", cls=Command, epilog=serve.EXAMPLES)(serve.serve)
+root.command("lesson", cls=Command, epilog=lesson.EXAMPLES)(lesson.lesson)
 root.add_typer(runs.group, name="runs")
-root.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+root.command("doctor", cls=Command, epilog=doctor.EXAMPLES)(doctor.doctor)
+
+
+def _version_at_once(asked: bool) -> None:  # noqa: FBT001  # typer calls it so
+    if asked:
+        version()
+        raise typer.Exit
 
 
 @root.callback()
 def orchestrator(
     *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version_at_once, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Workflows that survive crashes, and lessons made by them.
@@ -46,7 +60,7 @@ def orchestrator(
     del debug  # read from the command line by `run`, since an error may come before this is called
 
 
-@root.command()
+@root.command(cls=Command)
 def version(*, as_json: AsJson = False) -> None:
     """Show the version of this program and of the Python that runs it."""
     import platform
@@ -85,8 +99,12 @@ def _usage(error: TyperException) -> int:
     if message:  # without one, the help was shown instead
         context = getattr(error, "ctx", None)
         command = context.command_path if context else PROGRAM
-        Screen().error(f"{message} Try: {command} --help")
+        Screen().error(f"{_sentence(message)} Try: {command} --help")
     return error.exit_code
+
+
+def _sentence(message: str) -> str:
+    return message if message.endswith((".", "?", "!")) else f"{message}."
 
 
 def _failed(error: Exception, *, debug: bool) -> int:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import typer
 
+from orchestrator.app.cli.help import Command, Group
 from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, examples, settings_from
 from orchestrator.app.cli.screen import Screen
 
@@ -29,6 +30,7 @@ RunId = Annotated[
 ]
 
 group = typer.Typer(
+    cls=Group,
     help="See what ran, what happened in it and why it failed; stop what runs.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -43,6 +45,7 @@ group = typer.Typer(
 
 @group.command(
     "list",
+    cls=Command,
     epilog=examples(
         ("orchestrator runs list", "the newest runs"),
         ("orchestrator runs list --status failed --status stuck", "what needs attention"),
@@ -56,7 +59,9 @@ def list_runs(
         typer.Option(metavar="STATUS", help=f"Only runs of this status: {', '.join(STATUSES)}."),
     ] = None,
     workflow: Annotated[str | None, typer.Option(metavar="NAME", help="Only runs of this workflow.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST_RUNS, help="How many at most.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=MOST_RUNS, metavar="NUMBER", help="How many at most.")
+    ] = 20,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -82,7 +87,9 @@ def list_runs(
         screen.note("No runs of this kind.", "dim")
 
 
-@group.command("show", epilog=examples(("orchestrator runs show ID", "its status, steps and failure")))
+@group.command(
+    "show", cls=Command, epilog=examples(("orchestrator runs show ID", "its status, steps and failure"))
+)
 def show(
     run_id: RunId, *, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False
 ) -> None:
@@ -103,6 +110,7 @@ def show(
 
 @group.command(
     "events",
+    cls=Command,
     epilog=examples(
         ("orchestrator runs events ID", "its history, one line per event"),
         ("orchestrator runs events ID --after 12 --json", "what came after event 12, for a script"),
@@ -129,7 +137,9 @@ def events(
             screen.result(line_of_event(event, screen.out.width))
 
 
-@group.command("cancel", epilog=examples(("orchestrator runs cancel ID", "stop it; its steps are told")))
+@group.command(
+    "cancel", cls=Command, epilog=examples(("orchestrator runs cancel ID", "stop it; its steps are told"))
+)
 def cancel(
     run_id: RunId, *, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False
 ) -> None:
