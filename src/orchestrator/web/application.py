@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.telemetry import Metrics
 from orchestrator.web.background import Background
+from orchestrator.web.docs import docs_router
 from orchestrator.web.feature import OpenRoute, Probe
 from orchestrator.web.head import HeadAsGet
 from orchestrator.web.health import HEALTH_PATH, health_router
@@ -77,7 +78,7 @@ def create_app(
         lifespan=lifespan,
         middleware=_passed_by_every_request(house, open_routes),
         redirect_slashes=False,
-        docs_url=None,  # its page would load scripts from a foreign host
+        docs_url=None,  # its page would load scripts from a foreign host; ours is in docs.py
         redoc_url=None,
         telemetry=_native_telemetry(house),
     )
@@ -95,6 +96,7 @@ def create_app(
     )
     for room in features:
         app.include_router(room.router)
+    app.include_router(docs_router())
     describe(app)
     return app
 

@@ -47,7 +47,7 @@ def test_people_are_welcomed(orchestrator: CommandLine) -> None:
         said = ""
         while "Try:" not in said:
             said += process.stderr.readline()
-    for word in ("http://127.0.0.1:", "/openapi.json", "orchestrator-data", "offline composer", "Ctrl-C"):
+    for word in ("http://127.0.0.1:", "/docs", "orchestrator-data", "offline composer", "Ctrl-C"):
         assert word in said
 
 

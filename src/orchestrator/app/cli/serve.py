@@ -92,7 +92,7 @@ def _welcome(screen: Screen, url: str, settings: "Settings") -> None:
     model = settings.model
     rows = {
         "Address": Text(url, "bold cyan"),
-        "API": Text(f"{url}/openapi.json"),
+        "API": Text(f"described at {url}/docs"),
         "Data": Text(str(settings.data_dir.resolve())),
         "Model": Text(f"{model.name} at {model.base_url or 'api.openai.com'}")
         if model.is_configured
