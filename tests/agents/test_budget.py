@@ -1,4 +1,4 @@
-"""Budgets: checked before a call, counted after it, once."""
+"""Budgets: what a call can take is counted before it, what it took after it, once."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import pytest
 from pydantic import BaseModel
 
 from orchestrator.agents.budget import Account, Budget, Entry, Limits
-from orchestrator.core.errors import BudgetExceededError, OrchestratorError
+from orchestrator.agents.openai_model import OpenAIModel
+from orchestrator.core.errors import BudgetExceededError, OrchestratorError, UnavailableError
 from support import model_server as server_says
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from datetime import date
 
     from orchestrator.agents.model import Prompt
-    from orchestrator.agents.openai_model import OpenAIModel
-    from support.model_server import Answering, ModelServer
+    from orchestrator.core.settings import ModelSettings
+    from support.model_server import Answering, Asked, ModelServer, Reply
 
 ACCOUNT = Account(owner="ann", session="s-1", step_key="s-1/content", attempt=1)
+MOST = 507  # tokens of a call with the tests' prompt: what it says, and 500 for the answer
 
 
 class Title(BaseModel):
@@ -36,8 +39,8 @@ class MemoryLedger:
         self.entries: dict[str, Entry] = {}
 
     async def record(self, entry: Entry) -> None:
-        """Keep the first entry of a key."""
-        self.entries.setdefault(entry.key, entry)
+        """Keep the last entry of a key."""
+        self.entries[entry.key] = entry
 
     async def spent_on(self, day: date) -> int:
         """Everybody's tokens of a day."""
@@ -62,10 +65,11 @@ async def test_every_call_is_written_down_under_its_own_key(
     server.will(server_says.text("Hello", tokens=(3, 4)), server_says.data({"title": "x"}, tokens=(5, 6)))
     await metered.stream(prompt, lambda _: None)
     await metered.structured(prompt, Title)
-    assert [(entry.key, entry.owner, entry.session, entry.tokens) for entry in ledger.entries.values()] == [
-        ("s-1/content:1:1", "ann", "s-1", 7),
-        ("s-1/content:1:2", "ann", "s-1", 11),
+    assert [(entry.owner, entry.session, entry.tokens) for entry in ledger.entries.values()] == [
+        ("ann", "s-1", 7),
+        ("ann", "s-1", 11),
     ]
+    assert all(key.startswith("s-1/content:1:") for key in ledger.entries)
 
 
 @pytest.mark.parametrize(
@@ -112,12 +116,14 @@ async def test_calls_side_by_side_cannot_pass_a_limit_together(
 
 
 @pytest.mark.parametrize(
-    ("answer", "least"),
+    ("answer", "took"),
     [
         (server_says.text("x", finish="length", tokens=(30, 20)), 50),
         (server_says.text(None, refusal="I will not", tokens=(30, 20)), 50),
-        (server_says.text("Eight tokens, more or less, of text.", cut=True), 16),
+        (server_says.text("Nobody knows what this cost", cut=True), MOST),
         (server_says.error(500), 0),
+        (server_says.error(401), 0),
+        (server_says.error(429), 0),
     ],
 )
 async def test_failed_calls_count_what_they_took(
@@ -126,27 +132,74 @@ async def test_failed_calls_count_what_they_took(
     prompt: Prompt,
     ledger: MemoryLedger,
     answer: Answering,
-    least: int,
+    took: int,
 ) -> None:
-    """A cut stream counts by what was heard; a call that never ran counts nothing."""
+    """What they say they took; a cut stream the most it can have taken; one that was not served nothing."""
     server.will(answer)
     with pytest.raises(OrchestratorError):
         await Budget(ledger, Limits()).metered(model, ACCOUNT).stream(prompt, lambda _: None)
-    spent = await ledger.spent_in("s-1")
-    assert spent >= least
-    assert (spent > 0) == (least > 0)
+    assert await ledger.spent_in("s-1") == took
 
 
-async def test_a_cancelled_call_counts_what_was_heard(
+async def test_a_call_is_counted_before_it_is_made(
     server: ModelServer, model: OpenAIModel, prompt: Prompt, ledger: MemoryLedger
 ) -> None:
-    """Cancelling a session does not hide what it spent."""
-    started = asyncio.Event()
-    server.will(server_says.text("One two", hold=threading.Event()))
-    metered = Budget(ledger, Limits()).metered(model, ACCOUNT)
-    streaming = asyncio.create_task(metered.stream(prompt, lambda _: started.set()))
-    await started.wait()
-    streaming.cancel()
+    """Whatever then becomes of the process, what the provider was asked for is written down."""
+    counted: list[int] = []
+
+    def answer(asked: Asked) -> Reply:
+        counted.extend(entry.tokens for entry in ledger.entries.values())
+        return server_says.data({"title": "x"}, tokens=(5, 6))(asked)
+
+    server.will(answer)
+    await Budget(ledger, Limits()).metered(model, ACCOUNT).structured(prompt, Title)
+    assert counted == [MOST]
+    assert await ledger.spent_in("s-1") == 11
+
+
+@pytest.mark.parametrize("way", ["structured", "stream"])
+async def test_what_is_cut_off_stays_counted_at_its_most(
+    server: ModelServer, settings: ModelSettings, prompt: Prompt, ledger: MemoryLedger, way: str
+) -> None:
+    """Out of time, cancelled, and tried again under the same attempt's number: each call counts."""
+    hasty = OpenAIModel(settings.model_copy(update={"timeout_s": 0.05}))
+    patient = OpenAIModel(settings)
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def silence(request: Asked) -> Reply:
+        loop.call_soon_threadsafe(asked.set)
+        return server_says.never()(request)
+
+    def ask(model: OpenAIModel) -> Coroutine[object, object, object]:
+        metered = Budget(ledger, Limits()).metered(model, ACCOUNT)
+        return (
+            metered.structured(prompt, Title)
+            if way == "structured"
+            else metered.stream(prompt, lambda _: None)
+        )
+
+    server.respond = silence
+    with pytest.raises(UnavailableError, match=r"model\.timeout_s"):
+        await ask(hasty)
+    assert await ledger.spent_in("s-1") == MOST
+    asked.clear()
+    asking = asyncio.create_task(ask(patient))
+    await asked.wait()
+    asking.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await streaming
-    assert await ledger.spent_in("s-1") > 0
+        await asking
+    assert await ledger.spent_in("s-1") == 2 * MOST
+    await hasty.aclose()
+    await patient.aclose()
+
+
+async def test_an_unreachable_provider_costs_nothing(
+    settings: ModelSettings, prompt: Prompt, ledger: MemoryLedger
+) -> None:
+    """Nobody was asked, so a budget outlasts a provider that is away."""
+    absent = OpenAIModel(settings.model_copy(update={"base_url": "http://127.0.0.1:9/v1"}))
+    with pytest.raises(UnavailableError, match=r"model\.base_url"):
+        await Budget(ledger, Limits()).metered(absent, ACCOUNT).structured(prompt, Title)
+    await absent.aclose()
+    assert await ledger.spent_in("s-1") == 0

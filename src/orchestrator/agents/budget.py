@@ -1,9 +1,15 @@
-"""Token budgets: one per session and one per day for everybody, counted so that neither is ever passed."""
+"""Token budgets: one per session and one per day for everybody, counted on the safe side.
+
+The most that a call can take is written down before it is made, and replaced by what it took when that is
+known. A call that was cut off, cancelled or killed with its process stays counted at its most, since the
+provider may charge for it. Prompts are reckoned by their length until the provider counts them, so a limit
+can be passed by that difference in one call, and by no more.
+"""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass, field, replace
 from datetime import date  # noqa: TC003 - pydantic reads it when an entry crosses an edge
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -11,20 +17,22 @@ from pydantic import BaseModel
 
 from orchestrator.agents.model import (
     Answer,
-    AnswerTooLongError,
     BadAnswerError,
     Model,
-    ModelRefusedError,
+    NotServedError,
     Picture,
     Prompt,
+    UnusableAnswerError,
     estimated_tokens,
 )
 from orchestrator.core.clock import Clock, SystemClock, utc
-from orchestrator.core.errors import BudgetExceededError
+from orchestrator.core.errors import BudgetExceededError, RateLimitedError, TerminalError
+from orchestrator.core.ids import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Awaitable, Callable
 
+T = TypeVar("T")
 ShapeT = TypeVar("ShapeT", bound=BaseModel)
 
 
@@ -40,7 +48,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Tokens of one call. ``key`` is the same whenever the same call is recorded; ``day`` is in UTC."""
+    """Tokens of one call: the most it can take, then what it took. ``day``, when it was made, is in UTC."""
 
     key: str
     owner: str
@@ -53,14 +61,14 @@ class Ledger(Protocol):
     """Where spent tokens are written down."""
 
     async def record(self, entry: Entry) -> None:
-        """Keep the entry; one with a key that is there already changes nothing."""
+        """Keep the entry, durable when this returns; it takes the place of an earlier one with its key."""
 
     async def spent_on(self, day: date) -> int:
-        """Tokens that everybody spent on that day."""
+        """Tokens of everybody's entries of that day."""
         ...
 
     async def spent_in(self, session: str) -> int:
-        """Tokens that the session has spent."""
+        """Tokens of the session's entries."""
         ...
 
 
@@ -73,25 +81,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Spending:
-    spent: int
-    under_way: int
-    wanted: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Rule:
     whose: str
     setting: str
     code: str
 
-    def check(self, limit: int | None, tokens: _Spending) -> None:
-        if limit is None or tokens.spent + tokens.under_way + tokens.wanted <= limit:
+    def check(self, limit: int | None, spent: int, wanted: int) -> None:
+        if limit is None or spent + wanted <= limit:
             return
-        held = f", {tokens.under_way:,} more are held back for calls under way" if tokens.under_way else ""
         raise BudgetExceededError(
-            f"{self.whose} {tokens.spent:,} of the {limit:,} tokens allowed are spent{held}, and the next "
-            f"call may take {tokens.wanted:,}. Raise {self.setting} to allow more.",
+            f"{self.whose} {spent:,} of the {limit:,} tokens allowed are spent or held back for calls under "
+            f"way, and the next call may take {wanted:,}. Raise {self.setting} to allow more.",
             code=self.code,
         )
 
@@ -102,7 +102,7 @@ _DAY = _Rule("Today, in all sessions together,", "lessons.daily_cap_tokens", "da
 
 @dataclass(slots=True)
 class Budget:
-    """Limits, what was spent, and what calls under way may still spend.
+    """Limits, and what was spent and is held back for calls under way.
 
     A call is refused when the most it can take (its prompt and ``max_tokens``) does not fit any more, so
     calls that run side by side cannot pass a limit together.
@@ -111,103 +111,73 @@ class Budget:
     ledger: Ledger
     limits: Limits
     clock: Clock = field(default_factory=SystemClock)
-    _under_way: dict[str, int] = field(default_factory=dict)
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def metered(self, model: Model, account: Account) -> Model:
         """The same model, on this budget."""
         return _MeteredModel(model, self, account)
 
-    @asynccontextmanager
-    async def reserved(self, session: str, tokens: int) -> AsyncIterator[None]:
-        """Hold back ``tokens`` while a call is under way.
+    async def reserve(self, account: Account, tokens: int) -> Entry:
+        """Write down the most that a call can take, before it is made.
 
         Raises:
-            BudgetExceededError: they do not fit into the session's or the day's budget.
+            BudgetExceededError: it does not fit into the session's or the day's budget.
         """
         day = utc(self.clock.time()).date()
-        spent_in_session = await self.ledger.spent_in(session)
-        spent_today = await self.ledger.spent_on(day)
-        # Nothing is awaited from here to the reservation, so no other call can slip in between.
-        own, all_under_way = self._under_way.get(session, 0), sum(self._under_way.values())
-        _SESSION.check(self.limits.session_tokens, _Spending(spent_in_session, own, tokens))
-        _DAY.check(self.limits.daily_tokens, _Spending(spent_today, all_under_way, tokens))
-        self._under_way[session] = own + tokens
-        try:
-            yield
-        finally:
-            self._under_way[session] -= tokens
-            if not self._under_way[session]:
-                del self._under_way[session]
+        # A process that dies may lose the attempt's number with it, so each call has a key of its own.
+        key = f"{account.step_key}:{account.attempt}:{new_id()}"
+        async with self._one_at_a_time:
+            _SESSION.check(self.limits.session_tokens, await self.ledger.spent_in(account.session), tokens)
+            _DAY.check(self.limits.daily_tokens, await self.ledger.spent_on(day), tokens)
+            entry = Entry(key, account.owner, account.session, tokens, day)
+            await self.ledger.record(entry)
+        return entry
+
+    async def settle(self, entry: Entry, tokens: int) -> None:
+        """Write down what the call took instead; once or more often."""
+        await self.ledger.record(replace(entry, tokens=tokens))
 
 
 class _MeteredModel:
-    """A model whose every call is checked before, and written down after, however it ends."""
+    """A model whose every call is written down before at its most, and after with what it took."""
 
     def __init__(self, model: Model, budget: Budget, account: Account) -> None:
         self._model = model
         self._budget = budget
         self._account = account
-        self._calls = 0
 
     @property
     def generator(self) -> str:
         return self._model.generator
 
     async def structured(self, prompt: Prompt, shape: type[ShapeT]) -> Answer[ShapeT]:
-        async with self._call(prompt) as call:
-            answer = await self._model.structured(prompt, shape)
-            call.tokens = answer.usage.tokens
-            return answer
+        return await self._counted(prompt, lambda: self._model.structured(prompt, shape), _taken)
 
     async def stream(self, prompt: Prompt, on_text: Callable[[str], None]) -> Answer[str]:
-        async with self._call(prompt) as call:
-
-            def count(text: str) -> None:
-                call.heard(text)
-                on_text(text)
-
-            answer = await self._model.stream(prompt, count)
-            call.tokens = answer.usage.tokens
-            return answer
+        return await self._counted(prompt, lambda: self._model.stream(prompt, on_text), _taken)
 
     async def image(self, prompt: Prompt) -> Answer[Picture] | None:
-        async with self._call(prompt) as call:
-            answer = await self._model.image(prompt)
-            call.tokens = answer.usage.tokens if answer else 0
-            return answer
+        return await self._counted(prompt, lambda: self._model.image(prompt), _taken_by_picture)
 
-    @asynccontextmanager
-    async def _call(self, prompt: Prompt) -> AsyncIterator[_Call]:
-        self._calls += 1
-        account = self._account
-        call = _Call(f"{account.step_key}:{account.attempt}:{self._calls}", _prompt_tokens(prompt))
-        async with self._budget.reserved(account.session, call.prompt_tokens + prompt.max_tokens):
-            try:
-                yield call
-            except (BadAnswerError, ModelRefusedError, AnswerTooLongError) as error:
-                call.tokens = error.usage.tokens
-                raise
-            finally:
-                # Also when a stream is cut or its step cancelled: what was heard by then has been paid for.
-                await self._write_down(call)
-
-    async def _write_down(self, call: _Call) -> None:
-        if call.tokens:
-            account, today = self._account, utc(self._budget.clock.time()).date()
-            entry = Entry(call.key, account.owner, account.session, call.tokens, today)
-            await self._budget.ledger.record(entry)
+    async def _counted(self, prompt: Prompt, ask: Callable[[], Awaitable[T]], taken: Callable[[T], int]) -> T:
+        most = estimated_tokens(prompt.system + prompt.user) + prompt.max_tokens
+        entry = await self._budget.reserve(self._account, most)
+        try:
+            answer = await ask()
+        except (BadAnswerError, UnusableAnswerError) as error:
+            await self._budget.settle(entry, error.usage.tokens)
+            raise
+        except (NotServedError, RateLimitedError, TerminalError):
+            await self._budget.settle(entry, 0)
+            raise
+        # Whatever else ends a call leaves open what the provider charges, so its most stays counted.
+        await self._budget.settle(entry, taken(answer))
+        return answer
 
 
-@dataclass(slots=True)
-class _Call:
-    key: str
-    prompt_tokens: int
-    tokens: int = 0
-
-    def heard(self, text: str) -> None:
-        """Reckon the tokens so far, until the provider tells them."""
-        self.tokens = max(self.tokens, self.prompt_tokens) + estimated_tokens(text)
+def _taken(answer: Answer[T]) -> int:
+    return answer.usage.tokens
 
 
-def _prompt_tokens(prompt: Prompt) -> int:
-    return estimated_tokens(prompt.system + prompt.user)
+def _taken_by_picture(answer: Answer[Picture] | None) -> int:
+    return answer.usage.tokens if answer else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from orchestrator.core.errors import RetryableError, TerminalError
+from orchestrator.core.errors import RetryableError, TerminalError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,8 +73,9 @@ class Model(Protocol):
     """A language model.
 
     Every method raises the house's own errors: RateLimitedError and UnavailableError when a later try may
-    work, BadAnswerError when the answer was of no use, ModelRefusedError when the model will not answer,
-    AnswerTooLongError when ``max_tokens`` cut the answer off, TerminalError when a setting is wrong.
+    work (NotServedError when nothing was charged for this one), BadAnswerError when the answer was of no use,
+    ModelRefusedError when the model will not answer, AnswerTooLongError when ``max_tokens`` cut the answer
+    off, TerminalError when a setting is wrong.
     None of them tries again by itself: a durable step does that.
     """
 
@@ -107,26 +108,31 @@ class BadAnswerError(RetryableError):
         self.usage = usage
 
 
-class ModelRefusedError(TerminalError):
+class UnusableAnswerError(TerminalError):
+    """The model answered, and no other answer is to be expected."""
+
+    default_code = "unusable_answer"
+
+    def __init__(self, message: str, *, usage: Usage, code: str | None = None) -> None:
+        """Take what the answer cost, since it counts too."""
+        super().__init__(message, code=code)
+        self.usage = usage
+
+
+class ModelRefusedError(UnusableAnswerError):
     """The model declined to answer."""
 
     default_code = "model_refused"
 
-    def __init__(self, message: str, *, usage: Usage) -> None:
-        """Take what the refusal cost, since it counts too."""
-        super().__init__(message)
-        self.usage = usage
 
-
-class AnswerTooLongError(TerminalError):
+class AnswerTooLongError(UnusableAnswerError):
     """The answer did not fit into the tokens that were allowed."""
 
     default_code = "answer_too_long"
 
-    def __init__(self, message: str, *, usage: Usage) -> None:
-        """Take what the unfinished answer cost, since it counts too."""
-        super().__init__(message)
-        self.usage = usage
+
+class NotServedError(UnavailableError):
+    """The provider was not reached, or said that it failed: nothing was answered, and nothing charged."""
 
 
 def estimated_tokens(text: str) -> int:

@@ -21,12 +21,13 @@ from orchestrator.agents.model import (
     BadAnswerError,
     ModelRefusedError,
     Picture,
+    UnusableAnswerError,
     Usage,
     estimated_tokens,
 )
 from orchestrator.agents.provider_errors import explained, lacking_feature
 from orchestrator.core.clock import Clock, SystemClock
-from orchestrator.core.errors import TerminalError, UnavailableError
+from orchestrator.core.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -127,9 +128,10 @@ class OpenAIModel:
         usage = Usage(drawn.usage.input_tokens, drawn.usage.output_tokens) if drawn.usage else Usage()
         encoded = drawn.data[0].b64_json if drawn.data else None
         if not encoded:
-            raise TerminalError(
+            raise UnusableAnswerError(
                 "The image server answered with an address instead of a picture. Set model.image_model to a "
                 "model that answers with the picture itself (b64_json), or leave it empty to draw locally.",
+                usage=usage,
                 code="image_not_inline",
             )
         try:

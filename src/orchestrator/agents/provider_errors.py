@@ -6,8 +6,10 @@ import math
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+import httpx2
 import openai
 
+from orchestrator.agents.model import NotServedError
 from orchestrator.core.errors import (
     OrchestratorError,
     RateLimitedError,
@@ -42,12 +44,16 @@ def explained(error: openai.OpenAIError, *, setting: str, now: float) -> Orchest
     The provider's words stay out of it: they may quote the prompt or the key.
     """
     if isinstance(error, openai.APITimeoutError):
-        return UnavailableError(
-            "The model server did not answer in time (model.timeout_s).", code="model_slow"
-        )
+        message = "The model server did not answer in time (model.timeout_s)."
+        if isinstance(error.__cause__, httpx2.ConnectTimeout):
+            return NotServedError(message, code="model_slow")
+        return UnavailableError(message, code="model_slow")
     if isinstance(error, openai.APIStatusError):
         return _explained_status(error, setting=setting, now=now)
-    return UnavailableError("The connection to the model server failed or broke off (model.base_url).")
+    message = "The connection to the model server failed or broke off (model.base_url)."
+    if isinstance(error.__cause__, httpx2.ConnectError):
+        return NotServedError(message)
+    return UnavailableError(message)
 
 
 def _explained_status(error: openai.APIStatusError, *, setting: str, now: float) -> OrchestratorError:
@@ -73,7 +79,7 @@ def _explained_status(error: openai.APIStatusError, *, setting: str, now: float)
             "The model server asks to slow down.", retry_after=retry_after(error.response.headers, now)
         )
     if status >= FIRST_SERVER_ERROR or status in BUSY:
-        return UnavailableError(
+        return NotServedError(
             f"The model server failed ({status}).", retry_after=retry_after(error.response.headers, now)
         )
     return TerminalError(f"The model server does not accept the request ({status}).", code="model_rejected")

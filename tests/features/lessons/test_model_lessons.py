@@ -13,6 +13,7 @@ from PIL import Image
 
 from orchestrator.agents.budget import Limits
 from orchestrator.core.errors import InvalidInputError, NotFoundError
+from orchestrator.features.lessons import prompts
 from support import model_server, scripted_lesson
 from support.lessons_room import OWNER, LessonsRoom
 from support.scripted_lesson import CALLS, SECTION, TOKENS_PER_CALL, scripted
@@ -223,6 +224,29 @@ async def test_the_sessions_budget_stops_it_with_a_clear_error(tmp_path: Path, p
     assert told[-1]["data"]["code"] == "session_budget_exceeded"
     assert "lessons.session_budget_tokens" in told[-1]["data"]["message"]
     assert len(provider.asked) == 1
+
+
+async def test_the_ledger_counts_what_a_stopped_service_had_asked_for(
+    tmp_path: Path, provider: ModelServer
+) -> None:
+    """The section that was cut off stays counted at its most; the result has the completed work alone."""
+    loop, asked_for_a_section = asyncio.get_running_loop(), asyncio.Event()
+
+    def hang(asked: model_server.Asked) -> model_server.Reply:
+        loop.call_soon_threadsafe(asked_for_a_section.set)
+        return model_server.never()(asked)
+
+    provider.will(scripted, scripted, hang)
+    async with LessonsRoom(tmp_path, provider) as room:
+        session_id = await room.create()
+        await room.watch_until(session_id, "step-start", "step-3")
+        await asked_for_a_section.wait()
+    async with LessonsRoom(tmp_path, provider) as room:
+        await room.watch(session_id)
+        result = await room.service.result(OWNER, session_id)
+        spent = await room.ledger.spent_in(session_id)
+    assert result.usage.prompt_tokens + result.usage.completion_tokens == CALLS * TOKENS_PER_CALL
+    assert spent >= CALLS * TOKENS_PER_CALL + prompts.SECTION_TOKENS
 
 
 async def test_the_daily_cap_counts_deleted_sessions_too(tmp_path: Path, provider: ModelServer) -> None:

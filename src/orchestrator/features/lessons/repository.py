@@ -115,21 +115,22 @@ class SpendingLedger:
         self._database = database
 
     async def record(self, entry: Entry) -> None:
-        """Keep the entry; one with a key that is there already changes nothing."""
+        """Keep the entry, durable when this returns; it takes the place of an earlier one with its key."""
+        settled = update(SpendingRow).where(SpendingRow.key == entry.key).values(tokens=entry.tokens)
         async with self._database.session(entry.owner) as session:
-            if await session.one(select(SpendingRow.key).where(SpendingRow.key == entry.key)) is None:
+            if not await session.change(settled):
                 session.add(
                     SpendingRow(key=entry.key, session_id=entry.session, tokens=entry.tokens, day=entry.day)
                 )
 
     async def spent_on(self, day: date) -> int:
-        """Tokens that everybody spent on that day."""
+        """Tokens of everybody's entries of that day."""
         query = select(func.sum(SpendingRow.tokens)).where(SpendingRow.day == day)
         async with self._database.session(SYSTEM) as session:
             return await session.one(query) or 0
 
     async def spent_in(self, session: str) -> int:
-        """Tokens that the session has spent."""
+        """Tokens of the session's entries."""
         query = select(func.sum(SpendingRow.tokens)).where(SpendingRow.session_id == session)
         async with self._database.session(SYSTEM) as opened:
             return await opened.one(query) or 0

@@ -52,7 +52,10 @@ class SessionRow(Owned, Base):
 
 
 class SpendingRow(Owned, Base):
-    """Tokens that one call of a model took. It outlives its session, since the day's cap counts it."""
+    """Tokens of one call of a model: the most it can take, until it is known what it took.
+
+    It outlives its session, since the day's cap counts it.
+    """
 
     __tablename__ = "lesson_spending"
 
