@@ -94,6 +94,8 @@ def serving(data_dir: Path) -> Service | None:
 
 
 def _make(data_dir: Path) -> None:
+    if data_dir.exists() and not data_dir.is_dir():
+        raise SettingsError(f"{data_dir} is a file, not a directory. Give another with --data-dir.")
     try:
         data_dir.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     except OSError as error:
