@@ -69,8 +69,12 @@ def config_file(settings: type[BaseSettings], path: Path | None) -> InitSettings
         said = yaml.safe_load(chosen.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{chosen} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{chosen} is not valid YAML: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SettingsError(f"{chosen} is not valid YAML: {error.problem}{where}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise SettingsError(f"{chosen} is not valid YAML: it must be text in UTF-8.") from None
     if said is None:
         said = {}
     if not isinstance(said, dict):
