@@ -14,14 +14,14 @@ import pytest
 import structlog
 
 from orchestrator.app.server import Server
-from orchestrator.core.errors import SettingsError
+from orchestrator.core.errors import ConflictError, SettingsError
 from orchestrator.core.settings import ServerSettings, Settings
 from orchestrator.web.application import House, create_app
 from support.sample_room import SampleRoom
 
 # The sample room as a process of its own, as `orchestrator serve` would run it.
 PROGRAM = """
-import sys
+import asyncio, sys
 from orchestrator.app.server import Server, run
 from orchestrator.core.settings import ServerSettings, Settings
 from orchestrator.web.application import House, create_app
@@ -29,7 +29,14 @@ from support.sample_room import SampleRoom
 
 settings = Settings(server=ServerSettings(port=int(sys.argv[1]), metrics_port=0))
 server = Server(create_app(House(settings), [SampleRoom().feature]), settings.server)
-sys.exit(run(server.serve()))
+
+async def served() -> int:
+    serving = asyncio.create_task(server.serve())
+    await server.listening()
+    print("listening", flush=True)
+    return await serving
+
+sys.exit(run(served()))
 """
 
 
@@ -69,7 +76,7 @@ async def test_a_taken_port_is_a_clear_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         server = Running(port=port).server
-        with pytest.raises(SettingsError, match=rf"127\.0\.0\.1:{port}: another program.*server\.port"):
+        with pytest.raises(ConflictError, match=rf"127\.0\.0\.1:{port}: another program.*server\.port"):
             await server.serve()
 
 
@@ -81,7 +88,7 @@ async def test_a_taken_metrics_port_that_nobody_set_is_done_without() -> None:
         with structlog.testing.capture_logs() as logged:
             async with served(unset).running() as url, httpx2.AsyncClient() as client:
                 assert (await client.get(f"{url}/health")).status_code == 200
-        with pytest.raises(SettingsError, match=rf"{port}: another program.*server\.metrics_port"):
+        with pytest.raises(ConflictError, match=rf"{port}: another program.*server\.metrics_port"):
             await served(ServerSettings(port=0, metrics_port=port)).serve()
 
     reasons = [entry["reason"] for entry in logged if entry["event"] == "metrics are not served"]

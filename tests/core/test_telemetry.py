@@ -15,7 +15,7 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from orchestrator.core.errors import SettingsError
+from orchestrator.core.errors import ConflictError
 from orchestrator.core.settings import TelemetrySettings
 from orchestrator.core.telemetry import Metrics, configure_logging, served_metrics, tracer_provider
 
@@ -131,6 +131,22 @@ def test_the_console_format_is_for_people() -> None:
     assert "\x1b" not in stream.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("log_level", "shown"), [("info", "GET /health 200 1 ms\n"), ("debug", "request_id=r-1")]
+)
+def test_a_request_is_one_short_line_for_people(log_level: str, shown: str) -> None:
+    """Ids are for JSON and for whoever looks for an error at debug level."""
+    stream = io.StringIO()
+    settings = {"log_format": "console", "log_level": log_level}
+    configure_logging(TelemetrySettings.model_validate(settings), stream)
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        log = structlog.get_logger("orchestrator.here")
+        log.info("request", method="GET", path="/health", route="/health", status=200, duration_ms=1.2)
+
+    assert stream.getvalue().endswith(shown) or log_level == "debug"
+    assert shown in stream.getvalue()
+
+
 def test_a_line_goes_to_what_standard_error_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever replaces standard error, and closes what it was, still gets the lines."""
     before = io.StringIO()
@@ -180,7 +196,7 @@ def test_a_taken_metrics_port_is_a_clear_error() -> None:
         port = taken.getsockname()[1]
         with (
             pytest.raises(
-                SettingsError, match=rf"127\.0\.0\.1:{port}: another program.*server\.metrics_port"
+                ConflictError, match=rf"127\.0\.0\.1:{port}: another program.*server\.metrics_port"
             ),
             served_metrics(Metrics(), "127.0.0.1", port),
         ):

@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
 from orchestrator.app.http_protocol import ProblemProtocol
-from orchestrator.core.errors import SettingsError
+from orchestrator.core.errors import ConflictError, SettingsError
 from orchestrator.core.listening import cannot_listen
 from orchestrator.core.telemetry import served_metrics
 
@@ -53,6 +53,7 @@ class Server:
         self._settings = settings
         self._listening = asyncio.Event()
         self._port = settings.port
+        self._metrics_port: int | None = None
         config = uvicorn.Config(
             app,
             http=ProblemProtocol,
@@ -70,8 +71,12 @@ class Server:
     @property
     def url(self) -> str:
         """Where it listens, once it does: with port 0 in the settings this has the real one."""
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        return f"http://{host}:{self._port}"
+        return self._address(self._port)
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where its metrics are served, once it listens; None if they are not."""
+        return None if self._metrics_port is None else f"{self._address(self._metrics_port)}/metrics"
 
     async def listening(self) -> None:
         """Wait until requests are answered."""
@@ -85,10 +90,11 @@ class Server:
         """Serve until stopped, and give the process's exit code.
 
         Raises:
-            SettingsError: The address cannot be listened on, or the metrics' address that was set.
+            ConflictError: Another program has the port, or the metrics' port that was set.
+            SettingsError: The address cannot be listened on for another reason.
             Exception: Whatever the application's start raises.
         """
-        with self._bound() as listener, self._metrics():
+        with bound(self._settings) as listener, self._metrics():
             self._port = listener.getsockname()[1]
             async with self._app.router.lifespan_context(self._app):
                 await self._uvicorn.serve(sockets=[listener])
@@ -100,7 +106,7 @@ class Server:
         """Serve while inside; gives the URL.
 
         Raises:
-            SettingsError: As ``serve`` does.
+            ConflictError, SettingsError: As ``serve`` does.
         """
         serving = asyncio.create_task(self.serve())
         listening = asyncio.create_task(self.listening())
@@ -114,13 +120,9 @@ class Server:
             self.stop()
             await serving
 
-    def _bound(self) -> socket.socket:
-        host, port = self._settings.host, self._settings.port
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            return socket.create_server((host, port), family=family, backlog=BACKLOG)
-        except OSError as error:
-            raise cannot_listen(error, host, port, "server.port") from error
+    def _address(self, port: int) -> str:
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        return f"http://{host}:{port}"
 
     @contextmanager
     def _metrics(self) -> Iterator[None]:
@@ -128,12 +130,12 @@ class Server:
         with ExitStack() as serving:
             if self._settings.enable_metrics:
                 try:
-                    serving.enter_context(
+                    self._metrics_port = serving.enter_context(
                         served_metrics(
                             self._app.state.metrics, self._settings.host, self._settings.metrics_port
                         )
                     )
-                except SettingsError as error:
+                except (ConflictError, SettingsError) as error:
                     if "metrics_port" in self._settings.model_fields_set:
                         raise
                     log.warning("metrics are not served", reason=error.message)
@@ -141,7 +143,21 @@ class Server:
 
     def _announce(self) -> None:
         self._listening.set()
-        log.info("listening", url=self.url)
+
+
+def bound(settings: ServerSettings) -> socket.socket:
+    """A socket that listens where the settings say.
+
+    Raises:
+        ConflictError: Another program has the port.
+        SettingsError: The address cannot be listened on for another reason.
+    """
+    host, port = settings.host, settings.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise cannot_listen(error, host, port, "--port (server.port)") from error
 
 
 def run(main: Coroutine[None, None, T]) -> T:

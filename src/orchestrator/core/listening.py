@@ -7,7 +7,7 @@ import ipaddress
 import re
 import socket
 
-from orchestrator.core.errors import SettingsError
+from orchestrator.core.errors import ConflictError, SettingsError
 
 REASONS = {
     errno.EADDRINUSE: "another program already uses that port",
@@ -30,10 +30,12 @@ def is_loopback(authority: str) -> bool:
         return False
 
 
-def cannot_listen(error: OSError, host: str, port: int, setting: str) -> SettingsError:
-    """The error to raise when ``host:port`` is refused; ``setting`` names the port's setting."""
+def cannot_listen(error: OSError, host: str, port: int, setting: str) -> SettingsError | ConflictError:
+    """The error to raise when ``host:port`` is refused: a conflict when another program has it.
+
+    ``setting`` names what sets the port.
+    """
     unknown_host = isinstance(error, socket.gaierror)
     reason = "there is no such host" if unknown_host else REASONS.get(error.errno or 0, error.strerror)
-    return SettingsError(
-        f"Cannot listen on {host}:{port}: {reason}. Set {setting} to a free port, or to 0 for any."
-    )
+    kind = ConflictError if error.errno == errno.EADDRINUSE else SettingsError
+    return kind(f"Cannot listen on {host}:{port}: {reason}. Set {setting} to a free port, or to 0 for any.")

@@ -48,6 +48,7 @@ SECRET_TEXT = re.compile(
     | \bsk-[\w-]{8,}                                     # provider keys
     """
 )
+NOT_FOR_WATCHERS = frozenset({"request_id", "trace_id", "logger"})
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 WORKFLOW_BUCKETS_S = (0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400)
 
@@ -73,7 +74,7 @@ def configure_logging(settings: TelemetrySettings, stream: TextIO | None = None)
             foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _renderer(settings, handler.stream),
+                *_renderers(settings, handler.stream),
             ],
         )
     )
@@ -113,12 +114,20 @@ def _without_secrets(name: str, value: object) -> object:
     return value
 
 
-def _renderer(settings: TelemetrySettings, stream: TextIO) -> Processor:
+def _renderers(settings: TelemetrySettings, stream: TextIO) -> list[Processor]:
     if settings.log_format == "json":
-        return structlog.processors.JSONRenderer(ensure_ascii=False)
-    return structlog.dev.ConsoleRenderer(
-        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+        return [structlog.processors.JSONRenderer(ensure_ascii=False)]
+    console = structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
     )
+    return [console] if settings.log_level == "debug" else [_brief, console]
+
+
+def _brief(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """What people want to see while they watch: a request in one short line, and no ids."""
+    if event["event"] == "request" and "duration_ms" in event:
+        return {"event": "{method} {path} {status} {duration_ms:.0f} ms".format_map(event)}
+    return {name: value for name, value in event.items() if name not in NOT_FOR_WATCHERS}
 
 
 class Metrics:
@@ -176,7 +185,8 @@ def served_metrics(metrics: Metrics, host: str, port: int) -> Iterator[int]:
     As on every other port, only callers are answered that call this machine by a loopback name.
 
     Raises:
-        SettingsError: The address cannot be listened on.
+        ConflictError: Another program has the port.
+        SettingsError: The address cannot be listened on for another reason.
     """
     try:
         server = _MetricsServer(host, port, _for_loopback(make_wsgi_app(metrics.registry)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -41,12 +42,17 @@ def test_a_script_learns_the_address_and_stops_it(orchestrator: CommandLine, num
 
 
 def test_people_are_welcomed(orchestrator: CommandLine) -> None:
-    """Address, data directory, who writes, and how to stop, on standard error."""
+    """Address, data directory, metrics, who writes, and how to stop, on standard error and nothing else."""
     with orchestrator.started(*ANY_PORT) as process:
         assert process.stderr is not None
         said = ""
         while "Try:" not in said:
             said += process.stderr.readline()
+        url = re.findall(r"Address +(\S+)", said)[0]
+        requests.get(f"{url}/health", timeout=10)
+        assert re.fullmatch(r"GET /health 200 \d+ ms\n", process.stderr.readline())
+    assert said.startswith("Address ")
+    assert "/metrics" in said
     for word in ("http://127.0.0.1:", "/docs", "orchestrator-data", "offline composer", "Ctrl-C"):
         assert word in said
 
@@ -63,10 +69,20 @@ def test_a_second_service_on_the_same_data_is_refused(orchestrator: CommandLine)
 
 
 def test_a_taken_port_is_told_with_its_setting(orchestrator: CommandLine) -> None:
-    """Exit code 2, and what to set."""
+    """Exit code 4, what to set, and nothing made on the disk."""
     with orchestrator.started(*ANY_PORT, "--json") as process:
         assert process.stdout is not None
         port = json.loads(process.stdout.readline())["address"].rpartition(":")[2]
         refused = orchestrator("serve", "--port", port, "--data-dir", "other")
-    assert refused.returncode == ExitCode.USAGE
+    assert refused.returncode == ExitCode.CONFLICT
+    assert not (orchestrator.folder / "other").exists()
+    assert "Set --port (server.port) to a free port" in " ".join(refused.stderr.split())
     assert "another program already uses that port" in " ".join(refused.stderr.split())
+
+
+def test_a_file_is_no_data_directory(orchestrator: CommandLine) -> None:
+    """Exit code 2, and what the matter is."""
+    (orchestrator.folder / "notes.md").write_text("")
+    refused = orchestrator(*ANY_PORT, "--data-dir", "notes.md")
+    assert refused.returncode == ExitCode.USAGE
+    assert "notes.md is a file, not a directory" in " ".join(refused.stderr.split())

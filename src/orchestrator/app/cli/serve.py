@@ -52,13 +52,17 @@ def serve(
 def _run(settings: "Settings", screen: Screen, *, as_json: bool) -> int:
     import structlog
 
-    from orchestrator.app.server import Server, run
+    from orchestrator.app.data_dir import serving
+    from orchestrator.app.server import Server, bound, run
     from orchestrator.app.wiring import built
     from orchestrator.core.telemetry import configure_logging
 
     configure_logging(settings.telemetry)
     for notice in settings.notices:
         structlog.get_logger().warning(notice)
+
+    if serving(settings.data_dir) is None:
+        bound(settings.server).close()  # a taken port is told before anything is made on disk
 
     async def until_stopped() -> int:
         with built(settings) as service:
@@ -76,23 +80,28 @@ async def _announce(
     server: "Server", service: "Service", settings: "Settings", screen: Screen, *, as_json: bool
 ) -> None:
     """Once requests are answered, tell other processes, and people or scripts."""
+    import structlog
+
     await server.listening()
     service.claim.announce(server.url)
     data_dir = settings.data_dir.resolve()
     if as_json:
         screen.record({"address": server.url, "pid": os.getpid(), "data_dir": str(data_dir)})
     elif settings.telemetry.log_format == "console":
-        _welcome(screen, server.url, settings)
+        _welcome(screen, server, settings)
+    if settings.telemetry.log_format == "json":
+        structlog.get_logger().info("listening", url=server.url)
 
 
-def _welcome(screen: Screen, url: str, settings: "Settings") -> None:
+def _welcome(screen: Screen, server: "Server", settings: "Settings") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    model = settings.model
+    url, model = server.url, settings.model
     rows = {
         "Address": Text(url, "bold cyan"),
         "API": Text(f"described at {url}/docs"),
+        "Metrics": Text(server.metrics_url or "not served"),
         "Data": Text(str(settings.data_dir.resolve())),
         "Model": Text(f"{model.name} at {model.base_url or 'api.openai.com'}")
         if model.is_configured
