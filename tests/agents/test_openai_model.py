@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from decimal import Decimal
 from email.utils import format_datetime
 from io import BytesIO
@@ -72,7 +73,7 @@ async def test_structured_answers_come_in_the_shape_asked_for(
     assert asked.body["response_format"]["json_schema"]["strict"] is True
     assert asked.shape == "Outline"
     assert asked.body["max_tokens"] == 500
-    assert asked.headers["idempotency-key"] == "run-1/step-2"
+    assert asked.headers["idempotency-key"].startswith("run-1/step-2/")
     assert asked.headers["authorization"] == "Bearer sk-very-secret"
 
 
@@ -144,6 +145,59 @@ async def test_newer_names_are_used_where_the_server_asks_for_them(
     await model.stream(prompt, lambda _: None)
     assert server.asked[1].body["max_completion_tokens"] == 500
     assert "max_tokens" not in server.asked[1].body
+
+
+def keys(server: ModelServer) -> list[str]:
+    """The idempotency keys of the requests, in their order."""
+    return [asked.headers["idempotency-key"] for asked in server.asked]
+
+
+@pytest.mark.parametrize("trouble", [server_says.error(500), server_says.error(429), server_says.never()])
+async def test_the_key_stays_while_the_outcome_is_unknown(
+    server: ModelServer, settings: ModelSettings, prompt: Prompt, trouble: Answering
+) -> None:
+    """So that a provider that did the work after all does not do it twice, also after a restart of ours."""
+    server.will(trouble, server_says.data({"title": "Light", "parts": []}))
+    for timeout_s in (0.2, 30.0):
+        model = OpenAIModel(settings.model_copy(update={"timeout_s": timeout_s}))
+        with suppress(OrchestratorError):
+            await model.structured(prompt, Outline)
+        await model.aclose()
+    assert len(server.asked) == 2
+    assert len(set(keys(server))) == 1
+
+
+async def test_no_key_goes_out_with_two_bodies(
+    server: ModelServer, model: OpenAIModel, prompt: Prompt
+) -> None:
+    """Asked once more without a part, or in another way, it is another request."""
+    server.will(
+        server_says.error(400, param="max_tokens"),
+        server_says.error(400, message="no response_format"),
+        server_says.data({"title": "Light", "parts": []}),
+        server_says.text("Hello"),
+    )
+    await model.structured(prompt, Outline)
+    await model.stream(prompt, lambda _: None)
+    assert len(set(keys(server))) == len(server.asked) == 4
+
+
+async def test_a_useless_answer_is_not_asked_for_again_under_its_key(
+    server: ModelServer, model: OpenAIModel, prompt: Prompt
+) -> None:
+    """A provider that remembers keys would repeat it for ever."""
+    server.will(
+        server_says.text("not JSON"),
+        server_says.text("not JSON"),
+        server_says.error(500),
+        server_says.data({"title": "Light", "parts": []}),
+    )
+    for _ in range(4):
+        with suppress(OrchestratorError):
+            await model.structured(prompt, Outline)
+    first, second, third, fourth = keys(server)
+    assert third == fourth
+    assert len({first, second, third}) == 3
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,10 @@ BYTES_PER_TOKEN = 4  # OpenAI's own rule of thumb for English; other scripts giv
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One question to a model. The same ``idempotency_key`` marks the same question asked again."""
+    """One question to a model. The same ``idempotency_key`` marks the same question asked again.
+
+    What goes to a provider under it says besides which body it is, and which try after useless answers.
+    """
 
     system: str
     user: str

@@ -6,6 +6,7 @@ What a provider says is never repeated in an error or a log line: it may quote t
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 from contextlib import aclosing, asynccontextmanager
@@ -46,6 +47,8 @@ OPENAI_BASE_URL = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 10.0
 IMAGE_SIZE = "1024x1024"  # the one size that every image model of OpenAI draws
 TOKENS_PER_PRICE = 1_000_000
+DIGEST_CHARS = 16
+MOST_BAD_ANSWERS_REMEMBERED = 10_000
 
 
 class OpenAIModel:
@@ -61,6 +64,8 @@ class OpenAIModel:
         self._client: AsyncOpenAI | None = None
         # What this server turned out not to understand. Its refusals cost no tokens and are remembered.
         self._lacks: frozenset[str] = frozenset()
+        # By the prompt's key: answers of no use, which a provider must not give again from its memory.
+        self._bad_answers: dict[str, int] = {}
 
     @property
     def generator(self) -> str:
@@ -86,7 +91,7 @@ class OpenAIModel:
         try:
             value = shape.model_validate_json(text)
         except ValidationError as error:
-            raise BadAnswerError(_mismatch(shape, error), usage=usage) from None
+            raise self._bad(prompt, _mismatch(shape, error), usage) from None
         return Answer(value, usage, completion.model or self.generator, self.generator)
 
     async def stream(self, prompt: Prompt, on_text: Callable[[str], None]) -> Answer[str]:
@@ -109,7 +114,7 @@ class OpenAIModel:
         usage = self._usage(reported, prompt, text)
         _check_end(finish_reason, refusal, prompt, usage)
         if not text.strip():
-            raise BadAnswerError("The model answered with nothing.", usage=usage, code="empty_answer")
+            raise self._bad(prompt, "The model answered with nothing.", usage, code="empty_answer")
         return Answer(text, usage, name, self.generator)
 
     async def image(self, prompt: Prompt) -> Answer[Picture] | None:
@@ -138,7 +143,7 @@ class OpenAIModel:
             return Answer(jpeg_from_base64(encoded), usage, name, name)
         except ValueError as error:
             message = f"The image server's picture cannot be used: {error}"
-            raise BadAnswerError(message, usage=usage, code="bad_picture") from None
+            raise self._bad(prompt, message, usage, code="bad_picture") from None
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
@@ -191,9 +196,10 @@ class OpenAIModel:
         from openai.types.chat import ChatCompletion
 
         strict = "response_format" not in self._lacks
+        options = self._options(prompt, shape=None if strict else shape)
+        options["response_format"] = _json_schema(shape) if strict else {"type": "json_object"}
         completion: object = await client.chat.completions.create(
-            **self._options(prompt, shape=None if strict else shape),
-            response_format=cast("Any", _json_schema(shape) if strict else {"type": "json_object"}),
+            **options, extra_headers=self._headers(prompt, options)
         )
         if not isinstance(completion, ChatCompletion) or not completion.choices:
             raise UnavailableError("The model server answered without an answer.", code="no_answer")
@@ -216,21 +222,17 @@ class OpenAIModel:
         options = self._options(prompt)
         if "stream_options" not in self._lacks:
             options["stream_options"] = {"include_usage": True}
-        return cast(
-            "AsyncStream[ChatCompletionChunk]", await client.chat.completions.create(**options, stream=True)
+        stream = await client.chat.completions.create(
+            **options, stream=True, extra_headers=self._headers(prompt, options)
         )
+        return cast("AsyncStream[ChatCompletionChunk]", stream)
 
     async def _ask_image(self, client: AsyncOpenAI, name: str, prompt: Prompt) -> ImagesResponse:
         # Newer OpenAI models always answer with the picture itself and refuse to be asked for it.
-        inline: dict[str, Any] = {} if "response_format" in self._lacks else {"response_format": "b64_json"}
-        drawn = await client.images.generate(
-            model=name,
-            prompt=prompt.user,
-            n=1,
-            size=IMAGE_SIZE,
-            extra_headers=self._headers(prompt),
-            **inline,
-        )
+        options: dict[str, Any] = {"model": name, "prompt": prompt.user, "n": 1, "size": IMAGE_SIZE}
+        if "response_format" not in self._lacks:
+            options["response_format"] = "b64_json"
+        drawn = await client.images.generate(**options, extra_headers=self._headers(prompt, options))
         return cast("ImagesResponse", drawn)
 
     def _options(self, prompt: Prompt, *, shape: type[BaseModel] | None = None) -> dict[str, Any]:
@@ -241,17 +243,31 @@ class OpenAIModel:
             "model": self._settings.name,
             "messages": _messages(prompt, shape),
             limit: prompt.max_tokens,
-            "extra_headers": self._headers(prompt),
         }
         if prompt.temperature is not None and "temperature" not in self._lacks:
             options["temperature"] = prompt.temperature
         return options
 
-    def _headers(self, prompt: Prompt) -> dict[str, Any]:
+    def _headers(self, prompt: Prompt, body: dict[str, Any]) -> dict[str, Any]:
         from openai import Omit
 
         keyless = {} if self._settings.api_key else {"Authorization": Omit()}
-        return {"Idempotency-Key": prompt.idempotency_key, **keyless}
+        return {"Idempotency-Key": self._key(prompt, body), **keyless}
+
+    def _key(self, prompt: Prompt, body: dict[str, Any]) -> str:
+        """The same for the same body while its outcome is not known; another one after a useless answer.
+
+        A provider that keeps keys refuses one that comes with another body, and repeats what it answered.
+        """
+        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:DIGEST_CHARS]
+        return f"{prompt.idempotency_key}/{digest}/{self._bad_answers.get(prompt.idempotency_key, 0)}"
+
+    def _bad(self, prompt: Prompt, message: str, usage: Usage, *, code: str | None = None) -> BadAnswerError:
+        count = self._bad_answers.pop(prompt.idempotency_key, 0) + 1
+        if len(self._bad_answers) >= MOST_BAD_ANSWERS_REMEMBERED:
+            del self._bad_answers[next(iter(self._bad_answers))]  # the one that is longest ago
+        self._bad_answers[prompt.idempotency_key] = count
+        return BadAnswerError(message, usage=usage, code=code)
 
     def _usage(self, reported: CompletionUsage | None, prompt: Prompt, text: str) -> Usage:
         if reported is None:
