@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from io import BytesIO
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +14,7 @@ from orchestrator.agents.fonts import face_for
 from orchestrator.agents.layout import GAP_PX, Box, arrange
 from orchestrator.agents.offline import ConceptMap, Edge, Outline, OutlineSection
 from orchestrator.agents.pictures import draw_concept_map, draw_outline
+from orchestrator.agents.routing import clear, route
 
 MAP = ConceptMap(
     "Photosynthesis",
@@ -69,6 +70,17 @@ def test_no_two_boxes_overlap(sizes: list[tuple[float, float]], ends: list[tuple
     for one, other in combinations(boxes, 2):
         across, down = one.overlap(other, gap=GAP_PX - 1)
         assert across <= 0 or down <= 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(places=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=3, max_size=12, unique=True))
+def test_no_line_runs_behind_a_box(places: list[tuple[int, int]]) -> None:
+    """A line between two boxes goes around the others, which have a gap between them."""
+    boxes = [Box(100, 60, x * (100 + GAP_PX), y * (60 + GAP_PX)) for x, y in places]
+    source, target, *others = boxes
+    way = route((source.x, source.y), (target.x, target.y), others)
+    assert (way[0], way[-1]) == ((source.x, source.y), (target.x, target.y))
+    assert all(clear(one, other, others) for one, other in pairwise(way))
 
 
 @settings(max_examples=25, deadline=None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
@@ -14,6 +15,7 @@ from PIL import Image, ImageDraw
 from orchestrator.agents.fonts import Face, face_for, plain
 from orchestrator.agents.jpeg import encode
 from orchestrator.agents.layout import Box, arrange
+from orchestrator.agents.routing import clear, route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +37,7 @@ LEAST_WIDTH_PX = 960
 LEAST_HEIGHT_PX = 640
 MOST_SIDE_PX = 2_000
 ARROW_PX = 11
+NEAR_END = 4  # of the 25 points of a curve: there it touches its own boxes
 
 PAPER = "#fbfaf6"
 INK = "#1d2733"
@@ -104,7 +107,7 @@ def draw_concept_map(concepts: ConceptMap) -> Drawing:
     canvas = _Canvas(boxes, _wrapped(title, TITLE_PX, face, LEAST_WIDTH_PX - 2 * MARGIN_PX, TITLE_LINES))
     label_boxes = dict(zip(labels, boxes[len(nodes) :], strict=True))
     for number, edge in enumerate(concepts.edges):
-        canvas.link(boxes[edge.source], boxes[edge.target], label_boxes.get(number))
+        canvas.link(boxes, boxes[edge.source], boxes[edge.target], label_boxes.get(number))
     for number, text in labels.items():
         canvas.label(label_boxes[number], text)
     for number, text in enumerate(nodes):
@@ -135,14 +138,13 @@ class _Canvas:
         width, height = self._image.size
         return encode(self._image.resize((width // SCALE, height // SCALE), Image.Resampling.LANCZOS))
 
-    def link(self, source: Box, target: Box, label: Box | None) -> None:
-        """A line that bends through its label, with an arrow where it has one to read along."""
-        middle = (label.x, label.y) if label else ((source.x + target.x) / 2, (source.y + target.y) / 2)
-        start, end = _border(source, middle), _border(target, middle)
-        curve = _curve(start, middle, end) if label else [start, end]
-        self._draw.line([self._at(point) for point in curve], LINE, round(2.2 * self._scale), joint="curve")
+    def link(self, boxes: Sequence[Box], source: Box, target: Box, label: Box | None) -> None:
+        """A line through its label and around other boxes, with an arrow where there is a label to read."""
+        others = [box for box in boxes if box not in (source, target, label)]
+        line = _line(source, target, label, others)
+        self._draw.line([self._at(point) for point in line], LINE, round(2.2 * self._scale), joint="curve")
         if label:
-            self._arrow(curve[-2], end)
+            self._arrow(line[-2], line[-1])
 
     def label(self, box: Box, text: _Text) -> None:
         """The words of a link, on a patch of paper."""
@@ -177,6 +179,27 @@ class _Canvas:
             for turn in (0.42, -0.42)
         ]
         self._draw.polygon([self._at(point) for point in (tip, *wings)], LINE)
+
+
+def _line(source: Box, target: Box, label: Box | None, others: Sequence[Box]) -> list[tuple[float, float]]:
+    """A curve through the label where nothing is in its way, else straight pieces around what is."""
+    middle = (
+        (label.x, label.y) if label is not None else ((source.x + target.x) / 2, (source.y + target.y) / 2)
+    )
+    start, end = _border(source, middle), _border(target, middle)
+    bent = label is not None
+    curve = _curve(start, middle, end) if bent else [start, end]
+    inside = pairwise(curve[NEAR_END:-NEAR_END])
+    free = all(clear(*piece, others) for piece in pairwise(curve))
+    if free and all(clear(*piece, [source, target]) for piece in inside):
+        return curve
+    first, last = (source.x, source.y), (target.x, target.y)
+    points = (
+        [*route(first, middle, [*others, target])[:-1], *route(middle, last, [*others, source])]
+        if bent
+        else route(first, last, others)
+    )
+    return [_border(source, points[1]), *points[1:-1], _border(target, points[-2])]
 
 
 def _border(box: Box, toward: tuple[float, float]) -> tuple[float, float]:

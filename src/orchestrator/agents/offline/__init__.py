@@ -5,7 +5,7 @@ materials it writes a study guide and says so.
 """
 
 from orchestrator.agents.offline.analysis import GENERATOR, MaterialReport, TopicAnalysis, analyze
-from orchestrator.agents.offline.concepts import ConceptMap, Edge, concept_map
+from orchestrator.agents.offline.concepts import ConceptMap, Edge, alike, concept_map
 from orchestrator.agents.offline.outlining import Outline, OutlineSection, outline
 from orchestrator.agents.offline.reading import Material
 from orchestrator.agents.offline.terms import Term
@@ -21,6 +21,7 @@ __all__ = [
     "OutlineSection",
     "Term",
     "TopicAnalysis",
+    "alike",
     "analyze",
     "concept_map",
     "outline",

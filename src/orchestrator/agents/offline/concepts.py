@@ -1,47 +1,31 @@
 """Concept maps: the terms of the materials, and the words with which the author links them."""
 
-# Signs and letters of other scripts are what this file is about.
-# ruff: noqa: RUF001
-
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from orchestrator.agents.offline import study_guide
 from orchestrator.agents.offline.analysis import GENERATOR, TopicAnalysis
-from orchestrator.agents.offline.languages import stem
+from orchestrator.agents.offline.links import said_between
 from orchestrator.agents.offline.markdown import sentence_case
 from orchestrator.agents.offline.reading import Material, Reading, Sentence, read
-from orchestrator.agents.offline.terms import COMMON_ENGLISH, Term, key_of, mentions, terms_of
+from orchestrator.agents.offline.terms import Term, key_of, mentions, terms_of
 from orchestrator.agents.offline.words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orchestrator.agents.offline.outlining import OutlineSection
 
-MAX_NODES = 10
+MAX_NODES = 12
 MAX_EDGES = 14
 MAX_DEGREE = 5
-MAX_LINK_WORDS = 5
-MAX_LINK_CHARS = 32
-LABELLED_WEIGHT = 3  # a linking phrase says more than standing in one sentence
-TRIMMED = re.compile(
-    r"^(?:(?:and|or|also|then|the|a|an|that|which|it|they)\b\s*)+|\s*\b(?:the|a|an|its|their|this|that)$",
-    re.IGNORECASE,
-)
-NO_PHRASE = re.compile(
-    r"[.,;:!?()\[\]{}<>|\"“”/=]|^(?:each|both|every|next|if|when|while|because)\b|(?:^|\s)[-–—]+(?:\s|$)",
-    re.IGNORECASE,
-)
-AUXILIARIES = frozenset(
-    ["is", "are", "was", "were", "has", "have", "had", "can", "may", "must", "be", "do", "does"]
-)
-VERB_STEMS = frozenset(stem(word, "en") for word in COMMON_ENGLISH)
+CANDIDATES = 80
+REACH = 3  # terms further on in a sentence
+LEAST_TRUE_LINKS = 3  # with fewer a map shows no more than a list of terms
+MOST_ALIKE = 0.6  # of all the links of two maps: beyond that they are one picture drawn twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,84 +49,97 @@ class ConceptMap:
 
 def concept_map(
     analysis: TopicAnalysis, materials: Sequence[Material] = (), section: OutlineSection | None = None
-) -> ConceptMap:
-    """Map the whole lesson, or one section of it. Without materials: the questions to ask of the topic."""
+) -> ConceptMap | None:
+    """Map the whole lesson, or one section of it; None where the text links too few of its terms.
+
+    Without materials: the questions to ask of the topic.
+    """
     reading = read(tuple(materials))
     blocks = reading.blocks if section is None else reading.blocks[section.first : section.end]
     if not blocks or (section is not None and section.guide):
-        title, nodes, links = study_guide.question_map(analysis.topic)
-        return ConceptMap(title, nodes, tuple(Edge(0, target, label) for target, label in links))
-    terms = terms_of(reading.materials).within(blocks, MAX_NODES)
+        title, nodes, asked = study_guide.question_map(analysis.topic)
+        return ConceptMap(title, nodes, tuple(Edge(0, target, label) for target, label in asked))
+    index = terms_of(reading.materials)
+    terms = index.within(blocks, CANDIDATES)
     sentences = [sentence for block in blocks if block.kind != "heading" for sentence in block.sentences]
     title = sentence_case(section.title if section else analysis.topic)
-    return _mapped(title, terms, _links(sentences, terms, reading), reading.language)
+    links = _links(sentences, terms, reading)
+    if len({(one, other) for one, other, _ in links}) < LEAST_TRUE_LINKS:
+        return None
+    return _mapped(title, terms, links, reading.language)
+
+
+def alike(one: ConceptMap, other: ConceptMap) -> bool:
+    """Whether the two maps show nearly the same."""
+    first, second = _shown(one), _shown(other)
+    return len(first & second) > MOST_ALIKE * min(len(first), len(second))
+
+
+def _shown(drawn: ConceptMap) -> set[tuple[str, str]]:
+    return {(drawn.nodes[edge.source], drawn.nodes[edge.target]) for edge in drawn.edges if edge.label}
 
 
 def _links(
     sentences: Sequence[Sentence], terms: Sequence[Term], reading: Reading
 ) -> list[tuple[int, int, str]]:
-    """Every pair of neighbours in a sentence, with the phrase between them where it is one."""
-    keys = [key_of(words(term.text, reading.language)) for term in terms]
-    found = []
-    for sentence in sentences:
-        places = sorted(_places(sentence, keys))
-        for (_, end, one), (start, _, other) in pairwise(places):
-            if one != other and start >= end:
-                found.append((one, other, _phrase(sentence.text[end:start], reading.language)))
-    return found
+    """What the sentences say of each two terms: subject, object, verb. Only English is understood."""
+    if reading.language != "en":
+        return []
+    keys: dict[str, list[tuple[int, tuple[str, ...]]]] = defaultdict(list)
+    for number, term in enumerate(terms):
+        key = key_of(words(term.text, reading.language))
+        keys[key[0]].append((number, key))
+    nouns = terms_of(reading.materials).is_noun
+    return [
+        link for sentence in sentences for link in _links_in(sentence, keys, [t.text for t in terms], nouns)
+    ]
 
 
-def _places(sentence: Sentence, keys: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, int, int]]:
-    for number, key in enumerate(keys):
-        for start, end in mentions(sentence, key) if key else ():
-            yield start, end, number
-
-
-def _phrase(between: str, language: str) -> str:
-    """The words between two terms where they link them: few, and in English with a verb among them."""
-    text = " ".join(between.split())
-    phrase = TRIMMED.sub("", TRIMMED.sub("", text)).strip()
-    if NO_PHRASE.search(text) or NO_PHRASE.search(phrase):
-        return ""
-    parts = [part.casefold() for part in phrase.split()]
-    if not 0 < len(parts) <= MAX_LINK_WORDS or len(phrase) > MAX_LINK_CHARS:
-        return ""
-    if language == "en" and not any(_is_verb(part) for part in parts):
-        return ""
-    return phrase
-
-
-def _is_verb(word: str) -> bool:
-    return (
-        word in AUXILIARIES
-        or stem(word, "en") in VERB_STEMS
-        or word.endswith(("ed", "es"))
-        or (len(word) > len("its") and word.endswith("s") and not word.endswith(("ss", "us", "is")))
+def _links_in(
+    sentence: Sentence,
+    keys: Mapping[str, list[tuple[int, tuple[str, ...]]]],
+    names: Sequence[str],
+    is_noun: Callable[[str], bool],
+) -> Iterator[tuple[int, int, str]]:
+    """The links of one sentence; where it has a term in another number than the map, no verb would fit."""
+    stems = dict.fromkeys(word.stem for word in sentence.words)
+    places = sorted(
+        (begin, end, number)
+        for stem in stems
+        for number, key in keys.get(stem, ())
+        for begin, end in mentions(sentence, key)
+        if sentence.text[begin:end].casefold() == names[number].casefold()
     )
+    for first, (begin, end, one) in enumerate(places):
+        for start, stop, other in places[first + 1 : first + 1 + REACH]:
+            if one != other and start > end:
+                label = said_between(sentence.text, (begin, end), (start, stop), is_noun)
+                if label:
+                    yield one, other, label
 
 
 def _mapped(
     title: str, terms: Sequence[Term], links: list[tuple[int, int, str]], language: str
 ) -> ConceptMap:
-    weights: Counter[tuple[int, int]] = Counter()
-    labels: dict[tuple[int, int], Counter[tuple[int, int, str]]] = defaultdict(Counter)
-    for one, other, phrase in links:
-        pair = (min(one, other), max(one, other))
-        weights[pair] += LABELLED_WEIGHT if phrase else 1
-        if phrase:
-            labels[pair][one, other, phrase] += 1
+    said: dict[tuple[int, int], Counter[tuple[int, int, str]]] = defaultdict(Counter)
+    for one, other, label in links:
+        said[min(one, other), max(one, other)][one, other, label] += 1
     degrees: Counter[int] = Counter()
     edges: list[Edge] = []
-    for pair in sorted(weights, key=lambda pair: (-weights[pair], pair)):
-        if len(edges) < MAX_EDGES and all(degrees[node] < MAX_DEGREE for node in pair):
+    for pair in sorted(said, key=lambda pair: (-said[pair].total(), sum(pair), pair)):
+        new = [node for node in pair if not degrees[node]]
+        room = len([node for node in degrees if degrees[node]]) + len(new) <= MAX_NODES
+        if room and len(edges) < MAX_EDGES and all(degrees[node] < MAX_DEGREE for node in pair):
             degrees.update(pair)
-            said = labels[pair]
-            best = min(said, key=lambda link: (-said[link], len(link[2]), link)) if said else (*pair, "")
-            edges.append(Edge(*best))
-    names = [term.text for term in terms]
+            ways = said[pair]
+            edges.append(Edge(*min(ways, key=lambda link: (-ways[link], len(link[2]), link))))
+    kept = sorted(node for node in degrees if degrees[node])
+    place = {node: position for position, node in enumerate(kept)}
+    names = [terms[node].text for node in kept]
+    edges = [Edge(place[edge.source], place[edge.target], edge.label) for edge in edges]
     centre = key_of(words(title, language))
     middle = next(
-        (place for place, name in enumerate(names) if key_of(words(name, language)) == centre), None
+        (number for number, name in enumerate(names) if key_of(words(name, language)) == centre), None
     )
     if middle is None:
         names, middle = [*names, title], len(names)

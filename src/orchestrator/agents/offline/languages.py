@@ -39,7 +39,8 @@ SMALL_WORDS = {
         things this those though three through throughout thus to together too toward towards two under
         unless until up upon us use used uses using usually very via was way we well went were what
         whatever when where whereas whether which while who whole whom whose why will with within
-        without would yes yet you your called call calls known i.e e.g vs
+        without would yes yet you your called call calls known i.e e.g vs himself herself themselves myself
+        yourself ourselves oneself both each neither
     """,
     "de": """
         aber alle als also am an auch auf aus bei bis bzw da damit dann das dass dem den denn der des

@@ -6,6 +6,9 @@ author set as a heading, in bold, or defined weighs more, and a term that some p
 others do not weighs more than one that is everywhere (inverse document frequency).
 """
 
+# Signs of other scripts are what this file is about.
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import math
@@ -16,7 +19,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from orchestrator.agents.offline.languages import STOPWORDS, stem
+from orchestrator.agents.offline.nouns import MONTHS, OTHER_WORDS, Nouns
 from orchestrator.agents.offline.reading import Material, read
+from orchestrator.agents.offline.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
 Key = tuple[str, ...]
 
 MAX_TERM_WORDS = 3
+MAX_NAME_WORDS = 6
+NAME_JOINTS = frozenset(["of", "the"])
 HEADING_WEIGHT = 3.0
 EMPHASIS_WEIGHT = 3.0
 PART_SENTENCES = 8
@@ -55,6 +62,7 @@ COMMON_ENGLISH_TEXT = """
 COMMON_ENGLISH = frozenset(COMMON_ENGLISH_TEXT.split())
 COMMON_STEMS = frozenset(stem(word, "en") for word in COMMON_ENGLISH | STOPWORDS["en"])
 NOT_HEAD = re.compile(r"(?:ly|ed|ous|ful|less)$")
+NOT_FIRST = re.compile(r"(?:ly|['’]s|s['’])$")
 VERB_ENDING = re.compile(r"(?:es|ed|ing)$")
 
 
@@ -85,6 +93,7 @@ class TermIndex:
         self._bonus: Counter[Key] = Counter()
         self._part_count = 1
         self._common = COMMON_STEMS if language == "en" else frozenset()
+        self._nouns = Nouns(blocks, language)
         for block in blocks:
             self._count(block)
         self._weights = self._weigh()
@@ -99,8 +108,7 @@ class TermIndex:
             tuple(word.stem for word in phrase)
             for block in blocks
             for sentence in block.sentences
-            for run in _runs(sentence)
-            for phrase in _phrases(run)
+            for phrase in self._candidates(sentence)
         )
         power = TELLING if telling else PRESENT
         weights = {
@@ -114,13 +122,17 @@ class TermIndex:
         """The best, none of which lies inside another; what stands there once only counts in short texts."""
         chosen: list[Key] = []
         order = sorted(weights, key=lambda key: (-weights[key], key))
-        repeated = [key for key in order if self._counts[key] > 1 or self._bonus[key]]
+        repeated = [key for key in order if self._counts[key] > 1 or self._bonus[key] or self._is_name(key)]
         for key in repeated if len(repeated) >= ENOUGH_TERMS else order:
             if len(chosen) == limit:
                 break
             if not any(_overlap(key, other) for other in chosen):
                 chosen.append(key)
         return [Term(self._spelling(key), self._counts[key], round(weights[key], 4)) for key in chosen]
+
+    def is_noun(self, word: str) -> bool:
+        """Whether the materials use this word as a noun."""
+        return any(self._nouns.holds(found) for found in words(word, self._language))
 
     def weight(self, sentence: Sentence) -> float:
         """How much of what matters a sentence holds, by its single words."""
@@ -129,9 +141,8 @@ class TermIndex:
 
     def _count(self, block: Block) -> None:
         for number, sentence in enumerate(block.sentences, 1):
-            for run in _runs(sentence):
-                for phrase in _phrases(run):
-                    self._add(phrase, sentence, HEADING_WEIGHT if block.kind == "heading" else 0.0)
+            for phrase in self._candidates(sentence):
+                self._add(phrase, sentence, HEADING_WEIGHT if block.kind == "heading" else 0.0)
             self._part_count += number % PART_SENTENCES == 0
         self._part_count += block.kind == "heading"
         for emphasised in block.emphasised:
@@ -152,10 +163,31 @@ class TermIndex:
     def _may_be_term(self, phrase: list[Word], key: Key) -> bool:
         if self._language != "en":
             return True
+        if len(phrase) > 1 and all(_capital(phrase[end]) for end in (0, -1)):
+            return all(word.text.casefold() not in MONTHS for word in phrase)
         head, first = phrase[-1].text.casefold(), phrase[0].text.casefold()
-        if key[-1] in self._common or NOT_HEAD.search(head) or first.endswith("ly"):
+        if key[-1] in self._common or NOT_HEAD.search(head) or NOT_FIRST.search(first):
+            return False
+        if first in OTHER_WORDS or not self._nouns.holds(phrase[-1]):
+            return False
+        if not all(self._nouns.open(word) for word in phrase[:-1]):
             return False
         return key[0] not in self._common
+
+    def _candidates(self, sentence: Sentence) -> Iterator[list[Word]]:
+        """Runs of content words, names of several words whole."""
+        if self._language != "en":
+            for run in _runs(sentence):
+                yield from _phrases(run)
+            return
+        taken: set[int] = set()
+        for name in _names(sentence):
+            taken.update(word.start for word in name)
+            yield name
+        for run in _runs(sentence):
+            for phrase in _phrases(run):
+                if not any(word.start in taken for word in phrase):
+                    yield phrase
 
     def _weigh(self) -> dict[Key, float]:
         nested: Counter[Key] = Counter()
@@ -166,12 +198,19 @@ class TermIndex:
         weights = {}
         for key, count in self._counts.items():
             alone = count - nested[key]
-            if (len(key) > 1 and count == 1 and not self._bonus[key]) or alone <= 0:
+            once = len(key) > 1 and count == 1 and not self._bonus[key]
+            if (once and not self._is_name(key)) or alone <= 0:
                 continue
             spread = 1 + math.log((1 + self._part_count) / (1 + len(self._parts[key])))
             emphasis = 1 + (EMPHASIS_WEIGHT if self._bonus[key] else 0)
             weights[key] = math.log2(1 + len(key)) * math.log2(1 + max(alone, 0.5)) * spread * emphasis
         return weights
+
+    def _is_name(self, key: Key) -> bool:
+        if self._language != "en":
+            return False
+        capital = all(spelling[:1].isupper() for spelling in self._spellings[key])
+        return capital and (len(key) > 1 or self._nouns.named(key[0]))
 
     def _spelling(self, key: Key) -> str:
         """The usual spelling; one that is not just the start of a sentence, where there is one."""
@@ -210,6 +249,32 @@ def _runs(sentence: Sentence) -> Iterator[list[Word]]:
             run.append(word)
     if run:
         yield run
+
+
+def _names(sentence: Sentence) -> Iterator[list[Word]]:
+    """Names of several words with capitals: "National Assembly", "Committee of Public Safety"."""
+    name: list[Word] = []
+    joints: list[Word] = []
+    for position, word in enumerate(sentence.words):
+        near = not name or sentence.text[(joints or name)[-1].end : word.start] == " "
+        if near and _capital(word) and not (position == 0 and word.small):
+            name += [*joints, word]
+            joints = []
+        elif near and name and word.text in NAME_JOINTS and (joints or word.text == "of"):
+            joints.append(word)
+        else:
+            yield from _whole(name)
+            name, joints = ([word] if _capital(word) and position else []), []
+    yield from _whole(name)
+
+
+def _whole(name: list[Word]) -> Iterator[list[Word]]:
+    if 1 < len(name) <= MAX_NAME_WORDS and not name[0].small:
+        yield name
+
+
+def _capital(word: Word) -> bool:
+    return word.text[:1].isupper()
 
 
 def _phrases(run: list[Word]) -> Iterator[list[Word]]:
