@@ -98,11 +98,19 @@ def test_every_setting_names_who_set_it_and_keeps_its_secret(
     assert "sk-secret" not in repr(report)
 
 
-def test_a_wrong_setting_is_the_first_thing_to_mend() -> None:
-    """With settings that nothing could start on, the doctor says so and looks no further."""
-    report = examine(None, {"server.port": 70_000})
+def test_a_wrong_setting_is_the_first_thing_to_mend(tmp_path: Path) -> None:
+    """With settings that nothing could start on, the doctor says so, and looks at what needs no others."""
+    (tmp_path / JOURNAL_FILE).write_bytes(b"not a database at all " * 100)
+    report = examine(None, {"server.port": 70_000, "data_dir": tmp_path})
     assert not report.healthy
-    assert [check.name for check in report.checks] == ["settings"]
+    assert [check.name for check in report.checks] == [
+        "settings",
+        "data directory",
+        "disk",
+        "journal",
+        "tables",
+    ]
+    assert the(report, "journal").verdict == "broken"
     assert "server.port (ORCHESTRATOR_SERVER_PORT) is 70000" in report.checks[0].detail
 
 
@@ -191,3 +199,17 @@ def test_people_see_what_is_broken_and_the_shell_too(orchestrator: CommandLine) 
     assert done.returncode == ExitCode.FAILED
     assert "✗  journal" in done.stdout
     assert "1 broken" in done.stdout
+
+
+@pytest.mark.acceptance
+def test_settings_without_a_part_are_marked_and_a_misspelt_one_is_no_default(
+    orchestrator: CommandLine,
+) -> None:
+    """What has no effect says so, and where settings cannot be read nothing is said of them."""
+    orchestrator.environment["REDIS_URL"] = "redis://localhost:6379/0"
+    assert "REDIS_URL (not used yet)" in orchestrator("doctor").stdout
+    orchestrator.environment["ORCHESTRATOR_SERVER_PROT"] = "1"
+    said = orchestrator("doctor").stdout
+    assert "Every setting has its default" not in said
+    assert "Did you mean ORCHESTRATOR_SERVER_PORT?" in said
+    assert "data directory" in said

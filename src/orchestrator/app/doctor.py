@@ -10,9 +10,10 @@ import os
 import shutil
 import socket
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
@@ -30,7 +31,6 @@ from orchestrator.journal.schema import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 Verdict = Literal["ok", "warning", "broken"]
 
@@ -41,16 +41,21 @@ LARGEST_CHECKED_BYTES = 1_000 * MEGABYTE  # a whole check of more would take min
 OTHERS_MAY_READ = 0o077
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 PROBE_TIMEOUT_S = 5.0
+NOT_USED_YET = ("database.", "redis.", "temporal.", "auth.")  # how the names of such settings begin
 MASKED = "********"
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting as it holds now, secrets masked, and who said so (``default`` when nobody did)."""
+    """One setting as it holds now, secrets masked, and who said so (``default`` when nobody did).
+
+    ``used`` is False where this version does not have the part that it is for.
+    """
 
     name: str
     value: str
     source: str
+    used: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ def examine(config: Path | None, overrides: Mapping[str, object]) -> Report:
         settings = load_settings(config, overrides)
     except SettingsError as error:
         mend = "Correct it where it was set: on the command line, in the environment or in the file."
-        return Report((), (Check("settings", "broken", error.message, mend),))
+        broken = Check("settings", "broken", error.message, mend)
+        return Report((), (broken, *_files(_data_dir_alone(config, overrides))))
     return Report(tuple(_configured(settings, config, overrides)), tuple(_checks(settings)))
 
 
@@ -94,7 +100,8 @@ def _configured(
 ) -> Iterator[Setting]:
     said_in_file = dict(_flat(config_file(Settings, config)()))
     for name, _ in leaves(Settings):
-        yield Setting(name, _shown(_value(settings, name)), _source(name, said_in_file, overrides, config))
+        source = _source(name, said_in_file, overrides, config)
+        yield Setting(name, _shown(_value(settings, name)), source, not name.startswith(NOT_USED_YET))
 
 
 def _source(
@@ -138,14 +145,28 @@ def _checks(settings: Settings) -> Iterator[Check]:
     for notice in settings.notices:
         yield Check("settings", "warning", notice)
     yield _engine(settings)
-    yield _directory(settings.data_dir)
-    yield _disk(settings.data_dir)
-    yield _journal(settings.data_dir / JOURNAL_FILE)
-    yield _tables(settings.data_dir / TABLES_FILE)
+    yield from _files(settings.data_dir)
     yield from _service_or_ports(settings)
     yield _model(settings)
     if settings.telemetry.enabled:
         yield _traces(settings.telemetry.traces_endpoint)
+
+
+def _files(data_dir: Path) -> Iterator[Check]:
+    yield _directory(data_dir)
+    yield _disk(data_dir)
+    yield _journal(data_dir / JOURNAL_FILE)
+    yield _tables(data_dir / TABLES_FILE)
+
+
+def _data_dir_alone(config: Path | None, overrides: Mapping[str, object]) -> Path:
+    """The data directory, of whatever else is wrong with the settings."""
+    said_in_file: Mapping[str, object] = {}
+    with suppress(SettingsError):
+        said_in_file = config_file(Settings, config)()
+    name = "data_dir"
+    chosen = overrides.get(name) or os.environ.get(variable(name)) or said_in_file.get(name)
+    return Path(str(chosen)) if chosen else Settings().data_dir
 
 
 def _engine(settings: Settings) -> Check:

@@ -12,7 +12,7 @@ from orchestrator.app.cli.screen import Screen
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from orchestrator.app.doctor import Check, Setting
+    from orchestrator.app.doctor import Check, Report, Setting
 
 EXAMPLES = examples(
     ("orchestrator doctor", "check everything that the service would use"),
@@ -41,13 +41,18 @@ def doctor(
     if as_json:
         screen.record({"healthy": report.healthy} | asdict(report))
     else:
+        _show(report, screen, show_all=show_all)
+    raise typer.Exit(ExitCode.OK if report.healthy else ExitCode.FAILED)
+
+
+def _show(report: "Report", screen: Screen, *, show_all: bool) -> None:
+    if report.settings:  # there are none where they cannot be read; the checks say why
         changed = [setting for setting in report.settings if show_all or setting.source != "default"]
         screen.result(_settings(changed) if changed else "[dim]Every setting has its default.[/dim]")
         screen.result("")
-        screen.result(_checks(report.checks))
-        screen.result("")
-        screen.result(_verdict(report.checks))
-    raise typer.Exit(ExitCode.OK if report.healthy else ExitCode.FAILED)
+    screen.result(_checks(report.checks))
+    screen.result("")
+    screen.result(_verdict(report.checks))
 
 
 def _settings(settings: "list[Setting]") -> "Table":
@@ -58,8 +63,12 @@ def _settings(settings: "list[Setting]") -> "Table":
     for title in ("Setting", "Value", "Set by"):
         table.add_column(title, overflow="fold")
     for setting in settings:
-        table.add_row(Text(setting.name, "cyan"), Text(setting.value), Text(setting.source, "dim"))
+        table.add_row(Text(setting.name, "cyan"), Text(setting.value), Text(_source(setting), "dim"))
     return table
+
+
+def _source(setting: "Setting") -> str:
+    return setting.source if setting.used else f"{setting.source} (not used yet)"
 
 
 def _checks(checks: "tuple[Check, ...]") -> "Table":
