@@ -30,6 +30,8 @@ STYLES = {
     "waiting": "cyan",
 }
 SHORTEST_DATA_CHARS = 20
+LONGEST_TYPE_CHARS = 16  # cancel-requested
+NAME_CHARS = 16  # generate-outline; what is longer pushes its data aside
 CLOSE = (0, 1, 0, 0)  # a row of a lesson's run fits into 80 columns
 FIRST_TO_GIVE_WAY = ("Took", "Workflow", "Started", "Status")
 
@@ -84,15 +86,16 @@ def line_of_event(event: Event, width: int) -> Text:
     """One event on one line: offset, time, type, what it is about, and as much of its data as fits."""
     line = Text(f"{event.offset:>5}  ", "dim", no_wrap=True, overflow="ellipsis")
     line.append(f"{event.at.astimezone():%H:%M:%S}  ", "dim")
-    line.append(event.type, "cyan")
+    line.append(f"{event.type:<{LONGEST_TYPE_CHARS}}", "cyan")
     about = event.name + (f" (attempt {event.attempt})" if event.attempt > 1 else "")
-    if about:
-        line.append(f"  {about}")
+    if about or event.data is not None:
+        line.append(f"  {about:<{NAME_CHARS}}")
     room = width - line.cell_len - 2
     if event.data is not None and room >= SHORTEST_DATA_CHARS:
         data = Text(json.dumps(event.data, ensure_ascii=False), "dim")
         data.truncate(room, overflow="ellipsis")
         line.append("  ").append_text(data)
+    line.rstrip()
     return line
 
 
