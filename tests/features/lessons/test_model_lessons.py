@@ -8,12 +8,14 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
+from fastapi import FastAPI
 from PIL import Image
 
 from orchestrator.agents.budget import Limits
 from orchestrator.core.errors import InvalidInputError, NotFoundError
-from orchestrator.features.lessons import prompts
+from orchestrator.features.lessons import prompts, routes
 from support import model_server, scripted_lesson
 from support.lessons_room import OWNER, LessonsRoom
 from support.scripted_lesson import CALLS, SECTION, TOKENS_PER_CALL, scripted
@@ -61,12 +63,21 @@ async def test_a_model_writes_the_lesson(tmp_path: Path, provider: ModelServer) 
     assert len(provider.asked) == CALLS
 
 
-async def test_an_unknown_price_is_null(tmp_path: Path, provider: ModelServer) -> None:
-    """Without prices nobody knows the cost, and nothing is invented."""
+async def test_an_unknown_price_is_null(
+    tmp_path: Path, provider: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without prices nobody knows the cost: nothing is invented or left out, wherever the result is shown."""
+    monkeypatch.setattr(routes, "LOCAL_OWNER", OWNER)
     async with LessonsRoom(tmp_path, provider) as room:
         session_id = await room.create()
         told = await room.run(session_id)
+        app = FastAPI()
+        app.include_router(routes.lessons_router(room.service))
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            shown = (await http.get(f"/api/sessions/{session_id}")).json()
     assert told[-1]["data"]["result"]["usage"]["cost_usd"] is None
+    assert shown["result"] == told[-1]["data"]["result"]
 
 
 async def test_what_the_learner_brings_is_data_to_the_model(tmp_path: Path, provider: ModelServer) -> None:

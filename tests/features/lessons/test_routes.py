@@ -70,6 +70,7 @@ async def test_a_session_from_creation_to_deletion(http: httpx2.AsyncClient) -> 
     shown = (await http.get(path)).json()
     assert shown["status"] == "completed"
     assert shown["result"] == result
+    assert "error" not in shown["steps"][0]
     assert shown["updated_at"] == result["completed_at"]
     assert all(step["duration"] > 0 for step in shown["steps"])
     assert (await http.get(SESSIONS)).json()["items"][0]["status"] == "completed"

@@ -14,7 +14,20 @@ def test_a_topic_is_stripped() -> None:
 
 
 @pytest.mark.parametrize(
-    "topic", ["x", "x" * 500, "量子力学", "café 👩‍🔬", "می‌خواهم", "<script>alert(1)</script>"]
+    "topic",
+    [
+        "x",
+        "x" * 500,
+        "量子力学",
+        "café 👩‍🔬",
+        "می‌خواهم",
+        "<script>alert(1)</script>",
+        "C",
+        "∫",
+        "🌊",
+        "?",
+        "ㅎ",
+    ],
 )
 def test_any_line_of_text_is_a_topic(topic: str) -> None:
     """Of one to 500 characters, in any script; what looks like markup is text too."""
@@ -27,7 +40,11 @@ def test_any_line_of_text_is_a_topic(topic: str) -> None:
         ({}, "Field required"),
         ({"topic": ""}, "blank"),
         ({"topic": " \u3000 "}, "blank"),
-        ({"topic": "x" * 501}, "at most 500"),
+        ({"topic": "x" * 501}, "it has 501 characters; at most 500 are taken"),
+        ({"topic": "\u200b"}, "blank"),
+        ({"topic": "\u3164\uffa0 \u115f\u1160"}, "blank"),
+        ({"topic": "\u2800"}, "blank"),
+        ({"topic": "\u0301\u20dd\ufe0f"}, "blank"),
         ({"topic": "two\nlines"}, "control characters"),
         ({"topic": "null\x00"}, "control characters"),
         ({"topic": "\x9b"}, "control characters"),
@@ -50,7 +67,7 @@ def test_any_line_of_text_is_a_topic(topic: str) -> None:
             {"topic": "a", "metadata": {"materials": ["x"] * (MOST_MATERIALS + 1)}},
             f"at most {MOST_MATERIALS}",
         ),
-        ({"topic": "a", "metadata": {"materials": ["x" * (LONGEST_MATERIAL_CHARS + 1)]}}, "at most 500000"),
+        ({"topic": "a", "metadata": {"materials": ["x" * (LONGEST_MATERIAL_CHARS + 1)]}}, "at most 500,000"),
         (
             {"topic": "a", "metadata": {"materials": ["x" * LONGEST_MATERIAL_CHARS] * 3}},
             "1,500,000 characters",

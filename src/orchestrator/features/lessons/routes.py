@@ -90,7 +90,7 @@ def _add_sessions(router: APIRouter, service: LessonService) -> None:
     async def create(new: NewSession) -> SessionCreated:
         return SessionCreated(id=await service.create(LOCAL_OWNER, new))
 
-    @router.get("", response_model_exclude_none=True, summary="List sessions, newest first")
+    @router.get("", summary="List sessions, newest first")
     async def page(
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
         before: Annotated[str | None, Query(pattern=UUID, description="`next` of the page before.")] = None,
@@ -99,7 +99,6 @@ def _add_sessions(router: APIRouter, service: LessonService) -> None:
 
     @router.get(
         "/{session_id}",
-        response_model_exclude_none=True,
         responses=problems(404),
         summary="Show a session with its steps",
     )
