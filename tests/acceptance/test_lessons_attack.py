@@ -26,5 +26,5 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "5xx"]
 def test_the_service_keeps_its_description(service_process: ServiceProcess, tmp_path: Path) -> None:
     """Every check of schemathesis, on every route, streams included."""
     (tmp_path / "schemathesis.toml").write_text(EXPECTED)
-    attack(service_process.base_url, tmp_path, max_examples=10)
+    attack(service_process.base_url, tmp_path, max_examples=80)
     assert "Traceback" not in service_process.log
