@@ -27,6 +27,7 @@ DATA = ROOT / "orchestrator-data"
 LOG = DATA / "service.log"
 SAMPLE = ROOT / "samples" / "photosynthesis.md"
 TOPIC = "Photosynthesis"
+CONTENT = "create-content"  # the step whose parts are sections, streamed as they are written
 
 LOOPBACK = "127.0.0.1"
 PORT = 8080
@@ -132,9 +133,10 @@ def write_lesson(http: httpx2.Client) -> str:
     path = f"/api/sessions/{session.json()['id']}"
     result = watch(http, f"{path}/run")
     print(f"\n{fill(result['summary'], LINE_WIDTH)}\n")
-    for file in save(http, result, DATA / "demo" / path.rpartition("/")[2]):
-        print(file.relative_to(ROOT))
-    print(http.base_url.join(f"{path}/result"))
+    lesson = save(http, result, DATA / "demo" / path.rpartition("/")[2])
+    print(f"open {lesson.relative_to(ROOT)}")
+    print(f"  its pictures           {len(result['images'])}, in images/ beside it")
+    print(f"  as JSON                {http.base_url.join(f'{path}/result')}")
     return str(result["generator"])
 
 
@@ -147,12 +149,13 @@ def check(response: httpx2.Response) -> None:
 
 def watch(http: httpx2.Client, path: str) -> dict[str, Any]:
     """Run the session, tell what happens as it happens, and return the result of the final event."""
+    teller = Teller()
     with http.stream("POST", path, timeout=None) as response:
         if not response.is_success:
             response.read()
         check(response)
         for event in events(response):
-            tell(event)
+            teller.tell(event)
             if event["type"] == "error":
                 raise DemoError(f"the lesson failed: {event['data']}")
             if event["type"] == "final":
@@ -167,36 +170,75 @@ def events(response: httpx2.Response) -> Iterator[Event]:
             yield json.loads(line.removeprefix("data: "))
 
 
-def tell(event: Event) -> None:
-    """One line for each step's start, for what it says meanwhile, and for its end."""
-    data = event.get("data", {})
-    match event["type"]:
-        case "step-start":
-            print(f"  {data['step_index'] + 1}. {data['step_name']}", flush=True)
-        case "step-delta" if text := on_one_line(data["delta"]):
-            print(f"     {data['progress']:3.0f} %  {text}", flush=True)
-        case "step-complete":
-            print(f"     done in {data['duration']} ms: {on_one_line(data['output'])}", flush=True)
+class Teller:
+    """One line for each step's start, for each section and picture, and for the step's end."""
+
+    def __init__(self) -> None:
+        self._step = ""
+        self._said: dict[int, str] = {}
+        self._told: list[str] = []
+        self._line = ""
+
+    def tell(self, event: Event) -> None:
+        """Print what is new in ``event``."""
+        data = event.get("data", {})
+        match event["type"]:
+            case "step-start":
+                self._step, self._said, self._told, self._line = data["step_name"], {}, [], ""
+                print(f"  {data['step_index'] + 1}. {self._step}", flush=True)
+            case "step-delta" if "part" in data:
+                self._part(data)
+            case "step-delta" if line := on_one_line(data["delta"]):
+                self._line = line
+                print(f"     {line}", flush=True)
+            case "step-complete":
+                self._complete(data)
+
+    def _part(self, data: Event) -> None:
+        """A section is told by its heading as soon as that is whole, a picture once it is drawn."""
+        number, parts = data["part"], data["parts"]
+        before = "" if data.get("reset") else self._said.get(number, "")
+        self._said[number] = (before + data["delta"]).lstrip()
+        first, ended, _ = self._said[number].partition("\n")
+        if self._step != CONTENT and data["delta"]:
+            self._tell_part(data["delta"], parts)
+        elif ended and number > len(self._told):
+            self._tell_part(first.lstrip("# "), parts)
+
+    def _complete(self, data: Event) -> None:
+        """The step's output has a line for each part; what came with the end of the step is told now."""
+        outputs = data["output"].splitlines()
+        if self._step != CONTENT and self._told:
+            for output in outputs:
+                if output not in self._told:
+                    self._tell_part(output, len(outputs))
+        last = on_one_line(data["output"])
+        said = "" if self._told or last == self._line else f": {last}"
+        print(f"     done in {data['duration']} ms{said}", flush=True)
+
+    def _tell_part(self, text: str, parts: int) -> None:
+        self._told.append(text)
+        print(f"     {len(self._told)} of {parts}  {on_one_line(text)}", flush=True)
 
 
 def on_one_line(text: str) -> str:
-    """The text without line breaks, cut to what a line of a terminal holds."""
-    return shorten(text, LINE_WIDTH, placeholder=" …")
+    """The text with its lines side by side, cut to what a line of a terminal holds."""
+    return shorten(
+        " · ".join(text.split("\n")) if "\n" in text.strip() else text, LINE_WIDTH, placeholder=" …"
+    )
 
 
-def save(http: httpx2.Client, result: dict[str, Any], folder: Path) -> Iterator[Path]:
-    """Write the lesson as Markdown, its pictures where it links them, and yield each file once written."""
+def save(http: httpx2.Client, result: dict[str, Any], folder: Path) -> Path:
+    """Write the lesson as Markdown, its pictures where it links them; gives the Markdown's path."""
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
     for address in result["images"].values():
         picture = http.get(address)
         check(picture)
-        file = images / address.rpartition("/")[2]
-        file.write_bytes(picture.content)
-        yield file
+        (images / address.rpartition("/")[2]).write_bytes(picture.content)
     lesson = folder / "lesson.md"
     lesson.write_text(result["lesson"])
-    yield lesson
+    return lesson
 
 
 def say_what_stays(address: str, generator: str) -> None:
