@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,15 +20,10 @@ from support.services import ServiceProcess
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.acceptance
 
-MATERIAL = """# Tides
-
-A tide is the rise and fall of the sea. The moon pulls the water of the sea. The sun pulls the water too.
-A spring tide is a tide that comes at new moon and full moon. A neap tide is a tide that comes between them.
-"""
+SAMPLE = Path(__file__).parents[3] / "samples" / "photosynthesis.md"
 CALLS_BEFORE_THE_HELD_ONE = 3  # analysis, outline, first section
 
 
@@ -63,13 +59,12 @@ def wait_for_the_second_section(process: subprocess.Popen[str]) -> str:
 
 def test_a_lesson_is_written_from_the_learners_own_text(orchestrator: CommandLine) -> None:
     """With neither model nor service: Markdown with its pictures; its path alone on standard output."""
-    (orchestrator.folder / "tides.md").write_text(MATERIAL)
-    done = orchestrator("lesson", "The tides", "--materials", "tides.md", "--out", "out")
+    done = orchestrator("lesson", "Photosynthesis", "--materials", str(SAMPLE), "--out", "out")
     assert (done.returncode, done.stdout) == (ExitCode.OK, "out/lesson.md\n")
     assert "[5/5] finalize-lesson done in" in done.stderr
     assert "Written by the offline composer" in done.stderr
     lesson = (orchestrator.folder / "out" / "lesson.md").read_text()
-    assert "spring tide" in lesson
+    assert "Calvin cycle" in lesson
     pictures = re.findall(r"\((images/[^)]+)\)", lesson)
     assert pictures
     for name in pictures:
