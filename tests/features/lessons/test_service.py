@@ -47,7 +47,7 @@ async def test_a_lesson_is_made_from_what_the_learner_brings(tmp_path: Path) -> 
     assert result.generator == "offline"
     assert "![Concept map: Photosynthesis](images/image1.jpg)" in result.lesson
     assert "Chlorophyll is the green pigment" in result.lesson
-    assert "- Photosynthesis (919 words)" in result.lesson
+    assert "- Photosynthesis (912 words)" in result.lesson
     assert all(Image.open(io.BytesIO(picture.data)).size)
     assert picture.content_type == "image/jpeg"
     assert [(step.id, step.name, step.status) for step in shown.steps or []] == [

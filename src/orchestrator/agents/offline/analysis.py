@@ -9,7 +9,7 @@ from orchestrator.agents.offline import languages
 from orchestrator.agents.offline.definitions import definitions
 from orchestrator.agents.offline.reading import Material, Reading, Sentence, read
 from orchestrator.agents.offline.terms import Term, terms_of
-from orchestrator.agents.offline.words import lix, words
+from orchestrator.agents.offline.words import count_words, lix, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ def _report(reading: Reading, number: int) -> MaterialReport:
     material = reading.materials[number]
     return MaterialReport(
         name=material.name,
-        words=sum(len(sentence.words) for sentence in inside),
+        words=count_words(material.text),
         sentences=len(inside),
         headings=headings[:MAX_NAMED_HEADINGS],
         language=languages.guess(material.text),
@@ -113,12 +113,14 @@ def _summary(analysis: TopicAnalysis) -> str:
     """One paragraph for people, as plain text."""
     if not analysis.has_materials:
         return (
-            f"There are no materials for “{analysis.topic}” and no model is configured, so nothing is known "
-            "about the topic itself. This will be a study guide: how to learn it, not what it says."
+            "Without materials and without a model, nothing is known about the topic "
+            f"“{analysis.topic}” itself, so this is a study guide: how to learn it, not what it says."
         )
     total = sum(material.words for material in analysis.materials)
     one = len(analysis.materials) == 1
-    said = [f"{'One material' if one else f'{len(analysis.materials)} materials'} with {total:,} words."]
+    said = [
+        f"{'One material' if one else f'{len(analysis.materials)} materials'} with {_counted(total, 'word')}."
+    ]
     if analysis.terms:
         said.append(f"Most of it is about {_listed([term.text for term in analysis.terms[:5]])}.")
     if analysis.definitions:
@@ -127,11 +129,13 @@ def _summary(analysis: TopicAnalysis) -> str:
         said.append(f"It reads as {analysis.level} (LIX {analysis.readability:g}).")
     if not analysis.covered:
         said.append(f"None of the words of “{analysis.topic}” occur in it, so check that it fits the topic.")
+    if analysis.language not in ("en", languages.UNKNOWN):
+        said.append("Headings and questions are in English; what is quoted is in your materials' language.")
     return " ".join(said)
 
 
 def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _listed(names: list[str]) -> str:

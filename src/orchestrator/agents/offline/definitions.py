@@ -9,8 +9,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.agents.offline.languages import STOPWORDS
+from orchestrator.agents.offline.nouns import MONTHS
+from orchestrator.agents.offline.quoting import stands_alone
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from orchestrator.agents.offline.reading import Block, Sentence
 
@@ -19,8 +23,9 @@ MIN_MEANING_CHARS = 12
 
 # By language: the words between a term and its meaning.
 LINKS = {
-    "en": r"(?:is|are) (?:defined as|called|known as|the (?:name|term) for|a|an|the|one of|any|where|when|how"
-    r"|what)|means|mean|refers? to|denotes?|stands for|describes|consists? of|is short for",
+    "en": r"(?:is|are|was|were) (?:defined as|the (?:name|term) for|a|an|the|one of|any|where|when|how"
+    r"|what)(?! (?:first|second|third|fourth|last|next|same|only|most|least|best|worst)\b)"
+    r"|means|mean|refers? to|denotes?|stands for|describes|consists? of|is short for",
     "de": r"(?:ist|sind) (?:ein|eine|der|die|das|einer|jede[rs]?)|bedeutet|bezeichnet|heißt|steht für"
     r"|versteht man",
     "fr": r"(?:est|sont) (?:un|une|le|la|les|l['’]|des)|signifie|désigne|se définit comme",
@@ -46,6 +51,16 @@ POINTER_WORDS = """
     important remember
 """
 POINTERS = frozenset(POINTER_WORDS.split())
+NAME = r"[A-Z][\w'’-]*(?: (?:of |the )*[A-Z][\w'’-]*){0,4}"
+# "the Bastille, a fortress and prison": a name with what it is beside it.
+BESIDE = re.compile(rf"(?P<subject>\b{NAME}), (?P<meaning>(?:a|an) [a-z][^,;:.]{{6,90}})(?=[,;.])")
+PLACED = re.compile(r"^(?:in|on|at|by|from|after|before|during|near|to|with|under)(?: the)? $", re.IGNORECASE)
+# "which is called the Terror": what follows is the name, and the sentence says what bears it.
+CALLED = re.compile(
+    r"\b(?:is|are|was|were) (?:also |often |usually )?(?:called|known as|named|termed) (?:the |an? )?"
+    r"(?P<subject>[\w'’-]+(?: [\w'’-]+){0,3}?)"
+    r"(?=[,.;:)]|$| (?:and|or|that|which|because|by|in|where|wanted)\b)"
+)
 CJK_LINK = re.compile(
     r"^(?P<subject>[\u3040-\u30ff\u3400-\u9fffA-Za-z]{1,14}?)"
     r"(?:是一种|是一種|是指|是一个|是由|是|とは|指的是|叫做|意思是)[、，]?(?P<meaning>.{6,})$"
@@ -66,10 +81,24 @@ def definitions(blocks: Iterable[Block], language: str) -> list[Definition]:
     found: dict[str, Definition] = {}
     for block in blocks:
         for number, sentence in enumerate(block.sentences if block.kind != "heading" else ()):
-            definition = _defined(sentence, language, starts_block=number == 0)
-            if definition is not None:
+            if not stands_alone(sentence.text, language):
+                continue
+            for definition in _named(sentence) if language == "en" else ():
                 found.setdefault(definition.term.casefold(), definition)
+            defined = _defined(sentence, language, starts_block=number == 0)
+            if defined is not None:
+                found.setdefault(defined.term.casefold(), defined)
     return list(found.values())
+
+
+def _named(sentence: Sentence) -> Iterator[Definition]:
+    """What is named in passing: by what stands beside it, or by what it is called."""
+    text = " ".join(sentence.text.split())
+    for match in (*BESIDE.finditer(text), *CALLED.finditer(text)):
+        names = [word.casefold() for word in match["subject"].split()]
+        placed = match.re is BESIDE and PLACED.match(text[: match.start()])
+        if not placed and not MONTHS.intersection(names) and not STOPWORDS["en"].intersection(names[:1]):
+            yield Definition(match["subject"], sentence.text, text)
 
 
 def _defined(sentence: Sentence, language: str, *, starts_block: bool) -> Definition | None:

@@ -130,7 +130,8 @@ def _stands_as_noun(sentence: Sentence, position: int) -> bool:
     before = words[position - 1] if position and _touch(sentence, position - 1) else None
     after = words[position + 1] if position + 1 < len(words) and _touch(sentence, position) else None
     opened = before is not None and before.text.casefold() in OPENERS
-    if GERUND.search(word.text) and (before is None or before.text.casefold() == "by"):
+    takes_object = after is not None and after.text.casefold() in ARTICLES
+    if GERUND.search(word.text) and (before is None or takes_object or before.text.casefold() == "by"):
         return False
     if opened and after is not None and _has_a_verb_behind(words, position):
         return True

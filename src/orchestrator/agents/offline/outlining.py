@@ -17,7 +17,7 @@ from orchestrator.agents.offline.terms import key_of, mentions, terms_of
 from orchestrator.agents.offline.words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 MAX_SECTIONS = 10
 MAX_SPANS = 200
@@ -103,13 +103,22 @@ def _segments(reading: Reading, first: int, end: int) -> list[OutlineSection]:
     ]
     edges = [first, *(first + cut for cut in cuts(bags, MAX_SECTIONS)), end]
     pairs = list(pairwise(edges))
-    return [OutlineSection(_named_by_terms(reading, start, stop), (), start, stop) for start, stop in pairs]
+    spans: list[OutlineSection] = []
+    for number, (start, stop) in enumerate(pairs, 1):
+        title = _named_by_terms(reading, start, stop, {span.title for span in spans})
+        spans.append(OutlineSection(title or f"Part {number}", (), start, stop))
+    return spans
 
 
-def _named_by_terms(reading: Reading, first: int, end: int) -> str:
-    best = terms_of(reading.materials).within(reading.blocks[first:end], 2, telling=True)
-    names = [term.text for term in best]
-    return _short(sentence_case(" and ".join(names))) if names else "Your material"
+def _named_by_terms(reading: Reading, first: int, end: int, taken: Container[str]) -> str:
+    """After the main name in the section's first sentence, else after what sets the section apart."""
+    blocks = reading.blocks[first:end]
+    index = terms_of(reading.materials)
+    opening = [replace(block, sentences=block.sentences[:1]) for block in blocks if block.sentences][:1]
+    names = [term for term in index.within(opening, 5, telling=True) if term.text[:1].isupper()]
+    best = [*names, *index.within(blocks, 3, telling=True)]
+    titles = [_short(sentence_case(term.text)) for term in best]
+    return next((title for title in titles if title not in taken), "")
 
 
 def _merged(spans: list[OutlineSection], reading: Reading) -> list[OutlineSection]:

@@ -125,6 +125,6 @@ def _gaps(sentences: Sequence[Sentence], terms: Sequence[Term], language: str) -
 
 
 def _fits_gap(sentence: Sentence) -> bool:
-    if POINTS_AWAY.match(sentence.text) or sentence.text.endswith((":", "?")):
+    if sentence.text.endswith((":", "?")):
         return False
     return MIN_CLOZE_WORDS <= len(sentence.words) <= MAX_CLOZE_WORDS

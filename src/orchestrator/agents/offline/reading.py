@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ MAX_EMPHASIS_WORDS = 5
 MAX_HEADING_WORDS = 9
 PROSE_LETTER_SHARE = 0.9  # of all characters; code has more signs than that
 MAX_HEADING_CHARS = 80
+TICK_BOX = re.compile(r"^\[[ xX]\]\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ class _Reader:
         elif self._heading:
             self._add("heading", text, level=self._heading)
         else:
+            text = TICK_BOX.sub("", text) if self._depth else text
             self._add("item" if self._depth else "prose", text, self._depth, emphasised, links)
 
     def _add(

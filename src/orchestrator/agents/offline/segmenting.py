@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 WORDS_PER_SECTION = 90
 WINDOW_WORDS = 60
-MIN_SECTION_WORDS = 45
+PARAGRAPHS_PER_SECTION = 3
+MIN_SECTION_WORDS = 45  # in a short text less: half of an even share
 
 
 def cuts(bags: Sequence[Counter[str]], most: int) -> list[int]:
@@ -22,16 +23,19 @@ def cuts(bags: Sequence[Counter[str]], most: int) -> list[int]:
     about one per 90 content words and ``most`` parts at most, none of them tiny.
     """
     sizes = [sum(bag.values()) for bag in bags]
-    wanted = min(most, max(1, round(sum(sizes) / WORDS_PER_SECTION))) - 1
+    by_size = round(sum(sizes) / WORDS_PER_SECTION)
+    by_paragraphs = -(-len(bags) // PARAGRAPHS_PER_SECTION)
+    wanted = min(most, max(by_size, by_paragraphs)) - 1
     if wanted < 1:
         return []
+    least = min(MIN_SECTION_WORDS, sum(sizes) // (2 * (wanted + 1)))
     likeness = [_likeness(_before(bags, gap), _after(bags, gap)) for gap in range(1, len(bags))]
     depths = {gap: _depth(likeness, gap - 1) for gap in range(1, len(bags))}
     chosen: list[int] = []
     for gap in sorted(depths, key=lambda gap: (-depths[gap], gap)):
         edges = sorted([0, *chosen, gap, len(bags)])
         parts = pairwise(edges)
-        if all(sum(sizes[start:end]) >= MIN_SECTION_WORDS for start, end in parts):
+        if all(sum(sizes[start:end]) >= least for start, end in parts):
             chosen.append(gap)
         if len(chosen) == wanted:
             break

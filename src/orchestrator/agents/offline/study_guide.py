@@ -26,6 +26,10 @@ REQUESTS = re.compile(
     r"^(?:please\s+)?(?:teach me|tell me|i want to learn|learn|explain|help me understand)(?: about)?\s+",
     re.IGNORECASE,
 )
+COMMON_NOUN = re.compile(
+    r"(?:ing|ism|logy|graphy|nomy|metry|sis|tion|sion|ics|ment|ity|ness|ture|ance|ence|ship|ery|ware)s?$"
+)
+OF_A_PLACE = re.compile(r"(?:ish|ese|ian|ican|pean|French|Greek|Dutch|German|Roman|Norman|Swiss|Czech)$")
 ASKING = re.compile(r"^(?:what|why|how|when|where|who|which|is|are|do|does|can|should)\b.*", re.IGNORECASE)
 
 
@@ -64,7 +68,18 @@ def subject(topic: str) -> str:
     name = REQUESTS.sub("", OPENINGS.sub("", " ".join(topic.split()))).rstrip(" .!") or topic.strip()
     if ASKING.match(name) or len(name) > MAX_NAME_CHARS:
         return f"“{name}”"
-    return name
+    return name[:1].lower() + name[1:] if _is_common(name) else name
+
+
+def _is_common(name: str) -> bool:
+    """Whether the first capital is only that of a beginning: "Knitting", "Machine learning", but not "Paris".
+
+    A name or an acronym has a capital further on, or is one word that no ending shows to be a common noun.
+    """
+    first, _, rest = name.partition(" ")
+    if not first.isalpha() or first[1:] != first[1:].lower() or rest != rest.lower():
+        return False
+    return COMMON_NOUN.search(first) is not None or (bool(rest) and OF_A_PLACE.search(first) is None)
 
 
 def section(topic: str, part: str) -> Iterator[str]:
@@ -95,10 +110,6 @@ def question_map(topic: str) -> tuple[str, tuple[str, ...], tuple[tuple[int, str
 
 
 def _start(name: str) -> Iterator[str]:
-    yield (
-        f"*This guide was made offline and without materials. It knows nothing about {name}; it knows how "
-        "people learn. Bring your own texts as materials and it becomes a lesson from them.*\n\n"
-    )
     yield "Take ten minutes and paper, and look nothing up yet.\n\n"
     yield _numbered(
         f"Write down everything that {name} brings to mind, right or wrong. Wrong guesses now make the right "

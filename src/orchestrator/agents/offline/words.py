@@ -30,6 +30,12 @@ WORD = re.compile(
     rf"[\u30a1-\u30ff]+|[\u3400-\u4dbf\u4e00-\u9fff]+|(?:(?![{CJK}_])[\w\u0300-\u036f])+"
     rf"(?:['’\-‐+#/](?:(?![{CJK}_])\w)+)*[+#]*"
 )
+# Addresses, tags, formulas, Markdown pictures and boxes to tick: signs for machines, not words.
+MARKUP = re.compile(
+    r"https?://\S+|www\.\S+|<script\b.*?(?:</script>|$)|</?[A-Za-z!][^<>\n]{0,200}>|\$\$?[^$\n]{1,200}\$\$?"
+    r"|\\[a-zA-Z]+(?:\{[^{}\n]{0,100}\})*|\\[(\[]|!?\[[^\]\n]{0,200}\]\([^)\n]{0,300}\)"
+    r"|^\[[ xX]\](?=\s)|&\w{2,8};"
+)
 HAN = re.compile(r"^[\u3400-\u4dbf\u4e00-\u9fff]+$")
 # Chinese function characters: they stand between terms as "of" and "and" do in English.
 HAN_JOINTS = re.compile(
@@ -90,12 +96,14 @@ def words(sentence: str, language: str) -> list[Word]:
     """The words of a sentence, small ones marked."""
     small = stopwords(language)
     found = []
+    markup = [match.span() for match in MARKUP.finditer(sentence)]
     for match in WORD.finditer(sentence):
+        inside = any(start <= match.start() < end for start, end in markup)
         for start, text in _pieces(match):
             folded = text.casefold().replace("’", "'").removesuffix("'s")
             if len(text) > MAX_WORD_CHARS:
                 continue
-            is_small = folded in small or folded.isnumeric() or _says_little(folded, language)
+            is_small = inside or folded in small or folded.isnumeric() or _says_little(folded, language)
             found.append(Word(text, stem(folded, language), start, start + len(text), is_small))
     return found
 
@@ -117,6 +125,13 @@ def _pieces(match: re.Match[str]) -> Iterator[tuple[int, str]]:
         for offset in range(0, len(part), step or 1):
             yield match.start() + start + offset, part[offset : offset + step]
         start += len(part) + 1
+
+
+def count_words(text: str) -> int:
+    """How many words a text has as people count them: what spaces part, and each Chinese or Japanese sign."""
+    signs = re.findall(rf"[{CJK}]", text)
+    others = re.sub(rf"[{CJK}]+", " ", text).split()
+    return len(signs) + sum(any(map(str.isalnum, piece)) for piece in others)
 
 
 def lix(all_sentences: list[str]) -> float | None:

@@ -10,9 +10,11 @@ from orchestrator.agents.offline.definitions import Definition, definitions
 from orchestrator.agents.offline.markdown import bulleted, escaped, fenced, sentence_case
 from orchestrator.agents.offline.outlining import Outline, OutlineSection, blocks_of
 from orchestrator.agents.offline.questions import GAP, Question, questions
+from orchestrator.agents.offline.quoting import stands_alone, without_repeats
 from orchestrator.agents.offline.ranking import ranked
 from orchestrator.agents.offline.reading import Block, Material, Reading, Sentence, read
 from orchestrator.agents.offline.terms import Term, TermIndex, terms_of
+from orchestrator.agents.offline.words import MARKUP
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
@@ -42,13 +44,13 @@ def section(
         return
     reading = read(tuple(materials))
     blocks = blocks_of(planned, reading)
-    sentences = _sentences(blocks)
+    sentences = _quotable(_sentences(blocks), reading)
     index = terms_of(reading.materials)
     terms = index.within(blocks, TERMS)
     defined = definitions(blocks, reading.language)[:DEFINITIONS]
     yield _source(blocks, reading)
     yield f"**After this section you can**\n\n{bulleted([escaped(goal) for goal in planned.objectives])}\n\n"
-    yield from _headed("In short", _in_short(blocks, index))
+    yield from _headed("In short", _in_short(_prose(blocks), reading, index))
     yield from _headed(
         "Key terms", _key_terms(defined, terms, {sentence.text for sentence in _prose(blocks)})
     )
@@ -64,18 +66,17 @@ def overview(planned: Outline, materials: Sequence[Material] = ()) -> str:
     share = -(-OVERVIEW_SENTENCES // max(1, len(planned.sections)))
     best: list[Sentence] = []
     for part in planned.sections:
-        sentences = _prose(blocks_of(part, reading))
+        sentences = _quotable(_prose(blocks_of(part, reading)), reading)
         positions = sorted(position for position, _ in ranked(sentences)[:share])
         best.extend(sentences[position] for position in positions)
     if not reading.blocks:
         return (
-            f"A study guide for “{planned.title}” in {len(planned.sections)} parts. It was made offline and "
-            "without materials, so it says how to learn the topic and how to check yourself, not what the "
-            "topic says."
+            f"A study guide for “{planned.title}” in {len(planned.sections)} parts: where you stand, what to "
+            "ask, where to look, how to note, test and review what you find."
         )
     if not best:
         return f"{len(planned.sections)} sections: {'; '.join(part.title for part in planned.sections)}."
-    return " ".join(sentence.text for sentence in best[:OVERVIEW_SENTENCES])
+    return " ".join(sentence.text for sentence in without_repeats(best)[:OVERVIEW_SENTENCES])
 
 
 def _headed(heading: str, body: str) -> Iterator[str]:
@@ -92,13 +93,25 @@ def _prose(blocks: Iterable[Block]) -> list[Sentence]:
 
 
 def _source(blocks: Sequence[Block], reading: Reading) -> str:
+    if len(reading.materials) < 2:  # noqa: PLR2004 - with one material there is nothing to tell apart
+        return ""
     names = list(dict.fromkeys(reading.materials[block.material].name for block in blocks))
     return f"*From {', '.join(escaped(name) for name in names)}*\n\n"
 
 
-def _in_short(blocks: Sequence[Block], index: TermIndex) -> str:
-    """What says most, in the order of the text. Lists are left out: they follow whole."""
-    return " ".join(escaped(sentence.text) for sentence in _weightiest(_prose(blocks), index))
+def _in_short(prose: Sequence[Sentence], reading: Reading, index: TermIndex) -> str:
+    """What says most, in the order of the text. Lists are left out: they follow whole.
+
+    Where no sentence stands alone, the passage is quoted from its start.
+    """
+    best = _weightiest(_quotable(prose, reading), index)
+    start = [sentence for sentence in without_repeats(prose) if not MARKUP.search(sentence.text)]
+    return " ".join(escaped(sentence.text) for sentence in best or start[: SUMMARY_SENTENCES[0]])
+
+
+def _quotable(sentences: Iterable[Sentence], reading: Reading) -> list[Sentence]:
+    """The sentences that can be quoted by themselves, each once."""
+    return without_repeats(each for each in sentences if stands_alone(each.text, reading.language))
 
 
 def _weightiest(sentences: Sequence[Sentence], index: TermIndex) -> list[Sentence]:

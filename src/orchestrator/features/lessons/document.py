@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.agents.offline import GENERATOR
 from orchestrator.agents.offline.markdown import bulleted, escaped
+from orchestrator.agents.offline.words import count_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,9 +93,13 @@ def _byline(draft: Draft, materials: Sequence[Material]) -> str:
     return "*Written offline, in the words of the materials.*" if materials else "*Written offline.*"
 
 
+def _counted(words: int) -> str:
+    return f"{words:,} word{'' if words == 1 else 's'}"
+
+
 def _sources(generator: str, materials: Sequence[Material]) -> str:
     if materials:
-        lines = [f"{escaped(each.title)} ({len(each.text.split()):,} words)" for each in materials]
+        lines = [f"{escaped(each.title)} ({_counted(count_words(each.text))})" for each in materials]
         return bulleted(lines)
     if generator == GENERATOR:
         return "None: this guide was made without materials and without a model."
