@@ -389,6 +389,7 @@ def test_what_points_back_is_not_quoted_alone() -> None:
     assert not stands_alone("A thylakoid is one such sac.", "en")
     assert not stands_alone("A plant turns these three into sugar.", "en")
     assert not stands_alone("Cacti collect it at night, when opening costs less.", "en")
+    assert stands_alone("The crown owed $5 million and later $10 million to bankers.", "en")
     assert stands_alone("Cells that divide do so because they grow, such as skin cells.", "en")
 
 

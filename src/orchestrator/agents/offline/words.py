@@ -30,9 +30,10 @@ WORD = re.compile(
     rf"[\u30a1-\u30ff]+|[\u3400-\u4dbf\u4e00-\u9fff]+|(?:(?![{CJK}_])[\w\u0300-\u036f])+"
     rf"(?:['’\-‐+#/](?:(?![{CJK}_])\w)+)*[+#]*"
 )
+# A dollar with a space inside it, or a digit behind it, is money (the rule of Pandoc).
 # Addresses, tags, formulas, Markdown pictures and boxes to tick: signs for machines, not words.
 MARKUP = re.compile(
-    r"https?://\S+|www\.\S+|<script\b.*?(?:</script>|$)|</?[A-Za-z!][^<>\n]{0,200}>|\$\$?[^$\n]{1,200}\$\$?"
+    r"https?://\S+|www\.\S+|<script\b.*?(?:</script>|$)|</?[A-Za-z!][^<>\n]{0,200}>|\$\$?(?=\S)[^$\n]{1,200}(?<=\S)\$(?!\d)\$?"
     r"|\\[a-zA-Z]+(?:\{[^{}\n]{0,100}\})*|\\[(\[]|!?\[[^\]\n]{0,200}\]\([^)\n]{0,300}\)"
     r"|^\[[ xX]\](?=\s)|&\w{2,8};"
 )
