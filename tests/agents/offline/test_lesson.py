@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from pydantic import TypeAdapter
 
+from orchestrator.agents import offline
 from orchestrator.agents.offline import (
     ConceptMap,
     Material,
@@ -428,3 +429,19 @@ def test_other_languages_are_told_what_is_in_english() -> None:
 def test_words_are_counted_as_people_count_them(text: str, words: int) -> None:
     """Signs are no words."""
     assert count_words(text) == words
+
+
+def test_the_parts_of_a_lesson_are_a_picture_of_any_text() -> None:
+    """Sections around the title; the terms where there is one section; nothing where there is neither."""
+    parts = offline.Outline(
+        "Tides", (offline.OutlineSection("The moon", ()), offline.OutlineSection("The sun", ()))
+    )
+    drawn = offline.outline_map(parts, ())
+    assert drawn is not None
+    assert drawn.nodes == ("Tides", "The moon", "The sun")
+    assert [(edge.source, edge.target, edge.label) for edge in drawn.edges] == [(0, 1, ""), (0, 2, "")]
+    alone = offline.Outline("Tides", (offline.OutlineSection("Tides", ()),))
+    of_terms = offline.outline_map(alone, (offline.Term("gravity", 2, 1.0),))
+    assert of_terms is not None
+    assert of_terms.nodes == ("Tides", "gravity")
+    assert offline.outline_map(alone, ()) is None

@@ -5,7 +5,7 @@ materials it writes a study guide and says so.
 """
 
 from orchestrator.agents.offline.analysis import GENERATOR, MaterialReport, TopicAnalysis, analyze
-from orchestrator.agents.offline.concepts import ConceptMap, Edge, alike, concept_map
+from orchestrator.agents.offline.concepts import ConceptMap, Edge, alike, concept_map, outline_map
 from orchestrator.agents.offline.outlining import Outline, OutlineSection, outline
 from orchestrator.agents.offline.reading import Material
 from orchestrator.agents.offline.terms import Term
@@ -25,6 +25,7 @@ __all__ = [
     "analyze",
     "concept_map",
     "outline",
+    "outline_map",
     "overview",
     "section",
 ]

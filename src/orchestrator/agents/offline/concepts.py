@@ -17,9 +17,11 @@ from orchestrator.agents.offline.words import words
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from orchestrator.agents.offline.outlining import OutlineSection
+    from orchestrator.agents.offline.outlining import Outline, OutlineSection
 
 MAX_NODES = 12
+FEWEST_PARTS = 2
+MOST_PARTS = 8
 MAX_EDGES = 14
 MAX_DEGREE = 5
 CANDIDATES = 80
@@ -45,6 +47,21 @@ class ConceptMap:
     nodes: tuple[str, ...]
     edges: tuple[Edge, ...]
     generator: str = GENERATOR
+
+
+def outline_map(outline: Outline, terms: Sequence[Term]) -> ConceptMap | None:
+    """The lesson's parts around its title, or its terms where it has one part: true of every text.
+
+    None where there is neither.
+    """
+    parts = [section.title for section in outline.sections if section.title != outline.title]
+    if len(parts) < FEWEST_PARTS:
+        parts = [term.text for term in terms]
+    around = tuple(dict.fromkeys(parts))[:MOST_PARTS]
+    if not around:
+        return None
+    edges = tuple(Edge(0, position) for position in range(1, len(around) + 1))
+    return ConceptMap(outline.title, (outline.title, *around), edges)
 
 
 def concept_map(

@@ -86,7 +86,10 @@ class OfflineComposer:
 
 
 def _pictures(task: Task, read: offline.TopicAnalysis, planned: offline.Outline) -> list[PicturePlan]:
-    """A map of the whole, and maps of the sections that have most to show; none that says too little."""
+    """A map of the whole, and maps of the sections that have most to show; none that says too little.
+
+    Where no map has enough to say, the lesson's parts are its picture.
+    """
     materials = _materials(task)
     whole = offline.concept_map(read, materials)
     chosen: list[tuple[int | None, ConceptMap]] = [] if whole is None else [(None, whole)]
@@ -100,6 +103,8 @@ def _pictures(task: Task, read: offline.TopicAnalysis, planned: offline.Outline)
         fresh = not any(offline.alike(drawn, other) for _, other in chosen)
         if fresh and len(chosen) <= MOST_SECTION_PICTURES:
             chosen.append((number, drawn))
+    if not chosen and (parts_alone := offline.outline_map(planned, read.terms)) is not None:
+        chosen.append((None, parts_alone))
     in_order = sorted(chosen, key=lambda part: -1 if part[0] is None else part[0])
     return [
         PicturePlan(name=f"image{place}.jpg", caption=_caption(drawn), map=drawn, section=number)
