@@ -80,7 +80,7 @@ async def test_without_materials_it_is_an_honest_study_guide(tmp_path: Path) -> 
         result = await room.service.result(OWNER, session_id)
     assert "study guide" in result.summary
     assert result.generator == "offline"
-    assert list(result.images) == ["image1"]
+    assert list(result.images) == ["image1", "image2"]
 
 
 async def test_an_idle_session_has_no_result_and_no_steps_begun(tmp_path: Path) -> None:

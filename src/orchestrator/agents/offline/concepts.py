@@ -61,7 +61,7 @@ def outline_map(outline: Outline, terms: Sequence[Term]) -> ConceptMap | None:
     if not around:
         return None
     edges = tuple(Edge(0, position) for position in range(1, len(around) + 1))
-    return ConceptMap(outline.title, (outline.title, *around), edges)
+    return ConceptMap("What this lesson covers", (outline.title, *around), edges)
 
 
 def concept_map(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.features.lessons.composer import Drawn, Task, Tell
     from orchestrator.features.lessons.lesson import Draft, SectionBrief
 
+FEWEST_PICTURES = 2
 MOST_SECTION_PICTURES = 3
 MOST_OBJECTIVES = 6
 
@@ -88,7 +89,7 @@ class OfflineComposer:
 def _pictures(task: Task, read: offline.TopicAnalysis, planned: offline.Outline) -> list[PicturePlan]:
     """A map of the whole, and maps of the sections that have most to show; none that says too little.
 
-    Where no map has enough to say, the lesson's parts are its picture.
+    Where too few maps have enough to say, the lesson's parts are a picture too.
     """
     materials = _materials(task)
     whole = offline.concept_map(read, materials)
@@ -103,8 +104,8 @@ def _pictures(task: Task, read: offline.TopicAnalysis, planned: offline.Outline)
         fresh = not any(offline.alike(drawn, other) for _, other in chosen)
         if fresh and len(chosen) <= MOST_SECTION_PICTURES:
             chosen.append((number, drawn))
-    if not chosen and (parts_alone := offline.outline_map(planned, read.terms)) is not None:
-        chosen.append((None, parts_alone))
+    if len(chosen) < FEWEST_PICTURES and (of_parts := offline.outline_map(planned, read.terms)) is not None:
+        chosen.append((None, of_parts))
     in_order = sorted(chosen, key=lambda part: -1 if part[0] is None else part[0])
     return [
         PicturePlan(name=f"image{place}.jpg", caption=_caption(drawn), map=drawn, section=number)

@@ -122,11 +122,14 @@ class NewMaterial(Strict):
     ] = Field(description="Plain text or Markdown.")
 
 
+TextAlone = Annotated[str, Field(json_schema_extra=_described(_TEXT, LONGEST_MATERIAL_CHARS))]
+
+
 class NewMetadata(Strict):
     """What comes with a topic."""
 
     materials: list[
-        Annotated[NewMaterial, BeforeValidator(_with_text, json_schema_input_type=str | NewMaterial)]
+        Annotated[NewMaterial, BeforeValidator(_with_text, json_schema_input_type=TextAlone | NewMaterial)]
     ] = Field(default_factory=list, max_length=MOST_MATERIALS)
 
     @model_validator(mode="after")
