@@ -52,7 +52,7 @@ def wait_for_the_second_section(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     for line in process.stdout:
         event = json.loads(line)
-        if event.get("data", {}).get("part") == 2:
+        if event.get("data", {}).get("part") == 2 and "The" in event["data"]["delta"]:
             return str(event["session_id"])
     raise AssertionError("the second section never began")
 
