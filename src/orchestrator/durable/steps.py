@@ -100,9 +100,6 @@ class Unbound(Generic[S, P, R, C]):
 class Step(Op[P, R, C]):
     """What ``@step`` makes of a function; in a class body it binds as a method does."""
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        """Name a method's step after its class, unless it was named by hand."""
-
     @overload
     def __get__(
         self: Step[Concatenate[S, Q], R, C], instance: None, owner: type[S]
