@@ -50,6 +50,51 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX open_runs ON runs(number) WHERE closed_at IS NULL;
     """,
+    # wake_at: until when an open run is out of memory, 9e999 until a signal comes; NULL for one that must be
+    # loaded at the opening. parent: the number of the run it is a child of. slots: JSON, of the engine.
+    # trimmed: the last offset that was removed from a stream's beginning.
+    """
+    ALTER TABLE streams ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN wake_at REAL;
+    ALTER TABLE runs ADD COLUMN parent INTEGER;
+    ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 3;
+    ALTER TABLE runs ADD COLUMN slots TEXT NOT NULL DEFAULT '';
+    DROP INDEX open_runs;
+    CREATE INDEX awake_runs ON runs(number) WHERE closed_at IS NULL AND wake_at IS NULL;
+    CREATE INDEX parked_runs ON runs(wake_at) WHERE closed_at IS NULL AND wake_at IS NOT NULL;
+    CREATE INDEX closed_runs ON runs(closed_at) WHERE closed_at IS NOT NULL;
+    CREATE INDEX children ON runs(parent) WHERE parent IS NOT NULL;
+    CREATE TABLE schedules (
+        name TEXT PRIMARY KEY,
+        workflow TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        tags TEXT NOT NULL,
+        priority INTEGER NOT NULL,
+        input BLOB NOT NULL,
+        cron TEXT NOT NULL,
+        zone TEXT NOT NULL,
+        catch_up_s REAL NOT NULL,
+        created_at REAL NOT NULL,
+        paused INTEGER NOT NULL,
+        next_at REAL,
+        last_run TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE consumer_groups (
+        stream INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        PRIMARY KEY (stream, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE deliveries (
+        stream INTEGER NOT NULL,
+        consumer_group TEXT NOT NULL,
+        offset INTEGER NOT NULL,
+        consumer TEXT NOT NULL,
+        at REAL NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (stream, consumer_group, offset)
+    ) WITHOUT ROWID;
+    """,
 )
 
 # The writer moves its log into the file after the commit that passes this size, and so between two groups; a
