@@ -214,6 +214,24 @@ async def _early(ctx: Context, value: int, seconds: float) -> object:
     return await step_begun
 
 
+async def _compensate(ctx: Context, *undo: Any) -> None:  # noqa: ANN401  # a word and its arguments
+    """Register a step that succeeds, fails for good, or fails at first."""
+    word, *arguments = undo
+    ctx.compensate(_UNDOS[word], *arguments)
+
+
+async def _break(ctx: Context, value: int) -> None:
+    """Fail, and the run with it."""
+    await ctx.run(World.fail, value)
+
+
+async def _leave(ctx: Context, value: int) -> None:
+    """Leave a step running that nobody waits for, and fail."""
+    left = ctx.run(World.hang)
+    await ctx.run(World.give, value)
+    raise TerminalError(f"left behind {type(left).__name__}")
+
+
 async def _sequence(ctx: Context, program: Program) -> list[Any]:
     return [await _operation(ctx, *operation) for operation in program]
 
@@ -237,7 +255,11 @@ _WORDS: dict[str, Any] = {
     "race": _race,
     "tidy": _tidy,
     "early": _early,
+    "compensate": _compensate,
+    "break": _break,
+    "leave": _leave,
 }
+_UNDOS: dict[str, Any] = {"give": World.give, "fail": World.fail, "flicker": World.flicker}
 
 _values = st.integers(0, 9)
 _several = st.lists(_values, min_size=1, max_size=3)
@@ -258,8 +280,17 @@ _in_branches = st.one_of(
     st.tuples(st.just("map"), st.integers(1, 2), _several),
 )
 _branch = st.lists(_in_branches.map(list), min_size=1, max_size=3)
+_compensation = st.one_of(
+    st.tuples(st.just("compensate"), st.just("give"), _values),
+    st.tuples(st.just("compensate"), st.just("fail"), _values),
+    st.tuples(st.just("compensate"), st.just("flicker"), st.integers(0, 2), _values),
+)
+# What branches register after a wait is in the order of their outcomes, which a crash may change.
+_registering = st.builds(lambda undo, branch: [list(undo), *branch], _compensation, _branch)
 _outside = st.one_of(
     _in_branches,
+    _compensation,
+    st.tuples(st.just("gather"), _registering, _registering),
     st.tuples(st.just("receive"), st.sampled_from(SIGNALS), st.none() | st.just(7.0)),
     st.tuples(st.just("gather"), _branch, _branch),
     st.tuples(st.just("plain gather"), _several),
@@ -268,8 +299,13 @@ _outside = st.one_of(
     st.tuples(st.just("tidy"), _branch, _values),
 ).map(list)
 
-programs = st.lists(_outside, min_size=1, max_size=5)
-"""Programs of up to five operations, some of them with branches."""
+_ends: list[Program] = [[], [], [["break", 1]], [["leave", 2]]]
+programs = st.builds(
+    lambda operations, end: [*operations, *end],
+    st.lists(_outside, min_size=1, max_size=5),
+    st.sampled_from(_ends),
+)
+"""Programs of up to five operations, some of them with branches; some fail in the end."""
 
 _inputs = st.one_of(
     st.just(["tick"]), st.tuples(st.just("signal"), st.sampled_from(SIGNALS), _values).map(list)

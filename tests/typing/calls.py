@@ -73,6 +73,11 @@ async def functions(ctx: Context) -> None:
     assert_type(await ctx.run(fetch, url="u"), Page)
     assert_type(await ctx.run(shorten, "t", suffix="…"), str)
     assert_type(await ctx.run(count, Page("u", [])), int)
+    ctx.compensate(shorten, "t", suffix="…")
+    ctx.compensate(count, page=Page("u", []))
+    ctx.compensate(Pages.read, "u")
+    ctx.compensate(shorten, "t")  # type: ignore[call-overload]
+    ctx.compensate(Pages.read, 3)  # type: ignore[call-overload]
     await ctx.run(fetch, 3)  # type: ignore[call-overload]
     await ctx.run(fetch)  # type: ignore[call-overload]
     await ctx.run(fetch, "u", "v")  # type: ignore[call-overload]

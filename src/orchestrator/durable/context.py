@@ -10,14 +10,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from uuid import UUID
 
 from orchestrator.core.clock import utc
-from orchestrator.durable.errors import Misfit
+from orchestrator.durable.compensation import Compensations, Undo
+from orchestrator.durable.errors import CompensationError, Evicted, Misfit
+from orchestrator.durable.machine import Operation
 from orchestrator.durable.payloads import Payload, PayloadError, to_json
 
 if TYPE_CHECKING:
+    from orchestrator.durable.errors import FailedUndo
+    from orchestrator.durable.machine import Machine, Pending
     from orchestrator.durable.steps import Op, StepDefinition, Unbound
 
 P = ParamSpec("P")
@@ -31,71 +35,6 @@ T5 = TypeVar("T5")
 
 # A Temporal server fails a workflow for ever above 2,000 pending operations; half of it is safe on both.
 MOST_AT_ONCE = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """The identity of one operation: its branch and number (``2``, ``3.0/1``), and its name."""
-
-    place: str
-    name: str
-
-    @property
-    def key(self) -> str:
-        """What a replay compares."""
-        return f"{self.place}:{self.name}"
-
-
-class Pending(Protocol):
-    """An operation that was asked for."""
-
-    @property
-    def outcome(self) -> asyncio.Future[bytes]:
-        """Its result as recorded; a StepError if it failed for good."""
-        ...
-
-    def cancel(self) -> asyncio.Future[None]:
-        """Ask for its end; the future is done once it has ended, however it did."""
-        ...
-
-
-class Machine(Protocol):
-    """What an engine does for the contexts of one run. Every call takes effect when it is called."""
-
-    @property
-    def run_id(self) -> str:
-        """The run's id."""
-        ...
-
-    @property
-    def workflow(self) -> str:
-        """The type name of its workflow."""
-        ...
-
-    @property
-    def seed(self) -> bytes:
-        """What the run's randomness comes from; a fork has the same."""
-        ...
-
-    def now(self) -> float:
-        """The time of the last thing delivered to the run, in seconds since 1970; never backwards."""
-        ...
-
-    def run(self, operation: Operation, step: StepDefinition, arguments: bytes) -> Pending:
-        """Start a step."""
-        ...
-
-    def sleep(self, operation: Operation, seconds: float) -> asyncio.Future[None]:
-        """A future that is done when the time has come."""
-        ...
-
-    def receive(self, operation: Operation, name: str, timeout: float | None) -> asyncio.Future[bytes]:
-        """A future of the next signal of that name; a TimeoutError after ``timeout`` seconds."""
-        ...
-
-    def publish(self, operation: Operation, name: str, data: bytes) -> None:
-        """Add an event for watchers."""
-        ...
 
 
 @dataclass(slots=True)
@@ -133,6 +72,9 @@ class Context:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._in_flight: dict[str, Pending] = {}
+        self._compensations = Compensations()
+        self._is_over = False
         _branch.set(Branch(""))
 
     @property
@@ -155,10 +97,31 @@ class Context:
         """
         definition: StepDefinition = step.definition
         arguments = definition.arguments.encode(args, kwargs)
-        operation = Operation(_branch.get().next(), definition.name)
-        return _Begun(
-            partial(_outcome, self._machine.run(operation, definition, arguments), definition.result)
-        )
+        return self._begin(self._operation(definition.name), definition, arguments)
+
+    @overload
+    def compensate(self, step: Op[P, Any, Any], /, *args: P.args, **kwargs: P.kwargs) -> None: ...
+    @overload
+    def compensate(self, step: Unbound[Any, P, Any, Any], /, *args: P.args, **kwargs: P.kwargs) -> None: ...
+    def compensate(self, step: Any, /, *args: Any, **kwargs: Any) -> None:
+        """Register the step that undoes what the run is about to do, or has done.
+
+        When the run fails or is cancelled, all that it registered runs in reverse order, one step after the
+        other, each with its own retries, through crashes and further cancels. Then the run ends as it would
+        have. An undo that fails for good does not keep the others from running; the run then fails with a
+        `CompensationError`. A run that completes, or is ended by force, undoes nothing.
+
+        Register before the step that needs undoing where its outcome may be lost, after it where the undo
+        needs its result. The arguments are written down now, so what happens to them later is without effect.
+
+        Raises:
+            NotRegisteredError: the engine was not given this step.
+            PayloadError: an argument has no JSON form.
+        """
+        self._check_open()
+        definition: StepDefinition = step.definition
+        self._machine.check_step(definition)
+        self._compensations.add(definition, definition.arguments.encode(args, kwargs))
 
     @overload
     async def map(self, step: Op[[T], R, Any], items: Iterable[T], *, at_once: int = ...) -> list[R]: ...
@@ -219,7 +182,7 @@ class Context:
 
     def sleep(self, duration: float | timedelta) -> Coroutine[Any, Any, None]:
         """Wait for that many seconds, through restarts; the deadline stays what it was at the call."""
-        operation = Operation(_branch.get().next(), "sleep")
+        operation = self._operation("sleep")
         return _Begun(partial(_awaited, self._machine.sleep(operation, _seconds(duration))))
 
     @overload
@@ -241,14 +204,14 @@ class Context:
             TimeoutError: when awaited, none came within ``timeout``.
             PayloadError: when awaited, its data is not of ``type``.
         """
-        operation = Operation(_branch.get().next(), f"receive {_text(name)}")
+        operation = self._operation(f"receive {_text(name)}")
         seconds = None if timeout is None else _seconds(timeout)
         future = self._machine.receive(operation, name, seconds)
         return _Begun(partial(_decoded, future, Payload.of(type, f"signal {name}")))
 
     def publish(self, name: str, data: object = None) -> None:
         """Add an event for those who watch the run; exactly once, also through crashes."""
-        operation = Operation(_branch.get().next(), f"publish {_text(name)}")
+        operation = self._operation(f"publish {_text(name)}")
         self._machine.publish(operation, name, to_json(data, f"the event {name}"))
 
     def now(self) -> datetime:
@@ -263,6 +226,69 @@ class Context:
     def uuid(self) -> UUID:
         """A random UUID (version 4). The same on every replay."""
         return UUID(int=self._generator("uuid").getrandbits(128), version=4)
+
+    async def carry_out(self, code: Callable[[], Awaitable[T]]) -> T:
+        """Run the whole code of a run, for `Workflow.begin`: where it does not complete, undo what it did.
+
+        Raises:
+            CompensationError: it failed or was cancelled, and so did some of its undos fail.
+        """
+        try:
+            return await code()
+        except (Exception, asyncio.CancelledError) as error:
+            if self._compensations:
+                await self._compensate(error)
+            raise
+
+    async def _compensate(self, cause: BaseException) -> None:
+        self._is_over = True
+        # A task of its own, so that a cancel that comes now reaches none of the undos.
+        undoing = asyncio.create_task(self._undo())
+        await _to_the_end(undoing)
+        failed = undoing.result()
+        if failed:
+            raise CompensationError.of(cause, failed) from cause
+
+    async def _undo(self) -> list[FailedUndo]:
+        """Undo, once no step is at work whose effect an undo would miss."""
+        stopping = [pending.cancel() for pending in self._in_flight.values() if not pending.outcome.done()]
+        for ended in stopping:
+            await ended
+        return await self._compensations.run(self._perform)
+
+    def _perform(self, place: str, undo: Undo) -> Awaitable[object]:
+        return self._begin(Operation(place, undo.step.name), undo.step, undo.arguments)
+
+    def _begin(
+        self, operation: Operation, step: StepDefinition, arguments: bytes
+    ) -> Coroutine[Any, Any, Any]:
+        pending = self._machine.run(operation, step, arguments)
+        self._in_flight[operation.place] = pending
+        return _Begun(partial(self._outcome, operation.place, pending, step.result))
+
+    async def _outcome(self, place: str, pending: Pending, result: Payload) -> Any:
+        try:
+            data = await pending.outcome
+        except asyncio.CancelledError:
+            await _to_the_end(pending.cancel())
+            raise
+        finally:
+            del self._in_flight[place]
+        try:
+            return result.decode(data)
+        except PayloadError as error:
+            # It fitted when it was recorded, so the code has changed.
+            raise Misfit(error.message) from error
+
+    def _operation(self, name: str) -> Operation:
+        """The next operation of the branch that asks."""
+        self._check_open()
+        return Operation(_branch.get().next(), name)
+
+    def _check_open(self) -> None:
+        """Keep what is left of a run's code from doing more while the run is being undone."""
+        if self._is_over:
+            raise Evicted
 
     def _generator(self, purpose: str) -> Random:
         branch = _branch.get()
@@ -309,21 +335,8 @@ class _Begun(Coroutine[Any, Any, R]):
         return self._made
 
 
-async def _outcome(pending: Pending, result: Payload) -> Any:
-    try:
-        data = await pending.outcome
-    except asyncio.CancelledError:
-        await _to_the_end(pending.cancel())
-        raise
-    try:
-        return result.decode(data)
-    except PayloadError as error:
-        # It fitted when it was recorded, so the code has changed.
-        raise Misfit(error.message) from error
-
-
-async def _to_the_end(ended: asyncio.Future[None]) -> None:
-    """Wait for a step that was asked to stop, even when asked again."""
+async def _to_the_end(ended: asyncio.Future[Any]) -> None:
+    """Wait for something that ends by itself, even when cancelled."""
     while not ended.done():
         try:
             await asyncio.wait([ended])

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
-from typing import Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import pydantic_core
 from pydantic import BaseModel, JsonValue
 
 from orchestrator.core.errors import ConflictError, InternalError, OrchestratorError, TerminalError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # A failure is kept in the history and shown to people; the rest of a huge one belongs in a log.
 LONGEST_MESSAGE_CHARS = 10_000
 LONGEST_TRACE_CHARS = 20_000
 MAX_DETAILS_BYTES = 64 * 1024
+# Each failed undo is a step of its own that tells the rest; so many, this short, fit into the details.
+MOST_FAILED_UNDOS = 100
+LONGEST_UNDO_MESSAGE_CHARS = 200
 
 
 class Failure(BaseModel):
@@ -55,6 +63,58 @@ class StepError(TerminalError):
     def of(cls, failure: Failure) -> Self:
         """The error that a workflow sees for a recorded failure."""
         return cls(type=failure.type, code=failure.code, message=failure.message, details=failure.details)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedUndo:
+    """A compensation that failed for good: its operation, its step, and what it failed with."""
+
+    operation: str
+    step: str
+    failure: Failure
+
+
+class CompensationError(TerminalError):
+    """A run failed or was cancelled, and not everything that it had done could be undone.
+
+    ``cause`` is what the run would have ended with, ``failed`` the undos that failed. ``details`` holds both
+    as JSON: ``{"cause": {type, code, message}, "failed": [{operation, step, type, code, message}, …]}``, with
+    the first 100 undos and the first 200 characters of their messages.
+    """
+
+    default_code = "compensation_failed"
+
+    def __init__(self, cause: Failure, failed: Sequence[FailedUndo]) -> None:
+        told = "; ".join(
+            f"{undo.step} ({undo.operation}): {undo.failure.type}: {_brief(undo.failure.message)}"
+            for undo in failed[:MOST_FAILED_UNDOS]
+        )
+        super().__init__(
+            f"it ended with {cause.type}: {cause.message}, and {len(failed)} of its undos failed: {told}"
+        )
+        self.cause = cause
+        self.failed = tuple(failed)
+        self.details: JsonValue = {
+            "cause": {"type": cause.type, "code": cause.code, "message": cause.message},
+            "failed": [
+                {
+                    "operation": undo.operation,
+                    "step": undo.step,
+                    "type": undo.failure.type,
+                    "code": undo.failure.code,
+                    "message": _brief(undo.failure.message),
+                }
+                for undo in failed[:MOST_FAILED_UNDOS]
+            ],
+        }
+
+    @classmethod
+    def of(cls, error: BaseException, failed: Sequence[FailedUndo]) -> Self:
+        """For a run that ``error`` ended, a cancel included."""
+        if isinstance(error, asyncio.CancelledError):
+            message = str(error) or "the run was cancelled"
+            return cls(Failure(type="CancelledError", code="cancelled", message=message), failed)
+        return cls(Failure.of(error), failed)
 
 
 class RunError(OrchestratorError):
@@ -121,6 +181,10 @@ def _text(error: BaseException) -> str:
         return _encodable(str(error))[:LONGEST_MESSAGE_CHARS]
     except Exception:  # noqa: BLE001  # any __str__ may fail; the class name is left then
         return type(error).__name__
+
+
+def _brief(message: str) -> str:
+    return message[:LONGEST_UNDO_MESSAGE_CHARS]
 
 
 def _encodable(text: str) -> str:

@@ -209,6 +209,28 @@ def test_a_cancelled_workflow_cleans_up_through_each_crash() -> None:
     lives_the_same_with_every_crash(program, [["cancel"]])
 
 
+UNDONE: Program = [
+    ["compensate", "give", 1],
+    ["give", 1],
+    ["gather", [["compensate", "flicker", 2, 2], ["give", 2]], [["compensate", "give", 3], ["fail", 3]]],
+    ["compensate", "fail", 4],
+    ["compensate", "give", 5],
+]
+
+
+@pytest.mark.parametrize("end", [["break", 6], ["leave", 6]])
+@pytest.mark.parametrize("script", [[], [["tick"], ["cancel"]]])
+def test_what_a_failed_workflow_did_is_undone_through_each_crash(end: list[Any], script: Program) -> None:
+    """Every undo in its order, also those that fail or are tried again, whether or not a cancel comes."""
+    lives_the_same_with_every_crash([*UNDONE, end], script)
+
+
+def test_what_a_cancelled_workflow_did_is_undone_through_each_crash() -> None:
+    """After its cleanup, and without a second cancel in the way."""
+    program: Program = [*UNDONE, ["tidy", [["give", 1], ["hang", 86_400.0]], 2]]
+    lives_the_same_with_every_crash(program, [["cancel"], ["cancel"]])
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 @given(programs, scripts)
 def test_generated_workflows_survive_a_crash_at_each_write(program: Program, script: Program) -> None:

@@ -34,9 +34,9 @@ from orchestrator.durable.runs import EventType, RunInfo, Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from orchestrator.durable.context import Operation
     from orchestrator.durable.embedded.services import Services
     from orchestrator.durable.embedded.timers import Alarm
+    from orchestrator.durable.machine import Operation
     from orchestrator.durable.steps import StepDefinition
     from orchestrator.durable.workflows import Workflow
     from orchestrator.journal import Group
@@ -111,12 +111,16 @@ class Execution:
 
     def run(self, operation: Operation, step: StepDefinition, arguments: bytes) -> PendingStep:
         """Start a step, once its cause is durable."""
-        self._stay_alive()
-        self._services.registry.step(step.name)
+        self.check_step(step)
         pending = PendingStep(self, operation, step, arguments)
         self._steps[pending.key] = pending
         self._asked.append(pending)
         return pending
+
+    def check_step(self, step: StepDefinition) -> None:
+        """Refuse a step that the engine was not given."""
+        self._stay_alive()
+        self._services.registry.step(step.name)
 
     def give_up(self, pending: PendingStep) -> None:
         """The run's code no longer wants a step: it is stopped after this turn."""
@@ -330,7 +334,7 @@ class Execution:
             self._close(Status.CANCELLED)
             return
         try:
-            data = self._workflow.output.record(root.result())
+            data: bytes = root.result()
         except Misfit as error:
             self._become_stuck(MismatchError(f"a recorded result does not fit the code: {error}"))
         except BaseException as error:  # noqa: BLE001  # whatever it is, the run failed with it

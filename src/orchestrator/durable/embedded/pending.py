@@ -10,8 +10,8 @@ from orchestrator.durable.runs import EventType
 if TYPE_CHECKING:
     import asyncio
 
-    from orchestrator.durable.context import Operation
     from orchestrator.durable.embedded.execution import Execution
+    from orchestrator.durable.machine import Operation
     from orchestrator.durable.steps import StepDefinition
 
 

@@ -21,7 +21,7 @@ from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.unsupported import LaterOfMachine
 
 if TYPE_CHECKING:
-    from orchestrator.durable.context import Operation
+    from orchestrator.durable.machine import Operation
     from orchestrator.durable.steps import StepDefinition
     from orchestrator.durable.workflows import Workflow
 
@@ -57,8 +57,7 @@ def workflow_type(definition: Workflow[Any, Any]) -> type:
 async def _run(definition: Workflow[Any, Any], data: bytes, mailbox: Mailbox) -> RawValue:
     context = Context(TemporalMachine(mailbox))
     try:
-        result = definition.output.record(await definition.begin(context, data))
-        return carried(result, f"the result of {definition.name}")
+        return carried(await definition.begin(context, data), f"the result of {definition.name}")
     except (Exception, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and is_cancelled():
             raise
@@ -159,6 +158,9 @@ class TemporalMachine(LaterOfMachine):
 
         activity.add_done_callback(settle)
         return RunningStep(outcome, ended, activity.cancel)
+
+    def check_step(self, step: StepDefinition) -> None:
+        """Any worker of the task queue may have it, so this one cannot tell."""
 
     def sleep(
         self,

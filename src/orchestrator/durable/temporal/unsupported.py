@@ -10,7 +10,7 @@ from orchestrator.core.errors import TerminalError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.durable.context import Operation
+    from orchestrator.durable.machine import Operation
     from orchestrator.durable.runs import Status
 
 
