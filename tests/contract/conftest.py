@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator import EmbeddedEngine
+from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY
 from support.contract_lab import Gates, Lab
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from support.services import TemporalServer
 
 EMBEDDED = "embedded"
+# Every run leaves memory whenever it waits for time or a signal.
+EMBEDDED_EVICTING = "embedded-evicting"
 TEMPORAL = "temporal"
 # No run stays in memory between its events, so all code is replayed all the time.
 TEMPORAL_REPLAYING = "temporal-replaying"
@@ -44,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Take each test of the contract to each engine that offers what it is about."""
     if "engine_name" not in metafunc.fixturenames:
         return
-    engines = [pytest.param(EMBEDDED)]
+    engines = [pytest.param(EMBEDDED), pytest.param(EMBEDDED_EVICTING)]
     if metafunc.function.__name__ not in EMBEDDED_ALONE:
         engines += [pytest.param(name, marks=pytest.mark.temporal) for name in (TEMPORAL, TEMPORAL_REPLAYING)]
     metafunc.parametrize("engine_name", engines)
@@ -53,8 +56,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def lab(engine_name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Lab:
     """Where the test opens its engines."""
-    if engine_name == EMBEDDED:
-        return Lab(partial(_embedded, tmp_path / "runs.db"))
+    if engine_name in {EMBEDDED, EMBEDDED_EVICTING}:
+        most = 0 if engine_name == EMBEDDED_EVICTING else MOST_IN_MEMORY
+        return Lab(partial(_embedded, tmp_path / "runs.db", most))
     server: TemporalServer = request.getfixturevalue("temporal_server")
     resident_runs = 0 if engine_name == TEMPORAL_REPLAYING else 1_000
     return Lab(partial(_temporal, server.address, f"contract-{uuid.uuid4()}", resident_runs))
@@ -67,9 +71,9 @@ def gates() -> Gates:
 
 
 def _embedded(
-    path: Path, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[object]
+    path: Path, most_in_memory: int, workflows: Sequence[Workflow[Any, Any]], steps: Sequence[object]
 ) -> AbstractAsyncContextManager[Engine]:
-    return EmbeddedEngine(path, workflows=workflows, steps=steps)
+    return EmbeddedEngine(path, workflows=workflows, steps=steps, most_runs_in_memory=most_in_memory)
 
 
 def _temporal(

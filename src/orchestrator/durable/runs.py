@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from orchestrator.durable.errors import Failure
 
 
+# Priorities go from 1, the first to be served, to 5.
+NORMAL_PRIORITY: Final = 3
+
+
 class Status(StrEnum):
     """Where a run stands; one vocabulary from the engine to the API."""
 

@@ -35,11 +35,15 @@ Row = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """A write of many rows. ``sql`` has ``{rows}`` where they go; the lowest ``order`` is written first."""
+    """A write of many rows. ``sql`` has ``{rows}`` where they go; the lowest ``order`` is written first.
+
+    Of ``keyed`` rows with the same first column, a group writes the one that was staged last.
+    """
 
     order: int
     sql: str
     columns: int
+    keyed: bool = False
 
     def sized(self, rows: int) -> str:
         """The SQL for exactly that many rows."""
@@ -55,6 +59,7 @@ class Group:
     then: list[Callable[[], None]] = field(default_factory=list)
     size: int = 0
     committed: bool = False
+    places: dict[tuple[Statement, object], int] = field(default_factory=dict)
 
 
 def _no_fault(point: str) -> None:
@@ -101,7 +106,13 @@ class Writer:
     def stage(self, statement: Statement, row: Row) -> Group:
         """Add a row to the open group, which this gives. What one turn of the loop stages is never torn."""
         group = self._open
-        group.rows.setdefault(statement, []).append(row)
+        rows = group.rows.setdefault(statement, [])
+        if statement.keyed:
+            place = group.places.setdefault((statement, row[0]), len(rows))
+            if place < len(rows):
+                rows[place] = row
+                return group
+        rows.append(row)
         group.size += 1
         if group.size == GROUP_ROWS:
             self._loop.call_soon(self._seal, group)
@@ -115,9 +126,14 @@ class Writer:
             return self._open
         return self._sealed[-1] if self._sealed else self._writing
 
+    def after(self, call: Callable[[], None]) -> None:
+        """Call once all that was staged so far is durable."""
+        self._open.then.append(call)
+        self.flush()
+
     def flush(self) -> None:
         """Have the open group written, together with all that this turn of the loop still adds."""
-        if not self._flush_asked and (self._open.size or self._sealed):
+        if not self._flush_asked and (self._open.size or self._open.then or self._sealed):
             self._flush_asked = True
             if self._writing is None:
                 self._loop.call_soon(self._hand_over)
@@ -174,6 +190,7 @@ class Writer:
             self._safely(call)
         # Runs that wait keep their last group; what it carried is on the disk.
         group.rows.clear()
+        group.places.clear()
         group.then.clear()
         if self._flush_asked or self._sealed:
             self._hand_over()

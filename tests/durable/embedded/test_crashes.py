@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from orchestrator import EmbeddedEngine
+from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY
 from orchestrator.durable.errors import RunClosedError, RunError
 from orchestrator.durable.runs import Event, EventType, Prefix
 from orchestrator.journal import JournalError
@@ -68,6 +69,7 @@ class Life:
     program: Program
     script: Program
     power: Power
+    most_in_memory: int = MOST_IN_MEMORY
     clock: ManualClock = field(default_factory=ManualClock)
     world: World = field(default_factory=World)
     seen: list[Event] = field(default_factory=list)
@@ -79,7 +81,12 @@ class Life:
         while True:
             self.engines += 1
             engine = EmbeddedEngine(
-                self.path, workflows=[interpret], steps=[self.world], clock=self.clock, fault=self.power
+                self.path,
+                workflows=[interpret],
+                steps=[self.world],
+                clock=self.clock,
+                most_runs_in_memory=self.most_in_memory,
+                fault=self.power,
             )
             self.world.history = lambda place, engine=engine: durable(engine, place)  # type: ignore[misc]
             with suppress(JournalError):
@@ -156,13 +163,16 @@ def essence(event: Event) -> JsonValue:
     return event.data
 
 
-def lives_the_same_with_every_crash(program: Program, script: Program, stride: int = 1) -> None:
+def lives_the_same_with_every_crash(
+    program: Program, script: Program, most_in_memory: int = MOST_IN_MEMORY
+) -> None:
     """Run once in peace, then once for each point at which the power can be cut."""
     with tempfile.TemporaryDirectory() as folder:
+        calm = asyncio.run(Life(Path(folder, "calm.db"), program, script, Power()).live())
         power = Power()
-        calm = asyncio.run(Life(Path(folder, "calm.db"), program, script, power).live())
-        for cut_at in range(1, power.passed + 1, stride):
-            life = Life(Path(folder, f"{cut_at}.db"), program, script, Power(cut_at))
+        assert asyncio.run(Life(Path(folder, "0.db"), program, script, power, most_in_memory).live()) == calm
+        for cut_at in range(1, power.passed + 1):
+            life = Life(Path(folder, f"{cut_at}.db"), program, script, Power(cut_at), most_in_memory)
             assert asyncio.run(life.live()) == calm, f"cut at {cut_at}"
 
 
@@ -189,6 +199,11 @@ EVERYTHING: Program = [
 def test_a_workflow_of_everything_survives_a_crash_at_each_write() -> None:
     """Every kind of operation, with the power cut at each point of each write, one life each."""
     lives_the_same_with_every_crash(EVERYTHING, [["signal", "red", 8]])
+
+
+def test_leaving_memory_at_every_wait_survives_a_crash_at_each_write() -> None:
+    """The same where the run leaves memory whenever it waits, and its history alone brings it back."""
+    lives_the_same_with_every_crash(EVERYTHING, [["signal", "red", 8]], most_in_memory=0)
 
 
 def test_what_belongs_together_is_never_torn_by_the_size_of_groups(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,6 +251,15 @@ def test_what_a_cancelled_workflow_did_is_undone_through_each_crash() -> None:
 def test_generated_workflows_survive_a_crash_at_each_write(program: Program, script: Program) -> None:
     """Results, recorded outcomes and events are those of a life without crashes; no outcome is made twice."""
     lives_the_same_with_every_crash(program, script)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+@given(programs, scripts)
+def test_generated_workflows_outside_of_memory_survive_a_crash_at_each_write(
+    program: Program, script: Program
+) -> None:
+    """The same for those that leave memory whenever they wait."""
+    lives_the_same_with_every_crash(program, script, most_in_memory=0)
 
 
 @pytest.mark.soak

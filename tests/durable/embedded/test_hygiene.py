@@ -169,7 +169,7 @@ async def test_a_failed_opening_leaves_nothing_open(path: Path, monkeypatch: pyt
     async with engine:
         pass
     with monkeypatch.context() as patched:
-        patched.setattr("orchestrator.durable.embedded.engine.SELECT_OPEN", "SELECT nonsense LIMIT ? + ?")
+        patched.setattr("orchestrator.durable.embedded.open_runs.SELECT_AWAKE", "SELECT nonsense LIMIT ? + ?")
         with pytest.raises(Exception, match="nonsense"):
             await engine.open()
     async with engine:

@@ -9,24 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic_core import from_json
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.clock import utc
 from orchestrator.durable.context import Context, next_place
-from orchestrator.durable.embedded.history import (
-    SET_ENDED,
-    SET_OPEN_STATUS,
-    signal_key,
-    split_signal_key,
-    split_step_key,
-    step_key,
-)
+from orchestrator.durable.embedded.history import NEVER, SET_ENDED, SET_OPEN, signal_key, step_key
 from orchestrator.durable.embedded.loop import RunLoop
+from orchestrator.durable.embedded.mailbox import Mailbox
 from orchestrator.durable.embedded.pending import PendingStep
+from orchestrator.durable.embedded.replay import Replay
+from orchestrator.durable.embedded.run_timers import RunTimers
 from orchestrator.durable.errors import DeterminismError, Evicted, Failure, Misfit, MismatchError
 from orchestrator.durable.payloads import PayloadError
 from orchestrator.durable.runs import EventType, RunInfo, Status
@@ -34,15 +27,14 @@ from orchestrator.durable.runs import EventType, RunInfo, Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from orchestrator.durable.embedded.history import RunRow
+    from orchestrator.durable.embedded.open_runs import OpenRuns
     from orchestrator.durable.embedded.services import Services
-    from orchestrator.durable.embedded.timers import Alarm
     from orchestrator.durable.machine import Operation
     from orchestrator.durable.steps import StepDefinition
     from orchestrator.durable.workflows import Workflow
     from orchestrator.journal import Group
     from orchestrator.streams import Entry
-
-T = TypeVar("T")
 
 # How often code that leaves memory is told so before it is simply left.
 MOST_EVICTIONS = 100
@@ -58,49 +50,31 @@ _CLOSING_EVENT = {
 class Execution:
     """One run in memory. It is the `Machine` of its context."""
 
-    def __init__(  # a run's own facts, one each
-        self,
-        services: Services,
-        *,
-        number: int,
-        run_id: str,
-        workflow: Workflow[Any, Any],
-        seed: bytes,
-        now: float,
-    ) -> None:
+    def __init__(self, services: Services, runs: OpenRuns, row: RunRow, workflow: Workflow[Any, Any]) -> None:
         self._services = services
+        self._runs = runs
         self._workflow = workflow
-        self.number = number
-        self.run_id = run_id
+        self.row = row
+        self.run_id = row.id
         self.workflow = workflow.type_name
-        self.seed = seed
+        self.seed = row.seed
         self.status = Status.RUNNING
         self.reason = ""
         self.result = b""
-        self.waiters: list[asyncio.Future[None]] = []
-        self.digest = b""
         self.loop = RunLoop(self)  # type: ignore[abstract]  # what it leaves out is I/O
         self.offset = 0
         self.cause: Group | None = None
-        self.created_at = now
+        self.steps: dict[str, PendingStep] = {}
+        self.timers = RunTimers(services.alarms, self._timer_due)
+        self.parking = False
         self._now = 0.0
         self._root: asyncio.Task[Any] | None = None
         self._cancel_requested = False
-        self._replaying = False
+        self._replay: Replay | None = None
         self._inert = False
-        self._steps: dict[str, PendingStep] = {}
         self._asked: list[PendingStep] = []
         self._given_up: list[PendingStep] = []
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._timer_keys: dict[int, str] = {}
-        self._unset: list[str] = []
-        self._alarms: dict[str, Alarm] = {}
-        self._mailbox: dict[str, deque[bytes]] = {}
-        self._receivers: dict[str, deque[asyncio.Future[bytes]]] = {}
-        self._signal_ids: set[str] = set()
-        self._published: set[str] = set()
-        self._said: set[str] = set()
-        self._unsaid: dict[str, bytes] = {}
+        self._mailbox = Mailbox()
         self._evictions = 0
 
     # What the run's code asks for, through its context and its loop.
@@ -113,7 +87,7 @@ class Execution:
         """Start a step, once its cause is durable."""
         self.check_step(step)
         pending = PendingStep(self, operation, step, arguments)
-        self._steps[pending.key] = pending
+        self.steps[pending.key] = pending
         self._asked.append(pending)
         return pending
 
@@ -138,14 +112,8 @@ class Execution:
         """A future of the next signal of that name; a TimeoutError after ``timeout`` seconds."""
         self._stay_alive()
         future: asyncio.Future[bytes] = self.loop.create_future()
-        letters = self._mailbox.get(name)
-        if letters:
-            future.set_result(letters.popleft())
-            return future
-        receivers = self._receivers.setdefault(name, deque())
-        receivers.append(future)
-        future.add_done_callback(partial(_leave, receivers))
-        if timeout is not None:
+        self._mailbox.take(name, future)
+        if timeout is not None and not future.done():
             late = TimeoutError(f"no signal {name!r} within {timeout:g} seconds")
             self._alarm_for(future, operation.key, timeout, partial(_fail, future, late))
         return future
@@ -155,67 +123,41 @@ class Execution:
         self._stay_alive()
         if self._inert:
             return
-        if not self._replaying:
+        if self._replay is None:
             self._stage(EventType.PUBLISHED, operation.key, data)
-        elif operation.key in self._published:
-            self._said.add(operation.key)
         else:
-            self._unsaid[operation.key] = data
+            self._replay.publish(operation.key, data)
 
     def arm(self, timer: asyncio.TimerHandle) -> None:
         """A timer of plain asyncio, such as that of ``asyncio.timeout``: an operation like any other."""
         self._stay_alive()
-        self._watch(f"{next_place()}:timer", timer)
+        self.timers.watch(f"{next_place()}:timer", timer)
 
     def disarm(self, timer: asyncio.TimerHandle) -> None:
         """Forget a timer."""
-        key = self._timer_keys.pop(id(timer), None)
-        if key is not None:
-            del self._timers[key]
-            alarm = self._alarms.pop(key, None)
-            if alarm is not None:
-                self._services.alarms.call_off(alarm)
+        self.timers.forget(timer)
 
     # What happens to the run, from outside. Never called from inside one of its tasks.
 
-    def begin(self, data: bytes) -> None:
-        """Start the code on its recorded input and turn it for the first time."""
-        context = contextvars.Context()
-        try:
-            work = self._workflow.begin(context.run(Context, self), data)
-        except PayloadError as error:
-            raise MismatchError(f"the recorded input does not fit the code: {error.message}") from error
-        self._root = self.loop.create_task(work, context=context)
-        self._turn()
-
     def replay(self, entries: Iterable[Entry]) -> None:
-        """Deliver what was recorded, in its order, and go on from there.
-
-        What was recorded and the code does not ask for makes the run stuck, and so does the opposite.
-        """
+        """Deliver what was recorded, in its order, and go on; where the code does not fit it, be stuck."""
         if self._inert:
             return
-        recorded = list(entries)
-        self.offset = recorded[-1].offset
-        self._published = {entry.key for entry in recorded if entry.type == EventType.PUBLISHED}
-        self._replaying = True
+        self._replay = replay = Replay(self, entries)
+        self.offset = replay.last_offset
         try:
-            for entry in recorded:
-                if not self.status.closed:
-                    self._replay_one(entry)
+            replay.deliver()
         except MismatchError as error:
             self._become_stuck(error)
-        except Exception as error:  # noqa: BLE001  # a damaged row must not leave a run that nothing moves
-            self._become_stuck(MismatchError(f"the history cannot be read: {type(error).__name__}: {error}"))
-        else:
-            self._replaying = False
-            for key, data in self._unsaid.items():
-                self._stage(EventType.PUBLISHED, key, data)
-            for pending in self._asked:
-                pending.in_doubt = self.cause is None
-            if not self.status.closed:
-                self._after_turn()
-            self._services.journal.flush()
+            return
+        self._replay = None
+        for key, data in replay.unsaid.items():
+            self._stage(EventType.PUBLISHED, key, data)
+        for pending in self._asked:
+            pending.in_doubt = self.cause is None
+        if not self.status.closed:
+            self._after_turn()
+        self._services.journal.flush()
 
     def step_started(self, pending: PendingStep) -> Group:
         """Record that an attempt begins; nobody waits for this row unless he says so."""
@@ -230,42 +172,43 @@ class Execution:
         self._stage(EventType.STEP_RETRYING, step_key(pending.key, pending.attempt), data)
         self._services.journal.flush()
 
+    def rests(self) -> None:
+        """Nothing of it runs for now."""
+        self._runs.may_rest(self)
+
     def step_ended(self, pending: PendingStep, kind: EventType, data: bytes) -> None:
         """Record a step's outcome and let the code go on."""
         if not self.wants(pending):
             return
         self._stage(kind, step_key(pending.key, pending.attempt), data)
-        self._deliver_outcome(pending, kind, data)
+        self.deliver_outcome(pending, kind, data)
 
     def wants(self, pending: PendingStep) -> bool:
         """Whether the outcome of that step still matters."""
-        return not self._inert and self._steps.get(pending.key) is pending
+        return not self._inert and self.steps.get(pending.key) is pending
 
     def signal(self, name: str, data: bytes, signal_id: str | None) -> None:
         """Record and deliver a signal, once for each id."""
-        if signal_id is not None and signal_id in self._signal_ids:
+        if self._mailbox.knows(signal_id):
             return
         key = signal_key(name, signal_id)
         self._stage(EventType.SIGNAL_RECEIVED, key, data)
-        self._deliver_signal(key, data)
-        self._turn()
+        self.deliver_signal(key, data)
 
     def cancel(self) -> None:
         """Record and deliver the wish to stop, once."""
         if self._cancel_requested:
             return
         self._stage(EventType.CANCEL_REQUESTED, "", b"")
-        self._deliver_cancel()
-        self._turn()
+        self.deliver_cancel()
 
     def drop(self) -> None:
         """Leave memory; the history has everything."""
         if self._inert:
             return
         self._inert = True
-        for alarm in self._alarms.values():
-            self._services.alarms.call_off(alarm)
-        for pending in self._steps.values():
+        self.timers.call_off()
+        for pending in self.steps.values():
             self._services.runner.cancel(pending)
             pending.let_go()
         self.loop.drop()
@@ -276,15 +219,67 @@ class Execution:
             id=self.run_id,
             workflow=self.workflow,
             status=self.status,
-            created_at=utc(self.created_at),
+            created_at=utc(self.row.created_at),
             closed_at=utc(self._now),
             reason=self.reason,
         )
 
     @property
-    def waiting(self) -> bool:
-        """Whether only time or a signal can move it."""
-        return not self._steps
+    def waits(self) -> bool:
+        """Whether only time or a signal can move it, so that it needs no place in memory."""
+        return all(pending.backs_off for pending in self.steps.values())
+
+    @property
+    def stands(self) -> Status:
+        """Where it stands, as far as it is open."""
+        return Status.RUNNING if self.steps else Status.WAITING
+
+    @property
+    def wakes_at(self) -> float:
+        """When time moves it next, in seconds since 1970."""
+        retries = [pending.retry_at for pending in self.steps.values() if pending.retry_at is not None]
+        return min(
+            [*retries, *([] if self.timers.earliest is None else [self.timers.earliest])], default=NEVER
+        )
+
+    # Delivery: the same live and on replay.
+
+    def reach(self, at: float) -> None:
+        """Let the run's time come to ``at``, unless it is later already."""
+        self._now = max(self._now, at)
+
+    def begin(self, data: bytes) -> None:
+        """Start the code on its recorded input and turn it for the first time."""
+        context = contextvars.Context()
+        try:
+            work = self._workflow.begin(context.run(Context, self), data)
+        except PayloadError as error:
+            raise MismatchError(f"the recorded input does not fit the code: {error.message}") from error
+        self._root = self.loop.create_task(work, context=context)
+        self._turn()
+
+    def deliver_outcome(self, pending: PendingStep, kind: EventType, data: bytes) -> None:
+        """Tell the code how a step ended."""
+        del self.steps[pending.key]
+        pending.deliver(kind, data)
+        self._turn()
+
+    def deliver_signal(self, key: str, data: bytes) -> None:
+        """Hand the code a signal."""
+        self._mailbox.put(key, data)
+        self._turn()
+
+    def deliver_cancel(self) -> None:
+        """Cancel the code."""
+        self._cancel_requested = True
+        if self._root is not None:
+            self._root.cancel()
+        self._turn()
+
+    def deliver_timer(self, key: str) -> None:
+        """Let the code know that a time has come."""
+        self.loop.run_soon(self.timers.fire(key))
+        self._turn()
 
     # How it goes on.
 
@@ -296,7 +291,7 @@ class Execution:
         except DeterminismError as error:
             self._close(Status.FAILED, Failure.of(error))
             return
-        if not self._replaying:
+        if self._replay is None:
             self._after_turn()
             self._services.journal.flush()
 
@@ -305,9 +300,7 @@ class Execution:
         if self._root is not None and self._root.done():
             self._conclude(self._root)
             return
-        unset, self._unset = self._unset, []
-        for key in unset:
-            self._set_alarm(key)
+        self.timers.set_alarms()
         asked, self._asked = self._asked, []
         for pending in asked:
             self._when_durable(partial(self._launch, pending))
@@ -317,11 +310,15 @@ class Execution:
                 self._services.runner.cancel(pending)
             else:
                 self._services.loop.call_soon(self.step_ended, pending, EventType.STEP_CANCELLED, b"")
+        if not self.steps:
+            self._runs.may_rest(self)
 
     def _launch(self, pending: PendingStep) -> None:
         if self.wants(pending) and pending.ended is None:
             pending.launched = True
             self._services.runner.launch(pending)
+            if pending.backs_off:
+                self.rests()
 
     def _when_durable(self, call: Callable[[], None]) -> None:
         if self.cause is None or self.cause.committed:
@@ -347,93 +344,19 @@ class Execution:
         self.result = data if failure is None else failure.model_dump_json().encode()
         self.reason = "" if failure is None else f"{failure.type}: {failure.message}"
         self._stage(_CLOSING_EVENT[status], "", self.result)
-        row = (self.number, status, self._now, self.reason)
-        self._services.journal.stage(SET_ENDED, row).then.append(partial(self._services.on_closed, self))
+        row = (self.row.number, status, self._now, self.reason)
+        self._services.journal.stage(SET_ENDED, row).then.append(partial(self._runs.left, self))
         self._services.journal.flush()
         self.drop()
 
     def _become_stuck(self, error: MismatchError) -> None:
         self.status = Status.STUCK
         self.reason = error.message
-        row = (self.number, Status.STUCK, self.reason)
-        group = self._services.journal.stage(SET_OPEN_STATUS, row)
-        group.then.append(partial(self._services.on_closed, self))
+        row = (self.row.number, Status.STUCK, self.reason, None)
+        group = self._services.journal.stage(SET_OPEN, row)
+        group.then.append(partial(self._runs.left, self))
         self._services.journal.flush()
         self.drop()
-
-    # Delivery: the same live and on replay.
-
-    def _replay_one(self, entry: Entry) -> None:
-        kind = EventType(entry.type)
-        if kind is EventType.STEP_STARTED or kind is EventType.STEP_RETRYING:
-            self._remember_attempt(kind, entry)
-            return
-        if kind is EventType.PUBLISHED:
-            self._expected({key: key for key in self._said}, entry.key)
-            return
-        if kind is EventType.STEP_PROGRESS:
-            return
-        if self._unsaid:
-            # What one turn says is on the disk before whatever comes next.
-            raise MismatchError(
-                f"the code asks for {', '.join(self._unsaid)}, which the history does not have"
-            )
-        self._now = max(self._now, entry.at)
-        if kind is EventType.RUN_STARTED:
-            self.begin(entry.data)
-        elif kind is EventType.SIGNAL_RECEIVED:
-            self._deliver_signal(entry.key, entry.data)
-            self._turn()
-        elif kind is EventType.CANCEL_REQUESTED:
-            self._deliver_cancel()
-            self._turn()
-        elif kind is EventType.TIMER_FIRED:
-            self._deliver_timer(self._expected(self._timers, entry.key), entry.key)
-        else:
-            key, attempt = split_step_key(entry.key)
-            pending = self._expected(self._steps, key)
-            pending.attempt = attempt
-            self._deliver_outcome(pending, kind, entry.data)
-
-    def _expected(self, asked: dict[str, T], key: str) -> T:
-        if key not in asked:
-            asks = ", ".join(sorted([*self._steps, *self._timers, *self._unsaid])) or "nothing"
-            raise MismatchError(
-                f"the history has operation {key}, but the code at this point asks for {asks}"
-            )
-        return asked[key]
-
-    def _remember_attempt(self, kind: EventType, entry: Entry) -> None:
-        key, attempt = split_step_key(entry.key)
-        pending = self._expected(self._steps, key)
-        pending.attempt = attempt + 1
-        pending.retry_at = from_json(entry.data)["retry_at"] if kind is EventType.STEP_RETRYING else None
-
-    def _deliver_outcome(self, pending: PendingStep, kind: EventType, data: bytes) -> None:
-        del self._steps[pending.key]
-        pending.deliver(kind, data)
-        self._turn()
-
-    def _deliver_signal(self, key: str, data: bytes) -> None:
-        signal_id, name = split_signal_key(key)
-        if signal_id:
-            self._signal_ids.add(signal_id)
-        for receiver in self._receivers.get(name, ()):
-            if not receiver.done():
-                receiver.set_result(data)
-                return
-        self._mailbox.setdefault(name, deque()).append(data)
-
-    def _deliver_cancel(self) -> None:
-        self._cancel_requested = True
-        if self._root is not None:
-            self._root.cancel()
-
-    def _deliver_timer(self, timer: asyncio.TimerHandle, key: str) -> None:
-        del self._timers[key], self._timer_keys[id(timer)]
-        self._alarms.pop(key, None)
-        self.loop.run_soon(timer)
-        self._turn()
 
     # Timers and rows.
 
@@ -441,29 +364,20 @@ class Execution:
         self, future: asyncio.Future[Any], key: str, seconds: float, ring: Callable[[], None]
     ) -> None:
         timer = asyncio.TimerHandle(self._now + seconds, ring, (), self.loop)
-        self._watch(key, timer)
+        self.timers.watch(key, timer)
         future.add_done_callback(lambda _: timer.cancel())
 
-    def _watch(self, key: str, timer: asyncio.TimerHandle) -> None:
-        self._timers[key] = timer
-        self._timer_keys[id(timer)] = key
-        self._unset.append(key)
-
-    def _set_alarm(self, key: str) -> None:
-        timer = self._timers.get(key)
-        if timer is not None:
-            self._alarms[key] = self._services.alarms.set(timer.when(), partial(self._timer_due, key))
-
     def _timer_due(self, key: str) -> None:
-        timer = self._timers[key]
         self._stage(EventType.TIMER_FIRED, key, b"")
-        self._deliver_timer(timer, key)
+        self.deliver_timer(key)
 
     def _stage(self, kind: EventType, key: str, data: bytes, *, lazy: bool = False) -> Group:
         """Add a row to the history; what is not lazy is delivered too, and causes what follows."""
         at = max(self._now, self._services.clock.time())
-        group = self._services.streams.stage(self.number, self.offset + 1, at, kind, key, data)
+        group = self._services.streams.stage(self.row.number, self.offset + 1, at, kind, key, data)
         self.offset += 1
+        if self.parking:
+            self._runs.stays(self)
         if lazy:
             self._services.journal.flush_soon()
         else:
@@ -483,10 +397,6 @@ class Execution:
         elif self._evictions < MOST_EVICTIONS:
             self._evictions += 1
             raise Evicted
-
-
-def _leave(receivers: deque[asyncio.Future[bytes]], future: asyncio.Future[bytes]) -> None:
-    receivers.remove(future)
 
 
 def _finish(future: asyncio.Future[None]) -> None:

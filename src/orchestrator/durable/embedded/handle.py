@@ -47,7 +47,7 @@ class EmbeddedRun(Generic[Out]):
             MismatchError: it is stuck: its code no longer fits its history.
             JournalError: the engine cannot write any more.
         """
-        row, data = await self._engine.ended(self._number, self.id)
+        row, data = await self._engine.ended(self.id)
         match row.status:
             case Status.COMPLETED:
                 return self._engine.decode_result(row.workflow, data)  # type: ignore[no-any-return]  # Out by start()

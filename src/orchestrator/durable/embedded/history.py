@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from orchestrator.core.clock import utc
 from orchestrator.durable.errors import Failure
-from orchestrator.durable.runs import CLOSED, Event, EventType, RunInfo, Status, StepView
+from orchestrator.durable.runs import Event, EventType, RunInfo, Status, StepView
 from orchestrator.journal import Statement
 
 if TYPE_CHECKING:
@@ -24,16 +24,17 @@ RUN_STREAM = "run/"
 
 ADD_RUN: Final = Statement(
     1,
-    "INSERT INTO runs (number, workflow, owner, tags, digest, seed, created_at, status, closed_at, reason) "
-    "VALUES {rows}",
-    10,
+    "INSERT INTO runs (number, workflow, owner, tags, digest, seed, created_at, status, closed_at, reason, "
+    "wake_at, parent, priority, slots) VALUES {rows}",
+    14,
 )
-# Written before an end of the same group, so that the end stands.
-SET_OPEN_STATUS: Final = Statement(
+# Where an open run stands. Written before an end of the same group, so that the end stands.
+SET_OPEN: Final = Statement(
     3,
-    "WITH new (number, status, reason) AS (VALUES {rows}) UPDATE runs SET status = new.status, "
-    "reason = new.reason FROM new WHERE runs.number = new.number",
-    3,
+    "WITH new (number, status, reason, wake_at) AS (VALUES {rows}) UPDATE runs SET status = new.status, "
+    "reason = new.reason, wake_at = new.wake_at FROM new WHERE runs.number = new.number",
+    4,
+    keyed=True,
 )
 SET_ENDED: Final = Statement(
     4,
@@ -43,13 +44,31 @@ SET_ENDED: Final = Statement(
 )
 DELETE_RUN: Final = Statement(7, "DELETE FROM runs WHERE number IN ({rows})", 1)
 
-_COLUMNS = "number, workflow, runs.owner, tags, digest, seed, created_at, status, closed_at, reason, name"
+# What wake_at says of a run that waits for no time at all.
+NEVER: Final = float("inf")
+
+_COLUMNS = (
+    "number, workflow, runs.owner, tags, digest, seed, created_at, status, closed_at, reason, wake_at, "
+    "parent, priority, slots, name"
+)
 SELECT_RUNS: Final = f"SELECT {_COLUMNS} FROM runs JOIN streams USING (number)"  # noqa: S608  # constants alone
 SELECT_RUN: Final = f"{SELECT_RUNS} WHERE name = ?"
-SELECT_OPEN: Final = f"{SELECT_RUNS} WHERE closed_at IS NULL AND number > ? ORDER BY number LIMIT ?"
+SELECT_AWAKE: Final = (
+    f"{SELECT_RUNS} WHERE closed_at IS NULL AND wake_at IS NULL AND number > ? ORDER BY number LIMIT ?"
+)
+SELECT_DUE: Final = (
+    f"{SELECT_RUNS} WHERE closed_at IS NULL AND wake_at IS NOT NULL AND wake_at <= ? ORDER BY wake_at LIMIT ?"
+)
+NEXT_WAKE: Final = "SELECT min(wake_at) FROM runs WHERE closed_at IS NULL AND wake_at IS NOT NULL"
+COUNT_OPEN: Final = (
+    "SELECT (SELECT count(*) FROM runs WHERE closed_at IS NULL AND wake_at IS NULL) + "
+    "(SELECT count(*) FROM runs WHERE closed_at IS NULL AND wake_at IS NOT NULL)"
+)
 SELECT_ENTRIES: Final = "SELECT offset, at, type, key, data FROM entries WHERE stream = ? ORDER BY offset"
-# Where an open run waits: its stuck status is stored, everything else is known to its engine alone.
-OPEN_STATUSES: Final = frozenset(set(Status) - CLOSED - {Status.STUCK})
+SELECT_LAST_OFFSET: Final = "SELECT coalesce(max(offset), 0) FROM entries WHERE stream = ?"
+SELECT_LAST_DATA: Final = "SELECT data FROM entries WHERE stream = ? ORDER BY offset DESC LIMIT 1"
+# Of these two the file may say the other: it follows when a run leaves memory or comes back.
+IN_MEMORY: Final = frozenset({Status.RUNNING, Status.WAITING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +85,19 @@ class RunRow:
     status: str
     closed_at: float | None
     reason: str
+    wake_at: float | None
+    parent: int | None
+    priority: int
+    slots: str
     name: str
+
+    @property
+    def values(self) -> tuple[object, ...]:
+        """What `ADD_RUN` takes."""
+        return (
+            self.number, self.workflow, self.owner, self.tags, self.digest, self.seed, self.created_at,
+            self.status, self.closed_at, self.reason, self.wake_at, self.parent, self.priority, self.slots,
+        )  # fmt: skip
 
     @property
     def id(self) -> str:
@@ -105,7 +136,7 @@ def selection(  # the port's filters, one each
         values.extend(given)
 
     if status:
-        stored = {Status.RUNNING if one in OPEN_STATUSES else one for one in status}
+        stored = {stored for one in status for stored in (IN_MEMORY if one in IN_MEMORY else (one,))}
         where(f"status IN ({','.join('?' * len(stored))})", *sorted(stored))
     if workflow is not None:
         where("workflow = ?", workflow)

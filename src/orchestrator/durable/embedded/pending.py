@@ -19,12 +19,13 @@ class PendingStep:
     """A step whose outcome has not been delivered. ``attempt`` is the one that runs, or comes next.
 
     ``retry_at`` is when the next attempt is due, ``launched`` whether the runner has it, ``ended`` a future
-    once the workflow gave it up. ``in_doubt`` says that an earlier process may have begun it unrecorded.
+    once the workflow gave it up. ``in_doubt`` says that an earlier process may have begun it unrecorded,
+    ``backs_off`` that it only waits for its next attempt to be due.
     """
 
     __slots__ = (
-        "arguments", "attempt", "ended", "in_doubt", "key", "launched", "operation", "outcome", "retry_at",
-        "run", "step",
+        "arguments", "attempt", "backs_off", "ended", "in_doubt", "key", "launched", "operation", "outcome",
+        "retry_at", "run", "step",
     )  # fmt: skip
 
     def __init__(self, run: Execution, operation: Operation, step: StepDefinition, arguments: bytes) -> None:
@@ -39,6 +40,7 @@ class PendingStep:
         self.retry_at: float | None = None
         self.launched = False
         self.in_doubt = False
+        self.backs_off = False
 
     def cancel(self) -> asyncio.Future[None]:
         """Ask for its end; the future is done once it has ended, however it did."""

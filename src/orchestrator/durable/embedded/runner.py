@@ -70,6 +70,7 @@ class StepRunner:
         if pending.retry_at is None:
             self._due(pending)
         else:
+            pending.backs_off = True
             self._backing_off[pending] = self._alarms.set(pending.retry_at, partial(self._due, pending))
 
     def cancel(self, pending: PendingStep) -> None:
@@ -100,6 +101,7 @@ class StepRunner:
 
     def _due(self, pending: PendingStep) -> None:
         self._backing_off.pop(pending, None)
+        pending.backs_off = False
         if self._stopped or not pending.run.wants(pending):
             return
         if pending.attempt > pending.step.retry.attempts + MOST_LOST_ATTEMPTS:
@@ -204,6 +206,7 @@ class StepRunner:
         pending.run.step_retrying(pending, data)
         pending.attempt += 1
         self.launch(pending)
+        pending.run.rests()
 
     def report(self, pending: PendingStep, data: bytes) -> None:
         """Record progress of an attempt, from whatever thread it comes."""

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
     from orchestrator.core.clock import Clock
-    from orchestrator.durable.embedded.execution import Execution
     from orchestrator.durable.embedded.runner import StepRunner
     from orchestrator.durable.embedded.timers import Alarms
     from orchestrator.durable.registry import Registry
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of an open engine. ``on_closed`` hears of a run that ended or is stuck, once durable."""
+    """The parts of an open engine."""
 
     loop: asyncio.AbstractEventLoop
     journal: Journal
@@ -29,4 +27,3 @@ class Services:
     alarms: Alarms
     registry: Registry
     runner: StepRunner
-    on_closed: Callable[[Execution], None]

@@ -1,0 +1,337 @@
+"""The open runs of a journal: those in memory, and the way back for those that wait outside of it.
+
+A run that only time or a signal can move may leave memory. Its row then says when to come back; when the time
+has come, or a signal does, its history is replayed and it goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.errors import NotFoundError
+from orchestrator.durable.embedded.execution import Execution
+from orchestrator.durable.embedded.history import (
+    ADD_RUN,
+    COUNT_OPEN,
+    NEVER,
+    NEXT_WAKE,
+    RUN_STREAM,
+    SELECT_AWAKE,
+    SELECT_DUE,
+    SELECT_ENTRIES,
+    SELECT_LAST_OFFSET,
+    SELECT_RUN,
+    SET_ENDED,
+    SET_OPEN,
+    RunRow,
+)
+from orchestrator.durable.errors import EngineStoppedError
+from orchestrator.durable.registry import NotRegisteredError
+from orchestrator.durable.runs import EventType, Status
+from orchestrator.streams import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.durable.embedded.services import Services
+    from orchestrator.durable.embedded.timers import Alarm
+    from orchestrator.durable.runs import RunInfo
+    from orchestrator.durable.workflows import Workflow
+    from orchestrator.journal import Group
+
+# A run in memory takes about 6 KB; beyond this number those that wait longest leave it.
+MOST_IN_MEMORY = 10_000
+# Open runs are read in pages, so that a start with very many of them does not hold them all at once.
+OPEN_RUNS_PAGE = 1_000
+# Those that are due come back in small groups, so that very many of them do not hold up everything else.
+WAKE_PAGE = 100
+
+
+class OpenRuns:
+    """Knows every open run of one engine. Whatever moves a run is called outside of any task."""
+
+    def __init__(
+        self,
+        services: Services,
+        most_in_memory: int = MOST_IN_MEMORY,
+        on_ended: Callable[[RunInfo], None] | None = None,
+    ) -> None:
+        self._services = services
+        self._most = most_in_memory
+        self._on_ended = on_ended
+        self._in_memory: dict[str, Execution] = {}
+        # In the order in which they began to wait. Some of them move again; that is seen when room is made.
+        self._resting: dict[str, Execution] = {}
+        self._waiters: dict[str, set[asyncio.Future[Execution | None]]] = {}
+        self._terminating: dict[int, Group] = {}
+        self._leaving = 0
+        self._alarm: Alarm | None = None
+        self._waking = False
+        self._crowded = False
+        self._without_code: Group | None = None
+        self.count: int = services.journal.read(COUNT_OPEN)[0][0]
+
+    async def recover(self) -> None:
+        """Bring back what was in memory when the last process ended, and what is due since."""
+        journal, loop = self._services.journal, self._services.loop
+        last = 0
+        while rows := await journal.fetch(SELECT_AWAKE, (last, OPEN_RUNS_PAGE)):
+            for row in (RunRow(*values) for values in rows):
+                last = row.number
+                # Runs turn outside of any task, so that theirs may run.
+                loop.call_soon(self._load, row)
+            await asyncio.sleep(0)
+        loop.call_soon(self._wake_due)
+        await asyncio.sleep(0)
+        if self._without_code is not None:
+            await journal.durable(self._without_code)
+
+    def begin(self, row: RunRow, workflow: Workflow[Any, Any], entries: Sequence[Entry]) -> Group:
+        """Take a new run with its first entries; it is durable with the group that this gives."""
+        run = self._take(row, workflow)
+        run.cause = self._services.journal.stage(ADD_RUN, row.values)
+        self.count += 1
+        for entry in entries:
+            self._services.streams.stage(
+                row.number, entry.offset, entry.at, entry.type, entry.key, entry.data
+            )
+        self._services.journal.flush()
+        self._services.loop.call_soon(run.replay, entries)
+        return run.cause
+
+    def in_memory(self, run_id: str) -> Execution | None:
+        """The run of that id, if it is in memory."""
+        return self._in_memory.get(run_id)
+
+    def row(self, run_id: str) -> RunRow:
+        """The stored row of a run.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        found = self._services.journal.read(SELECT_RUN, (RUN_STREAM + run_id,))
+        if not found:
+            raise NotFoundError(f"there is no run {run_id!r}")
+        return RunRow(*found[0])
+
+    def info(self, row: RunRow) -> RunInfo:
+        """What is known of a run; where it stands, memory knows better than its row."""
+        run = self._in_memory.get(row.id)
+        return row.info(None if run is None or run.status.closed else run.stands)
+
+    async def change(self, run_id: str, change: Callable[[Execution], None]) -> bool:
+        """Do something to a run that can move, and wait until it is durable; False for any other run.
+
+        Raises:
+            NotFoundError: there is no run of that id.
+        """
+        changed: asyncio.Future[Execution | None] = self._services.loop.create_future()
+
+        def now() -> None:
+            try:
+                run = self._find(run_id)
+                if run is not None:
+                    change(run)
+                changed.set_result(run)
+            except Exception as error:  # noqa: BLE001  # raised where it is awaited
+                changed.set_exception(error)
+
+        self._services.loop.call_soon(now)
+        run = await changed
+        if run is None:
+            return False
+        if run.cause is not None:
+            await self._services.journal.durable(run.cause)
+        return True
+
+    async def terminate(self, run_id: str) -> None:
+        """End a run that its code cannot end; nothing if it has ended.
+
+        Raises:
+            NotFoundError: there is no run of that id.
+        """
+        row = self.row(run_id)
+        if row.closed_at is not None:
+            return
+        services = self._services
+        group = self._terminating.get(row.number)
+        if group is None:
+            now = services.clock.time()
+            offset = self.last_offset(row.number) + 1
+            services.streams.stage(row.number, offset, now, EventType.RUN_TERMINATED, "", b"")
+            group = services.journal.stage(SET_ENDED, (row.number, Status.TERMINATED, now, row.reason))
+            group.then.append(partial(self._terminated, row))
+            self._terminating[row.number] = group
+            services.journal.flush()
+        await services.journal.durable(group)
+
+    async def ended(self, run_id: str) -> tuple[RunRow, bytes | None]:
+        """Wait until a run has ended or is stuck: its row then, and its result where it is still at hand."""
+        run = None
+        if run_id in self._in_memory or self._is_open(self.row(run_id)):
+            waiting: asyncio.Future[Execution | None] = self._services.loop.create_future()
+            self._waiters.setdefault(run_id, set()).add(waiting)
+            try:
+                run = await waiting
+            finally:
+                self._waiters.get(run_id, set()).discard(waiting)
+        return self.row(run_id), None if run is None else run.result
+
+    def last_offset(self, number: int) -> int:
+        """Of the last durable entry of a run."""
+        return int(self._services.journal.read(SELECT_LAST_OFFSET, (number,))[0][0])
+
+    def refuse(self, error: Exception) -> None:
+        """Tell all who wait for a run's end that they wait in vain."""
+        for waiters in self._waiters.values():
+            for waiting in waiters:
+                if not waiting.done():
+                    waiting.set_exception(error)
+        self._waiters.clear()
+
+    async def leave(self) -> None:
+        """Leave all runs where they are."""
+        left: asyncio.Future[None] = self._services.loop.create_future()
+
+        def now() -> None:
+            for run in self._in_memory.values():
+                run.drop()
+            self._in_memory.clear()
+            self._resting.clear()
+            self.refuse(EngineStoppedError("the engine was closed; the run goes on at the next opening"))
+            left.set_result(None)
+
+        self._services.loop.call_soon(now)
+        await left
+
+    # What runs say of themselves.
+
+    def may_rest(self, run: Execution) -> None:
+        """It waits, perhaps for long."""
+        self._resting.pop(run.run_id, None)
+        self._resting[run.run_id] = run
+        self._make_room()
+
+    def stays(self, run: Execution) -> None:
+        """It moves before it has left memory."""
+        run.parking = False
+        self._set_open(run.row.number, run.stands)
+
+    def left(self, run: Execution) -> None:
+        """It has ended or is stuck, durably."""
+        if self._in_memory.get(run.run_id) is run:
+            self._forget(run.run_id)
+        if run.status.closed:
+            self.count -= 1
+        self._tell(run.run_id, run)
+        if self._on_ended is not None and run.status.closed:
+            self._on_ended(run.info())
+
+    # In memory and out of it.
+
+    def _take(self, row: RunRow, workflow: Workflow[Any, Any]) -> Execution:
+        run = Execution(self._services, self, row, workflow)
+        self._in_memory[row.id] = run
+        return run
+
+    def _find(self, run_id: str) -> Execution | None:
+        """A run that can move, brought back if it is outside; None for one that has ended or is stuck."""
+        run = self._in_memory.get(run_id)
+        if run is None:
+            row = self.row(run_id)
+            run = self._load(row) if self._goes_on(row) else None
+        return None if run is None or run.status.closed or run.status is Status.STUCK else run
+
+    def _is_open(self, row: RunRow) -> bool:
+        return row.closed_at is None and row.status != Status.STUCK
+
+    def _goes_on(self, row: RunRow) -> bool:
+        return self._is_open(row) and row.number not in self._terminating
+
+    def _load(self, row: RunRow) -> Execution | None:
+        """Bring a run back to memory; None where this engine has no code for it, which makes it stuck."""
+        try:
+            workflow = self._services.registry.workflow(row.workflow)
+        except NotRegisteredError as error:
+            stuck = (row.number, Status.STUCK, error.message, None)
+            self._without_code = self._services.journal.stage(SET_OPEN, stuck)
+            self._services.journal.after(partial(self._tell, row.id, None))
+            return None
+        if row.status == Status.STUCK or row.wake_at is not None:
+            # Before the replay, after which the run may be stuck, or on its way out of memory again.
+            self._set_open(row.number, Status.RUNNING)
+        run = self._take(row, workflow)
+        run.replay([Entry(*entry) for entry in self._services.journal.read(SELECT_ENTRIES, (row.number,))])
+        return run
+
+    def _make_room(self) -> None:
+        while len(self._in_memory) - self._leaving > self._most and self._resting:
+            run = self._resting.pop(next(iter(self._resting)))
+            if run.waits and not run.parking:
+                self._park(run)
+
+    def _park(self, run: Execution) -> None:
+        run.parking = True
+        self._leaving += 1
+        wakes_at = run.wakes_at
+        self._set_open(run.row.number, run.stands, wakes_at)
+        self._services.journal.after(partial(self._parked, run, wakes_at))
+
+    def _parked(self, run: Execution, wakes_at: float) -> None:
+        self._leaving -= 1
+        if run.parking and self._in_memory.get(run.run_id) is run:
+            run.drop()
+            self._forget(run.run_id)
+            self._wake_at(wakes_at)
+
+    def _forget(self, run_id: str) -> None:
+        del self._in_memory[run_id]
+        self._resting.pop(run_id, None)
+        if self._crowded:
+            self._crowded = False
+            self._services.loop.call_soon(self._wake_due)
+
+    def _set_open(self, number: int, status: Status, wakes_at: float | None = None) -> None:
+        self._services.journal.stage(SET_OPEN, (number, status, "", wakes_at))
+        self._services.journal.flush()
+
+    def _terminated(self, row: RunRow) -> None:
+        del self._terminating[row.number]
+        self.count -= 1
+        self._tell(row.id, None)
+
+    def _tell(self, run_id: str, run: Execution | None) -> None:
+        for waiting in self._waiters.pop(run_id, ()):
+            if not waiting.done():
+                waiting.set_result(run)
+
+    # Time, for those outside.
+
+    def _wake_at(self, when: float) -> None:
+        if when < (NEVER if self._alarm is None else self._alarm.when):
+            if self._alarm is not None:
+                self._services.alarms.call_off(self._alarm)
+            self._alarm = self._services.alarms.set(when, self._wake_due)
+
+    def _wake_due(self) -> None:
+        """Bring back some that are due, and once that is durable the next."""
+        self._alarm = None
+        self._crowded = len(self._in_memory) - len(self._resting) >= max(self._most, WAKE_PAGE)
+        if self._waking or self._crowded:
+            return
+        journal = self._services.journal
+        due = journal.read(SELECT_DUE, (self._services.clock.time(), WAKE_PAGE))
+        for row in (RunRow(*values) for values in due):
+            if row.id not in self._in_memory and self._goes_on(row):
+                self._load(row)
+        if due:
+            self._waking = True
+            journal.after(self._woken)
+        else:
+            self._wake_at(journal.read(NEXT_WAKE)[0][0] or NEVER)
+
+    def _woken(self) -> None:
+        self._waking = False
+        self._wake_due()

@@ -1,0 +1,110 @@
+"""Bringing a run back: what was recorded is delivered to its code again, entry by entry.
+
+A replay never guesses: what was recorded and the code does not ask for, or the opposite, makes the run stuck.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic_core import from_json
+
+from orchestrator.durable.embedded.history import split_step_key
+from orchestrator.durable.errors import MismatchError
+from orchestrator.durable.runs import EventType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrator.durable.embedded.execution import Execution
+    from orchestrator.streams import Entry
+
+T = TypeVar("T")
+
+
+class Replay:
+    """One replay of one run; it lasts from the first recorded entry to the last."""
+
+    def __init__(self, run: Execution, recorded: Iterable[Entry]) -> None:
+        self._run = run
+        self._recorded = list(recorded)
+        self._published = {entry.key for entry in self._recorded if entry.type == EventType.PUBLISHED}
+        self._said: set[str] = set()
+        self.unsaid: dict[str, bytes] = {}
+
+    @property
+    def last_offset(self) -> int:
+        """Of the last recorded entry."""
+        return self._recorded[-1].offset
+
+    def deliver(self) -> None:
+        """Deliver everything, in its order.
+
+        Raises:
+            MismatchError: the code asks for something else, or an entry cannot be read.
+        """
+        try:
+            for entry in self._recorded:
+                if not self._run.status.closed:
+                    self._deliver(entry)
+        except MismatchError:
+            raise
+        except Exception as error:  # a damaged row must not leave a run that nothing moves
+            raise MismatchError(f"the history cannot be read: {type(error).__name__}: {error}") from error
+
+    def publish(self, key: str, data: bytes) -> None:
+        """The code publishes: it was recorded, or the crash came before."""
+        if key in self._published:
+            self._said.add(key)
+        else:
+            self.unsaid[key] = data
+
+    def _deliver(self, entry: Entry) -> None:
+        kind = EventType(entry.type)
+        match kind:
+            case EventType.STEP_STARTED | EventType.STEP_RETRYING:
+                self._remember_attempt(kind, entry)
+                return
+            case EventType.PUBLISHED:
+                self._expected({key: key for key in self._said}, entry.key)
+                return
+            case EventType.STEP_PROGRESS:
+                return
+        if self.unsaid:
+            # What one turn says is on the disk before whatever comes next.
+            raise MismatchError(
+                f"the code asks for {', '.join(self.unsaid)}, which the history does not have"
+            )
+        run = self._run
+        run.reach(entry.at)
+        match kind:
+            case EventType.RUN_STARTED:
+                run.begin(entry.data)
+            case EventType.SIGNAL_RECEIVED:
+                run.deliver_signal(entry.key, entry.data)
+            case EventType.CANCEL_REQUESTED:
+                run.deliver_cancel()
+            case EventType.TIMER_FIRED:
+                if entry.key not in run.timers:
+                    raise self._unexpected(entry.key)
+                run.deliver_timer(entry.key)
+            case _:
+                key, attempt = split_step_key(entry.key)
+                pending = self._expected(run.steps, key)
+                pending.attempt = attempt
+                run.deliver_outcome(pending, kind, entry.data)
+
+    def _remember_attempt(self, kind: EventType, entry: Entry) -> None:
+        key, attempt = split_step_key(entry.key)
+        pending = self._expected(self._run.steps, key)
+        pending.attempt = attempt + 1
+        pending.retry_at = from_json(entry.data)["retry_at"] if kind is EventType.STEP_RETRYING else None
+
+    def _expected(self, asked: dict[str, T], key: str) -> T:
+        if key not in asked:
+            raise self._unexpected(key)
+        return asked[key]
+
+    def _unexpected(self, key: str) -> MismatchError:
+        asks = ", ".join(sorted([*self._run.steps, *self._run.timers.keys, *self.unsaid])) or "nothing"
+        return MismatchError(f"the history has operation {key}, but the code at this point asks for {asks}")

@@ -1,0 +1,77 @@
+"""A run's timers: known by the operation that asked for each, so that a replay can fire the same ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from orchestrator.durable.embedded.timers import Alarm, Alarms
+
+
+class RunTimers:
+    """Timers of one run. ``due`` is told the key of each whose time has come."""
+
+    __slots__ = ("_alarms", "_due", "_keys", "_set", "_timers", "_unset")
+
+    def __init__(self, alarms: Alarms, due: Callable[[str], None]) -> None:
+        self._alarms = alarms
+        self._due = due
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._keys: dict[int, str] = {}
+        self._unset: list[str] = []
+        self._set: dict[str, Alarm] = {}
+
+    def watch(self, key: str, timer: asyncio.TimerHandle) -> None:
+        """Know ``timer`` by ``key``; its alarm is set by ``set_alarms``."""
+        self._timers[key] = timer
+        self._keys[id(timer)] = key
+        self._unset.append(key)
+
+    def forget(self, timer: asyncio.TimerHandle) -> None:
+        """It was cancelled."""
+        key = self._keys.pop(id(timer), None)
+        if key is not None:
+            del self._timers[key]
+            self._call_off(key)
+
+    def fire(self, key: str) -> asyncio.TimerHandle:
+        """Take the timer out that is known by ``key``."""
+        timer = self._timers.pop(key)
+        del self._keys[id(timer)]
+        self._call_off(key)
+        return timer
+
+    def set_alarms(self) -> None:
+        """Have those that were watched meanwhile ring."""
+        unset, self._unset = self._unset, []
+        for key in unset:
+            timer = self._timers.get(key)
+            if timer is not None:
+                self._set[key] = self._alarms.set(timer.when(), lambda key=key: self._due(key))  # type: ignore[misc]
+
+    def call_off(self) -> None:
+        """Have none of them ring."""
+        for alarm in self._set.values():
+            self._alarms.call_off(alarm)
+        self._set.clear()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._timers
+
+    @property
+    def keys(self) -> list[str]:
+        """Of all that have not fired."""
+        return list(self._timers)
+
+    @property
+    def earliest(self) -> float | None:
+        """When the next one is due, in seconds since 1970."""
+        return min((timer.when() for timer in self._timers.values()), default=None)
+
+    def _call_off(self, key: str) -> None:
+        alarm = self._set.pop(key, None)
+        if alarm is not None:
+            self._alarms.call_off(alarm)
