@@ -12,7 +12,7 @@ from orchestrator import Context, EmbeddedEngine, Retry, step, workflow
 from orchestrator.durable.runs import EventType, Status
 from orchestrator.journal import Journal
 from orchestrator.journal.schema import MIGRATIONS
-from support.clock import BEGINNING, ManualClock
+from orchestrator.testing import BEGINNING, ManualClock
 from support.contract_lab import all_events
 
 FILES = Path(__file__).parent / "files"
@@ -94,7 +94,7 @@ async def test_open_runs_of_an_old_file_go_on(tmp_path: Path, version: int) -> N
         await waiting.signal("approve", "yes")
         assert await waiting.result() == "page of y: yes"
         assert calls == []
-        clock.advance(DAY_S)
+        clock.jump(DAY_S)
         async with asyncio.timeout(30):
             assert await (await engine.get("rest")).result() == "page of after"
             assert await (await engine.get("retrying")).result() == 1

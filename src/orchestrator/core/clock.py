@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 # A wall clock can be set while we wait, so a long wait looks at it again this often.
 RECHECK_S = 60.0
@@ -30,6 +30,15 @@ class Clock(Protocol):
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Wake:
         """Call back on the running event loop once ``time()`` has reached ``when``, never before."""
+        ...
+
+
+@runtime_checkable
+class PatientClock(Protocol):
+    """A clock that moves only when those who live by it have nothing more to do at the present moment."""
+
+    def attend(self, settled: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+        """Before time moves on, wait for ``settled()``; call what this gives to be waited for no more."""
         ...
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,17 @@ class StepInfo:
     idempotency_key: str
 
 
+def _nobody(hanging: bool) -> None:  # noqa: FBT001  # the one thing it is told
+    """Where nobody waits for steps to end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A running attempt: its facts, and where its progress goes."""
+    """A running attempt: its facts, where its progress goes, and who is told that it hangs, or no more."""
 
     info: StepInfo
     report: Callable[[object], None]
+    hang: Callable[[bool], None] = _nobody
 
 
 current_attempt: ContextVar[Attempt] = ContextVar("orchestrator_attempt")
@@ -56,3 +62,15 @@ def progress(data: object) -> None:
     attempt = current_attempt.get(None)
     if attempt is not None:
         attempt.report(data)
+
+
+@contextmanager
+def hangs() -> Iterator[None]:
+    """Say that this step waits for nothing that could come: an engine that settles does not wait for it."""
+    attempt = current_attempt.get(None)
+    hang = _nobody if attempt is None else attempt.hang
+    hang(True)  # noqa: FBT003  # the one thing it is told
+    try:
+        yield
+    finally:
+        hang(False)  # noqa: FBT003  # likewise

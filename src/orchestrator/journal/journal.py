@@ -116,6 +116,19 @@ class Journal:
         finally:
             self._waiting.discard(reached)
 
+    async def written(self) -> bool:
+        """Have all that was staged written, and wait for it; False where nothing was.
+
+        Raises:
+            JournalError: it never will be.
+        """
+        group = self._writer.last
+        if group is None:
+            return False
+        self.flush()
+        await self.durable(group)
+        return True
+
     def check_writable(self) -> None:
         """Refuse new work while nothing can be written.
 
@@ -166,9 +179,8 @@ class Journal:
 
     async def _write_all(self) -> None:
         with contextlib.suppress(JournalError):
-            while (group := self._writer.last) is not None:
-                self.flush()
-                await self.durable(group)
+            while await self.written():
+                pass
 
     def _check_usable(self) -> None:
         if self._pid != os.getpid():

@@ -18,7 +18,7 @@ from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY
 from orchestrator.durable.errors import RunClosedError, RunError
 from orchestrator.durable.runs import Event, EventType, Prefix
 from orchestrator.journal import JournalError
-from support.clock import BEGINNING, ManualClock
+from orchestrator.testing import BEGINNING, ManualClock
 from support.programs import SIGNALS, Program, World, interpret, programs, scripts
 from support.quiet import next_deadline, settle
 

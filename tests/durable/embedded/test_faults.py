@@ -24,7 +24,7 @@ from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.durable.runs import Status
 from orchestrator.journal import JournalError
 from orchestrator.journal.errors import JournalFullError, JournalInUseError
-from support.clock import ManualClock
+from orchestrator.testing import ManualClock
 from support.contract_lab import Gates, all_events
 from support.quiet import next_deadline, settle
 
@@ -389,7 +389,7 @@ async def test_a_clock_set_back_keeps_deadlines_and_time_goes_on(path: Path, gat
         await settle(engine)
         assert next_deadline(engine) == begun + HOUR_S
         assert clock.asked == asked
-        clock.advance(1)
+        clock.jump(1)
         await settle(engine)
         clock.set(begun - DAY_S)
         await settle(engine)
@@ -407,7 +407,7 @@ async def test_a_clock_set_back_while_the_engine_was_closed_changes_no_history(p
     async with EmbeddedEngine(path, workflows=[nap], clock=clock) as engine:
         await engine.start(nap, HOUR_S, id="one")
         await settle(engine)
-        clock.advance(HOUR_S)
+        clock.jump(HOUR_S)
         await settle(engine)
     clock.set(begun - DAY_S)
     async with EmbeddedEngine(path, workflows=[nap], clock=clock) as engine:
@@ -428,9 +428,9 @@ async def test_a_clock_set_forward_ends_all_that_is_due(path: Path) -> None:
     async with EmbeddedEngine(path, workflows=[nap], clock=clock) as engine:
         runs = [await engine.start(nap, hours * HOUR_S) for hours in (3, 1, 2)]
         await settle(engine)
-        clock.advance(DAY_S)
+        clock.jump(DAY_S)
         await settle(engine)
-        clock.advance(DAY_S)
+        clock.jump(DAY_S)
         for run in runs:
             assert await run.result() == [begun, begun + DAY_S, begun + 2 * DAY_S]
 

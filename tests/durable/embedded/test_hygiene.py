@@ -16,7 +16,7 @@ from orchestrator.core.errors import RetryableError
 from orchestrator.durable.errors import EngineStoppedError, MismatchError, RunFailedError
 from orchestrator.durable.runs import EventType, Status
 from orchestrator.journal import JournalError
-from support.clock import ManualClock
+from orchestrator.testing import ManualClock
 from support.contract_lab import Gates, all_events
 from support.quiet import next_deadline, settle
 
@@ -401,9 +401,9 @@ async def test_a_run_that_begins_with_a_prefix_sees_the_time_that_was_recorded(p
     async with EmbeddedEngine(path, workflows=[remember], steps=[Gates()], clock=clock) as engine:
         first = await engine.start(remember, "one")
         await settle(engine)
-        clock.advance(60)
+        clock.jump(60)
         times = await first.result()
-        clock.advance(3_600)
+        clock.jump(3_600)
         prefix = await first.recorded(until="Gates.note")
         second = await engine.start(remember, "two", prefix=prefix)
         assert await second.result() == times

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator import Context, EmbeddedEngine, Retry, step, workflow
 from orchestrator.core.errors import RetryableError
 from orchestrator.durable.runs import EventType, Status
-from support.clock import ManualClock
+from orchestrator.testing import ManualClock
 from support.contract_lab import all_events
 from support.quiet import settle
 
@@ -92,15 +92,15 @@ async def test_a_run_outside_of_memory_keeps_its_deadline(tmp_path: Path) -> Non
     async with engine_on(path, clock) as engine:
         await engine.start(nap, "a", id="a")
         await settle(engine)
-        clock.advance(DAY_S / 2)
+        clock.jump(DAY_S / 2)
         await settle(engine)
         assert in_memory(engine) == 0
     async with engine_on(path, clock) as engine:
         run = await engine.get("a")
-        clock.advance(DAY_S / 2 - 1)
+        clock.jump(DAY_S / 2 - 1)
         await settle(engine)
         assert noted == ["a before"]
-        clock.advance(1)
+        clock.jump(1)
         async with asyncio.timeout(30):
             assert await run.result() == "a after"
     assert noted == ["a before", "a after"]
@@ -155,7 +155,7 @@ async def test_a_long_back_off_needs_no_memory(tmp_path: Path) -> None:
         await settle(engine)
         for _ in range(2):
             assert in_memory(engine) == 0
-            clock.advance(DAY_S)
+            clock.jump(DAY_S)
             await settle(engine)
         assert await run.result() == "b"
         assert noted == ["b", "b", "b"]

@@ -104,3 +104,20 @@ def test_a_later_alarm_set_while_one_rings_does_not_hide_the_next() -> None:
     assert rung == ["first", "next"]
     clock.move_to(20.0)
     assert rung == ["first", "next", "last"]
+
+
+def test_tidied_alarms_wake_for_one_that_rings() -> None:
+    """An alarm that was called off leaves no wake-up behind, whether or not another one follows."""
+    clock = OneWake()
+    alarms = Alarms(clock)
+    first, second = alarms.set(10.0, lambda: None), alarms.set(20.0, lambda: None)
+    alarms.call_off(first)
+    alarms.tidy()
+    assert [when for when, _ in clock.wakes] == [20.0]
+    alarms.call_off(second)
+    alarms.tidy()
+    assert clock.wakes == []
+    rung: list[str] = []
+    alarms.set(15.0, lambda: rung.append("later"))
+    clock.move_to(15.0)
+    assert rung == ["later"]

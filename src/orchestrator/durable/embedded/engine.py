@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from pydantic_core import from_json
 
-from orchestrator.core.clock import Clock, SystemClock
+from orchestrator.core.clock import Clock, PatientClock, SystemClock
 from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.ids import new_id
 from orchestrator.durable.embedded.handle import EmbeddedRun
@@ -26,6 +26,7 @@ from orchestrator.durable.embedded.history import (
 from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY, OpenRuns
 from orchestrator.durable.embedded.runner import MOST_STEPS_AT_ONCE, StepRunner
 from orchestrator.durable.embedded.services import Services
+from orchestrator.durable.embedded.settling import SETTLES_WITHIN_S, settle
 from orchestrator.durable.embedded.timers import Alarms
 from orchestrator.durable.errors import EngineStoppedError, RunClosedError
 from orchestrator.durable.registry import NotRegisteredError, Registry
@@ -86,6 +87,7 @@ class EmbeddedEngine:
         self._registry.add(workflows, steps)
         self._services: Services | None = None
         self._runs: OpenRuns | None = None
+        self._leave_clock: Callable[[], None] | None = None
         self._broken: JournalError | None = None
         self._deleting: dict[str, Group] = {}
 
@@ -127,6 +129,8 @@ class EmbeddedEngine:
             runner=StepRunner(journal, self._registry, self._clock, alarms, self._most_steps_at_once),
         )
         self._broken = None
+        if isinstance(self._clock, PatientClock):
+            self._leave_clock = self._clock.attend(self.settled)
         try:
             self._runs = OpenRuns(self._services, self._most_runs_in_memory, self._on_ended)
             journal.listen(lambda _: None, self._on_broken)
@@ -141,6 +145,8 @@ class EmbeddedEngine:
         runs, self._runs = self._runs, None
         if services is None:
             return
+        if self._leave_clock is not None:
+            self._leave_clock()
         try:
             await services.runner.stop()
             services.alarms.stop()
@@ -157,6 +163,16 @@ class EmbeddedEngine:
             JournalError: nothing can be written any more.
         """
         self._open.journal.check_writable()
+
+    async def settled(self, *, within: float = SETTLES_WITHIN_S) -> None:
+        """Wait until all that is left is time, signals, and steps that hang (`orchestrator.testing.forever`).
+
+        Raises:
+            TimeoutError: a step still runs after ``within`` seconds of real time; the message names it.
+            EngineStoppedError: the engine is not open.
+            JournalError: nothing can be written any more.
+        """
+        await settle(self._open, within)
 
     @property
     def active(self) -> int:
@@ -389,5 +405,7 @@ class EmbeddedEngine:
 
     def _on_broken(self, error: JournalError) -> None:
         self._broken = error
+        if self._services is not None:
+            self._services.runner.stir()
         if self._runs is not None:
             self._runs.refuse(error)

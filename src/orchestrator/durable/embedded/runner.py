@@ -63,6 +63,8 @@ class StepRunner:
         self._places: dict[PendingStep, ThreadPlace] = {}
         self._counting: set[PendingStep] = set()
         self._backing_off: dict[PendingStep, Alarm] = {}
+        self._hanging: set[PendingStep] = set()
+        self._moved = asyncio.Event()
         self._stopped = False
 
     def launch(self, pending: PendingStep) -> None:
@@ -172,7 +174,7 @@ class StepRunner:
         work = perform(
             self._registry.step(pending.step.name),
             pending.arguments,
-            Attempt(info, _Progress(self, pending)),
+            Attempt(info, _Progress(self, pending), partial(self._hangs, pending)),
             place,
         )
         task = self._loop.create_task(work, context=contextvars.Context())
@@ -183,6 +185,7 @@ class StepRunner:
 
     def _ended(self, pending: PendingStep, task: asyncio.Task[bytes | Verdict]) -> None:
         del self._running[pending]
+        self._moved.set()
         if self._stopped:
             return
         self._admit()
@@ -207,6 +210,27 @@ class StepRunner:
         pending.attempt += 1
         self.launch(pending)
         pending.run.rests()
+
+    @property
+    def at_work(self) -> list[PendingStep]:
+        """Steps that run or queue, without those that say of themselves that they hang."""
+        return [*(self._running.keys() - self._hanging), *self._queued, *self._queued_for_threads]
+
+    async def moved(self) -> None:
+        """Until a step has ended, or hangs, or ``stir`` was called."""
+        self._moved.clear()
+        await self._moved.wait()
+
+    def stir(self) -> None:
+        """Wake who waits for steps to end: something else happened."""
+        self._moved.set()
+
+    def _hangs(self, pending: PendingStep, hanging: bool) -> None:  # noqa: FBT001  # the one thing it is told
+        if hanging:
+            self._hanging.add(pending)
+        else:
+            self._hanging.discard(pending)
+        self._moved.set()
 
     def report(self, pending: PendingStep, data: bytes) -> None:
         """Record progress of an attempt, from whatever thread it comes."""

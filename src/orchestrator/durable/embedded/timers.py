@@ -56,12 +56,22 @@ class Alarms:
             heapq.heapify(self._heap)
             self._called_off = 0
 
+    def tidy(self) -> None:
+        """Have the clock wake us for an alarm that rings, not for one that was called off meanwhile."""
+        while self._heap and self._heap[0].ring is None:
+            heapq.heappop(self._heap)
+            self._called_off = max(0, self._called_off - 1)
+        if self._heap and self._heap[0].when > self._wake_when:
+            self._arm(self._heap[0].when)
+        elif not self._heap:
+            self.stop()
+
     def stop(self) -> None:
         """Call off everything."""
         self._heap.clear()
         if self._wake is not None:
             self._wake.cancel()
-            self._wake = None
+            self._wake, self._wake_when = None, float("inf")
 
     def _arm(self, when: float) -> None:
         if self._wake is not None:
