@@ -40,6 +40,18 @@ EMBEDDED_ALONE = {
     "test_each_retry_is_an_event",
     "test_a_run_that_begins_with_a_prefix_does_not_run_its_steps",
     "test_a_prefix_ends_before_the_first_failure",
+    "test_a_schedule_says_what_it_starts_and_when",
+    "test_a_run_can_be_started_beside_the_timetable",
+    "test_no_run_is_started_beside_an_open_one",
+    "test_the_same_schedule_again_changes_nothing",
+    "test_other_settings_replace_those_of_a_schedule",
+    "test_a_paused_schedule_has_no_next_time",
+    "test_a_deleted_schedule_is_gone_and_its_runs_are_not",
+    "test_schedules_are_there_when_the_engine_comes_back",
+    "test_a_schedule_of_a_workflow_that_is_not_there_is_stuck",
+    "test_a_schedule_that_says_nothing_clear_is_refused",
+    "test_a_schedule_that_nobody_made_is_not_found",
+    "test_a_replaced_schedule_starts_the_new_workflow",
 }
 
 

@@ -7,12 +7,13 @@ Both report an ignore that hides nothing, so a wrong call that slips through fai
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, assert_type
 
 from orchestrator import Context, Retry, step, workflow
 
 if TYPE_CHECKING:
-    from orchestrator.durable.engine import Engine
+    from orchestrator.durable.engine import Engine, Schedule
 
 
 @dataclass
@@ -127,6 +128,17 @@ async def runs(engine: Engine) -> None:
     await engine.start(crawl)  # type: ignore[arg-type]
     await engine.start(tidy, "u")  # type: ignore[misc]
     await engine.start(fetch, "u")  # type: ignore[call-overload]
+
+
+async def schedules(engine: Engine) -> None:
+    """A schedule takes its workflow's input, and names itself and its times."""
+    schedule: Schedule = await engine.schedule(crawl, "u", id="c", cron="@daily")
+    assert_type((await schedule.describe()).next_at, datetime | None)
+    await engine.schedule(tidy, id="t", cron="0 9 * * 1-5", zone="Europe/Berlin", catch_up=3_600)
+    await engine.schedule(crawl, 3, id="c", cron="@daily")  # type: ignore[misc]
+    await engine.schedule(tidy, "u", id="t", cron="@daily")  # type: ignore[misc]
+    await engine.schedule(tidy, cron="@daily")  # type: ignore[call-overload]
+    await engine.schedule(tidy, id="t")  # type: ignore[call-overload]
 
 
 async def direct(pages: Pages) -> None:

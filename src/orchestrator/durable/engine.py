@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from orchestrator.durable.runs import Event, Prefix, RunInfo, Status, StepView
+    from orchestrator.durable.schedules import ScheduleInfo
     from orchestrator.durable.workflows import Workflow
 
 In = TypeVar("In")
@@ -68,8 +69,45 @@ class Run(Protocol[Out_co]):
         ...
 
 
+class Schedule(Protocol):
+    """A handle on one schedule. Every method raises NotFoundError once it is deleted."""
+
+    @property
+    def id(self) -> str:
+        """The schedule's id."""
+        ...
+
+    async def describe(self) -> ScheduleInfo:
+        """Where it stands now."""
+        ...
+
+    async def pause(self) -> None:
+        """Start nothing until ``resume``; a run that is open goes on."""
+        ...
+
+    async def resume(self) -> None:
+        """Start runs again, from the next time on; what passed meanwhile does not happen.
+
+        Raises:
+            NotRegisteredError: the engine was not given its workflow.
+        """
+        ...
+
+    async def run_now(self) -> Run[Any]:
+        """Start a run at once, beside its times, also of a paused schedule.
+
+        Raises:
+            ConflictError: its last run is still open. NotRegisteredError: its workflow is not there.
+        """
+        ...
+
+    async def delete(self) -> None:
+        """Forget it. Its runs stay, and those that are open go on."""
+        ...
+
+
 class Engine(Protocol):
-    """Starts, finds and ends runs.
+    """Starts, finds and ends runs, now and by schedule.
 
     ``start`` begins a run, which is durable when it returns. It takes one of the workflows that the
     engine was given; the workflow's input; ``id``, your own id, under which the same input gives the
@@ -77,6 +115,15 @@ class Engine(Protocol):
     begin with instead of running those operations. It raises ConflictError for another workflow or input
     under this id, PayloadTooLargeError for an input that is too large, and EngineStoppedError when the
     engine is not running.
+
+    ``schedule`` starts such a run at every time of ``cron`` (five fields, or a macro such as ``@daily``) as
+    the clocks of ``zone`` show it, each under the id ``{id}@{time in UTC, RFC 3339}`` and with a tag
+    ``schedule={id}``. A time that a day does not have does not happen, one that comes twice happens once; one
+    at which the run before is still open is skipped; one at which no engine ran is started late if that is at
+    most ``catch_up`` seconds ago. The input is checked and recorded when this is called. The same id with
+    the same settings does nothing; with others it replaces them, and the schedule stays paused if it was,
+    and keeps what it has done. It raises InvalidInputError for settings that say nothing clear, and
+    otherwise what ``start`` raises.
     """
 
     @overload
@@ -128,4 +175,42 @@ class Engine(Protocol):
         Raises:
             NotFoundError: there is none. ConflictError: it has not ended.
         """
+        ...
+
+    @overload
+    async def schedule(
+        self,
+        workflow: Workflow[None, Any],
+        *,
+        id: str,
+        cron: str,
+        zone: str = "UTC",
+        catch_up: float = ...,
+        owner: str = "",
+        tags: Mapping[str, str] | None = None,
+    ) -> Schedule: ...
+    @overload
+    async def schedule(
+        self,
+        workflow: Workflow[In, Any],
+        input: In,
+        *,
+        id: str,
+        cron: str,
+        zone: str = "UTC",
+        catch_up: float = ...,
+        owner: str = "",
+        tags: Mapping[str, str] | None = None,
+    ) -> Schedule: ...
+
+    async def get_schedule(self, id: str) -> Schedule:
+        """The schedule of that id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        ...
+
+    async def schedules(self) -> Sequence[ScheduleInfo]:
+        """All schedules, by id."""
         ...

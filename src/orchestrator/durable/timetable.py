@@ -88,6 +88,15 @@ class Timetable:
         """The first time later than ``moment``, both in seconds since 1970; None if none is near."""
         return next(self.times_after(moment), None)
 
+    def between(self, first: float, last: float) -> tuple[list[float], float | None]:
+        """The times from ``first``, a whole second, to ``last``, both inclusive, and the one after them."""
+        found: list[float] = []
+        for at in self.times_after(first - 1):
+            if at > last:
+                return found, at
+            found.append(at)
+        return found, None
+
     def times_after(self, moment: float) -> Iterator[float]:
         """All times later than ``moment``, in order, up to the horizon after it."""
         local = utc(moment).astimezone(self._zone).replace(tzinfo=None)

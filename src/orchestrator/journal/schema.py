@@ -70,14 +70,19 @@ MIGRATIONS: tuple[str, ...] = (
         owner TEXT NOT NULL,
         tags TEXT NOT NULL,
         priority INTEGER NOT NULL,
+        digest BLOB NOT NULL,
         input BLOB NOT NULL,
         cron TEXT NOT NULL,
         zone TEXT NOT NULL,
         catch_up_s REAL NOT NULL,
         created_at REAL NOT NULL,
-        paused INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        reason TEXT NOT NULL,
         next_at REAL,
-        last_run TEXT NOT NULL
+        last_run TEXT NOT NULL,
+        last_at REAL,
+        skipped INTEGER NOT NULL,
+        missed_at REAL
     ) WITHOUT ROWID;
     CREATE TABLE consumer_groups (
         stream INTEGER NOT NULL,

@@ -56,6 +56,12 @@ async def test_what_it_lacks_is_refused_in_words(temporal_server: TemporalServer
             await engine.list()
         with pytest.raises(NotYetOnTemporalError, match=r"delete\(\)"):
             await engine.delete(run.id)
+        with pytest.raises(NotYetOnTemporalError, match=r"schedule\(\)"):
+            await engine.schedule(echo, "hi", id="daily", cron="@daily")
+        with pytest.raises(NotYetOnTemporalError, match=r"get_schedule\(\)"):
+            await engine.get_schedule("daily")
+        with pytest.raises(NotYetOnTemporalError, match=r"schedules\(\)"):
+            await engine.schedules()
         with pytest.raises(NotYetOnTemporalError, match="recorded"):
             await run.recorded()
         with pytest.raises(NotYetOnTemporalError, match="prefix"):

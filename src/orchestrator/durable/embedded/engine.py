@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
@@ -17,36 +14,38 @@ from orchestrator.core.ids import new_id
 from orchestrator.durable.embedded.handle import EmbeddedRun
 from orchestrator.durable.embedded.history import (
     DELETE_RUN,
-    RUN_STREAM,
     SELECT_ENTRIES,
     SELECT_LAST_DATA,
     RunRow,
+    digest_of,
     selection,
+    tags_text,
 )
 from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY, OpenRuns
 from orchestrator.durable.embedded.runner import MOST_STEPS_AT_ONCE, StepRunner
+from orchestrator.durable.embedded.schedules import Schedules
+from orchestrator.durable.embedded.scheduling import Scheduling
 from orchestrator.durable.embedded.services import Services
 from orchestrator.durable.embedded.settling import SETTLES_WITHIN_S, settle
 from orchestrator.durable.embedded.timers import Alarms
 from orchestrator.durable.errors import EngineStoppedError, RunClosedError
 from orchestrator.durable.registry import NotRegisteredError, Registry
-from orchestrator.durable.runs import NORMAL_PRIORITY, EventType, Prefix, RunInfo, Status
 from orchestrator.journal import Group, Journal, JournalError
 from orchestrator.streams import EmbeddedStreams, Entry
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
+    from orchestrator.durable.runs import Prefix, RunInfo, Status
     from orchestrator.durable.workflows import Workflow
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-SEED_BYTES = 16
 
-
-class EmbeddedEngine:
+class EmbeddedEngine(Scheduling):
     """Runs workflows in this process and records them in one SQLite file.
 
     Use it as an async context manager. Opening it goes on with every run that the file has open; closing it
@@ -86,6 +85,7 @@ class EmbeddedEngine:
         self._registry = Registry()
         self._registry.add(workflows, steps)
         self._services: Services | None = None
+        self._schedules: Schedules | None = None
         self._runs: OpenRuns | None = None
         self._leave_clock: Callable[[], None] | None = None
         self._broken: JournalError | None = None
@@ -135,6 +135,8 @@ class EmbeddedEngine:
             self._runs = OpenRuns(self._services, self._most_runs_in_memory, self._on_ended)
             journal.listen(lambda _: None, self._on_broken)
             await self._runs.recover()
+            self._schedules = Schedules(self._services, self._runs)
+            await self._schedules.load()
         except BaseException:
             await self.close()
             raise
@@ -143,10 +145,13 @@ class EmbeddedEngine:
         """Stop, leaving runs where they are; steps that run are stopped and run again at the next opening."""
         services, self._services = self._services, None
         runs, self._runs = self._runs, None
+        schedules, self._schedules = self._schedules, None
         if services is None:
             return
         if self._leave_clock is not None:
             self._leave_clock()
+        if schedules is not None:
+            schedules.stop()
         try:
             await services.runner.stop()
             services.alarms.stop()
@@ -228,36 +233,14 @@ class EmbeddedEngine:
         services.journal.check_writable()
         self._registry.workflow(workflow.type_name)
         data = workflow.input.record(input)
-        digest = hashlib.sha256(f"{workflow.type_name}\0".encode() + data).digest()
         run_id = new_id() if id is None else id
-        found = None if id is None else await self._already(run_id, digest)
+        found = None if id is None else await self._already(run_id, digest_of(workflow.type_name, data))
         if found is not None:
             return found
-        now = self._clock.time()
-        row = RunRow(
-            number=services.streams.create(RUN_STREAM + run_id, owner),
-            workflow=workflow.type_name,
-            owner=owner,
-            tags=json.dumps(dict(tags or {}), sort_keys=True),
-            digest=digest,
-            seed=prefix.seed if prefix else os.urandom(SEED_BYTES),
-            created_at=now,
-            status=Status.RUNNING,
-            closed_at=None,
-            reason="",
-            wake_at=None,
-            parent=None,
-            priority=NORMAL_PRIORITY,
-            slots="",
-            name=RUN_STREAM + run_id,
+        row, group = self._open_runs.begin(
+            workflow, data, run_id, owner=owner, tags=tags_text(tags), prefix=prefix
         )
-        first = prefix.began_at if prefix else now
-        entries = [Entry(1, first, EventType.RUN_STARTED, "", data)]
-        entries += [
-            Entry(offset, recorded.at, recorded.type, recorded.key, recorded.data)
-            for offset, recorded in enumerate(prefix.entries if prefix else (), 2)
-        ]
-        await services.journal.durable(self._open_runs.begin(row, workflow, entries))
+        await services.journal.durable(group)
         return EmbeddedRun(self, row.number, run_id)
 
     async def get(self, id: str) -> EmbeddedRun[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -116,6 +117,16 @@ class RunRow:
             tags=json.loads(self.tags),
             reason=self.reason,
         )
+
+
+def digest_of(type_name: str, data: bytes) -> bytes:
+    """What tells a workflow and its input from all others."""
+    return hashlib.sha256(f"{type_name}\0".encode() + data).digest()
+
+
+def tags_text(tags: Mapping[str, str] | None) -> str:
+    """Tags as their column holds them."""
+    return json.dumps(dict(tags or {}), sort_keys=True)
 
 
 def selection(  # the port's filters, one each

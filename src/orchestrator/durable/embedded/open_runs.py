@@ -7,6 +7,7 @@ has come, or a signal does, its history is replayed and it goes on.
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,21 +27,23 @@ from orchestrator.durable.embedded.history import (
     SET_ENDED,
     SET_OPEN,
     RunRow,
+    digest_of,
 )
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.durable.registry import NotRegisteredError
-from orchestrator.durable.runs import EventType, Status
+from orchestrator.durable.runs import NORMAL_PRIORITY, EventType, Status
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from orchestrator.durable.embedded.services import Services
     from orchestrator.durable.embedded.timers import Alarm
-    from orchestrator.durable.runs import RunInfo
+    from orchestrator.durable.runs import Prefix, RunInfo
     from orchestrator.durable.workflows import Workflow
     from orchestrator.journal import Group
 
+SEED_BYTES = 16
 # A run in memory takes about 6 KB; beyond this number those that wait longest leave it.
 MOST_IN_MEMORY = 10_000
 # Open runs are read in pages, so that a start with very many of them does not hold them all at once.
@@ -88,18 +91,62 @@ class OpenRuns:
         if self._without_code is not None:
             await journal.durable(self._without_code)
 
-    def begin(self, row: RunRow, workflow: Workflow[Any, Any], entries: Sequence[Entry]) -> Group:
-        """Take a new run with its first entries; it is durable with the group that this gives."""
+    def begin(
+        self,
+        workflow: Workflow[Any, Any],
+        data: bytes,
+        run_id: str,
+        *,
+        owner: str,
+        tags: str,
+        prefix: Prefix | None = None,
+    ) -> tuple[RunRow, Group]:
+        """Take a new run on the recorded input ``data``; it is durable with the group that this gives.
+
+        It is staged before this returns, so what else the same turn of the loop stages is of that group too.
+        """
+        services = self._services
+        now = services.clock.time()
+        row = RunRow(
+            number=services.streams.create(RUN_STREAM + run_id, owner),
+            workflow=workflow.type_name,
+            owner=owner,
+            tags=tags,
+            digest=digest_of(workflow.type_name, data),
+            seed=prefix.seed if prefix else os.urandom(SEED_BYTES),
+            created_at=now,
+            status=Status.RUNNING,
+            closed_at=None,
+            reason="",
+            wake_at=None,
+            parent=None,
+            priority=NORMAL_PRIORITY,
+            slots="",
+            name=RUN_STREAM + run_id,
+        )
+        entries = [Entry(1, prefix.began_at if prefix else now, EventType.RUN_STARTED, "", data)]
+        entries += [
+            Entry(offset, recorded.at, recorded.type, recorded.key, recorded.data)
+            for offset, recorded in enumerate(prefix.entries if prefix else (), 2)
+        ]
         run = self._take(row, workflow)
-        run.cause = self._services.journal.stage(ADD_RUN, row.values)
+        run.cause = services.journal.stage(ADD_RUN, row.values)
         self.count += 1
         for entry in entries:
-            self._services.streams.stage(
-                row.number, entry.offset, entry.at, entry.type, entry.key, entry.data
-            )
-        self._services.journal.flush()
-        self._services.loop.call_soon(run.replay, entries)
-        return run.cause
+            services.streams.stage(row.number, entry.offset, entry.at, entry.type, entry.key, entry.data)
+        services.journal.flush()
+        services.loop.call_soon(run.replay, entries)
+        return row, run.cause
+
+    def is_open(self, run_id: str) -> bool | None:
+        """Whether the run of that id has not ended; None if there is none."""
+        run = self._in_memory.get(run_id)
+        if run is not None:
+            return not run.status.closed
+        try:
+            return self.row(run_id).closed_at is None
+        except NotFoundError:
+            return None
 
     def in_memory(self, run_id: str) -> Execution | None:
         """The run of that id, if it is in memory."""

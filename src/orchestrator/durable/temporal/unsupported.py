@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from orchestrator.core.errors import TerminalError
+from orchestrator.durable.schedules import CATCH_UP_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.durable.machine import Operation
     from orchestrator.durable.runs import Status
+    from orchestrator.durable.workflows import Workflow
 
 
 class NotYetOnTemporalError(TerminalError):
@@ -41,6 +43,26 @@ class LaterOfEngine:
 
     async def delete(self, id: str) -> NoReturn:
         raise NotYetOnTemporalError("delete()")
+
+    async def schedule(
+        self,
+        workflow: Workflow[Any, Any],
+        input: Any = None,
+        *,
+        id: str,
+        cron: str,
+        zone: str = "UTC",
+        catch_up: float = CATCH_UP_S,
+        owner: str = "",
+        tags: Mapping[str, str] | None = None,
+    ) -> NoReturn:
+        raise NotYetOnTemporalError("schedule()")
+
+    async def get_schedule(self, id: str) -> NoReturn:
+        raise NotYetOnTemporalError("get_schedule()")
+
+    async def schedules(self) -> NoReturn:
+        raise NotYetOnTemporalError("schedules()")
 
 
 class LaterOfRun:
