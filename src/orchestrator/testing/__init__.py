@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.testing.clock import BEGINNING, ManualClock
+    from orchestrator.testing.crashes import CrashReport, crash_everywhere
     from orchestrator.testing.hanging import forever
+    from orchestrator.testing.life import Signal
     from orchestrator.testing.model import (
         BreaksOff,
         Call,
@@ -23,13 +25,16 @@ __all__ = [
     "BEGINNING",
     "BreaksOff",
     "Call",
+    "CrashReport",
     "CutShort",
     "ManualClock",
     "Refusal",
     "Reply",
     "ScriptEndedError",
     "ScriptedModel",
+    "Signal",
     "Silence",
+    "crash_everywhere",
     "forever",
 ]
 
@@ -37,13 +42,16 @@ _HOMES = {
     "BEGINNING": "orchestrator.testing.clock",
     "BreaksOff": "orchestrator.testing.model",
     "Call": "orchestrator.testing.model",
+    "CrashReport": "orchestrator.testing.crashes",
     "CutShort": "orchestrator.testing.model",
     "ManualClock": "orchestrator.testing.clock",
     "Refusal": "orchestrator.testing.model",
     "Reply": "orchestrator.testing.model",
     "ScriptEndedError": "orchestrator.testing.model",
     "ScriptedModel": "orchestrator.testing.model",
+    "Signal": "orchestrator.testing.life",
     "Silence": "orchestrator.testing.model",
+    "crash_everywhere": "orchestrator.testing.crashes",
     "forever": "orchestrator.testing.hanging",
 }
 
