@@ -17,6 +17,7 @@ PRINTED = [
     ["step-progress tell 1 {'word': 'once', 'percent': 25}", "run-completed  0 4"],
     ["gave back machine-7", "run_cancelled"],
     ["cancelled train-1", "paid back to Ada", "no room left", "('undo/1', 'cancel'), ('undo/2', 'refund')"],
+    ["researched tides\ndry: facts about tides\nmerry: facts about tides\nTrue"],
 ]
 
 

@@ -52,6 +52,23 @@ EMBEDDED_ALONE = {
     "test_a_schedule_that_says_nothing_clear_is_refused",
     "test_a_schedule_that_nobody_made_is_not_found",
     "test_a_replaced_schedule_starts_the_new_workflow",
+    "test_a_fork_runs_the_named_step_and_later_ones_anew",
+    "test_a_fork_tells_where_it_comes_from",
+    "test_a_step_is_named_by_its_operation_too",
+    "test_an_unknown_step_is_refused_with_those_that_there_are",
+    "test_without_a_step_a_failed_run_is_taken_up_where_it_failed",
+    "test_without_a_step_a_run_in_which_nothing_failed_is_not_forked",
+    "test_a_failure_that_was_handled_before_is_taken_over",
+    "test_an_open_run_is_forked",
+    "test_signals_before_the_step_are_taken_over",
+    "test_branches_that_were_half_done_go_on_each_from_where_it_was",
+    "test_a_fork_may_have_another_input",
+    "test_an_input_that_does_not_fit_what_was_recorded_is_seen",
+    "test_a_stuck_run_is_forked_to_where_the_code_still_fits",
+    "test_a_fork_is_forked",
+    "test_a_cancelled_run_is_taken_up_where_it_was_cancelled",
+    "test_an_undo_that_failed_is_tried_again_by_a_fork",
+    "test_the_same_fork_under_the_same_id_is_the_same_run",
 }
 
 

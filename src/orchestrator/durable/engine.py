@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
+from orchestrator.durable.runs import SAME_INPUT
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
@@ -62,9 +64,31 @@ class Run(Protocol[Out_co]):
         ...
 
     async def recorded(self, *, until: str | None = None) -> Prefix:
-        """What it recorded, up to (and without) the first start of the step named ``until``.
+        """What it recorded before the step ``until`` began, for another run to begin with.
 
-        Without ``until``, up to the first step that failed.
+        ``until`` is a step's name, for its first start, or an operation: ``3:fetch``, ``3``, ``3.0/1``.
+        Without it, what came before the first step that failed, or before a cancel.
+
+        Raises:
+            InvalidInputError: it has no such step, or one that began only after a cancel.
+        """
+        ...
+
+    async def fork(
+        self, *, from_step: str | None = None, with_input: Any = SAME_INPUT, id: str | None = None
+    ) -> Run[Out_co]:
+        """Start another run with what this one recorded up to ``from_step``, which runs anew as all later do.
+
+        It works on open, ended and stuck runs, and leaves them as they are. ``from_step`` is as ``until`` of
+        ``recorded``; without it the fork takes up what the first failure or a cancel ended. The fork has the
+        owner, the tags and the seed of the first run, and a tag ``forked_from`` with its id; a wait that was
+        open keeps what was left of it. ``with_input`` replaces the input: where what was recorded does not
+        fit it, the fork is stuck and says so. The same fork under the same ``id`` is the same run.
+
+        Raises:
+            InvalidInputError: there is no such step; or none is named, and nothing failed or was cancelled.
+            ConflictError: another run has this id.
+            NotRegisteredError: the engine was not given the workflow.
         """
         ...
 

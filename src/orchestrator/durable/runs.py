@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class EventType(StrEnum):
     """What can be read in a run's history."""
 
     RUN_STARTED = "run-started"
+    RUN_FORKED = "run-forked"
     STEP_STARTED = "step-started"
     STEP_PROGRESS = "step-progress"
     STEP_RETRYING = "step-retrying"
@@ -63,6 +64,16 @@ class EventType(StrEnum):
     RUN_CANCELLED = "run-cancelled"
     RUN_TERMINATED = "run-terminated"
 
+
+class SameInput(Enum):
+    """What stands for the input of the run that is forked; any value may be another one."""
+
+    SAME_INPUT = "the same input"
+
+
+SAME_INPUT: Final = SameInput.SAME_INPUT
+# The tag of a fork, with the id of the run that it is a fork of.
+FORKED_FROM: Final = "forked_from"
 
 LAST_EVENTS: Final = frozenset(
     {EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_CANCELLED, EventType.RUN_TERMINATED}

@@ -97,6 +97,17 @@ class Journal:
         """Have what was staged written with the next group, or within 10 ms."""
         self._writer.flush_soon()
 
+    async def settled(self) -> None:
+        """Wait until all that was staged so far is on the disk; not where the disk is full.
+
+        Raises:
+            JournalError: it never will be.
+        """
+        group = self._writer.last
+        if group is not None and not self._writer.full:
+            self.flush()
+            await self.durable(group)
+
     async def durable(self, group: Group) -> None:
         """Wait until ``group`` is on the disk.
 

@@ -22,6 +22,7 @@ from orchestrator.durable.embedded.history import (
     tags_text,
 )
 from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY, OpenRuns
+from orchestrator.durable.embedded.prefix import prefix_of_fork
 from orchestrator.durable.embedded.runner import MOST_STEPS_AT_ONCE, StepRunner
 from orchestrator.durable.embedded.schedules import Schedules
 from orchestrator.durable.embedded.scheduling import Scheduling
@@ -29,7 +30,9 @@ from orchestrator.durable.embedded.services import Services
 from orchestrator.durable.embedded.settling import SETTLES_WITHIN_S, settle
 from orchestrator.durable.embedded.timers import Alarms
 from orchestrator.durable.errors import EngineStoppedError, RunClosedError
+from orchestrator.durable.payloads import to_json
 from orchestrator.durable.registry import NotRegisteredError, Registry
+from orchestrator.durable.runs import FORKED_FROM, SAME_INPUT, Prefix, RunInfo, Status
 from orchestrator.journal import Group, Journal, JournalError
 from orchestrator.streams import EmbeddedStreams, Entry
 
@@ -229,16 +232,31 @@ class EmbeddedEngine(Scheduling):
             JournalFullError: the disk is full; nothing was started.
             EngineStoppedError: the engine is not open.
         """
-        services = self._open
-        services.journal.check_writable()
+        self._open.journal.check_writable()
         self._registry.workflow(workflow.type_name)
         data = workflow.input.record(input)
+        return await self._begin(workflow, data, id=id, owner=owner, tags=tags or {}, prefix=prefix)
+
+    async def _begin(  # what a run is made of
+        self,
+        workflow: Workflow[Any, Any],
+        data: bytes,
+        *,
+        id: str | None,
+        owner: str,
+        tags: Mapping[str, str],
+        prefix: Prefix | None,
+        origin: bytes = b"",
+    ) -> EmbeddedRun[Any]:
+        """Start a run on encoded input. The same ``id``, input and ``origin`` are the same run."""
+        services = self._open
+        digest = digest_of(workflow.type_name, data, origin)
         run_id = new_id() if id is None else id
-        found = None if id is None else await self._already(run_id, digest_of(workflow.type_name, data))
+        found = None if id is None else await self._already(run_id, digest)
         if found is not None:
             return found
         row, group = self._open_runs.begin(
-            workflow, data, run_id, owner=owner, tags=tags_text(tags), prefix=prefix
+            workflow, data, run_id, owner=owner, tags=tags_text(tags), prefix=prefix, origin=origin
         )
         await services.journal.durable(group)
         return EmbeddedRun(self, row.number, run_id)
@@ -313,6 +331,11 @@ class EmbeddedEngine(Scheduling):
         """All that is durable of a run's history."""
         return [Entry(*row) for row in await self._open.journal.fetch(SELECT_ENTRIES, (number,))]
 
+    async def all_entries(self, number: int) -> Sequence[Entry]:
+        """All of a run's history, also what was recorded this very moment."""
+        await self._open.journal.settled()
+        return await self.entries(number)
+
     async def follow(self, number: int, run_id: str, after: int) -> AsyncIterator[Entry]:
         """A run's history as it grows; nothing where it has ended and all of it was seen."""
         row = self.row(run_id)
@@ -338,6 +361,25 @@ class EmbeddedEngine(Scheduling):
             return self._registry.workflow(type_name).output.decode(data)
         except NotRegisteredError:
             return from_json(data)
+
+    async def fork(
+        self, run_id: str, from_step: str | None, with_input: Any, id: str | None
+    ) -> EmbeddedRun[Any]:
+        """Start a run with what another one recorded up to a step."""
+        self._open.journal.check_writable()
+        row = self.row(run_id)
+        workflow = self._registry.workflow(row.workflow)
+        entries = await self.all_entries(row.number)
+        origin = to_json({"from": run_id, "from_step": from_step}, "the origin of a fork")
+        return await self._begin(
+            workflow,
+            entries[0].data if with_input is SAME_INPUT else workflow.input.record(with_input),
+            id=id,
+            owner=row.owner,
+            tags={**row.info().tags, FORKED_FROM: run_id},
+            prefix=prefix_of_fork(row.seed, entries, from_step, self._clock.time(), origin),
+            origin=origin,
+        )
 
     async def signal(self, run_id: str, name: str, data: bytes, signal_id: str | None) -> None:
         """Deliver a signal to an open run."""

@@ -248,6 +248,11 @@ class Execution:
         """Let the run's time come to ``at``, unless it is later already."""
         self._now = max(self._now, at)
 
+    def go_on_at(self, at: float) -> None:
+        """It is a fork: after what it took over, time goes on at ``at``; waits keep what is left of them."""
+        self.timers.put_off(max(at - self._now, 0.0))
+        self.reach(at)
+
     def begin(self, data: bytes) -> None:
         """Start the code on its recorded input and turn it for the first time."""
         context = contextvars.Context()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from orchestrator.durable.embedded.history import event_of, steps_of
+from orchestrator.durable.embedded.prefix import prefix_of
 from orchestrator.durable.errors import (
     Failure,
     MismatchError,
@@ -13,19 +14,15 @@ from orchestrator.durable.errors import (
     RunTerminatedError,
 )
 from orchestrator.durable.payloads import to_json
-from orchestrator.durable.runs import LAST_EVENTS, EventType, Prefix, Recorded, Status
+from orchestrator.durable.runs import LAST_EVENTS, SAME_INPUT, Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     from orchestrator.durable.embedded.engine import EmbeddedEngine
-    from orchestrator.durable.runs import Event, RunInfo, StepView
-    from orchestrator.streams import Entry
+    from orchestrator.durable.runs import Event, Prefix, RunInfo, StepView
 
 Out = TypeVar("Out")
-
-_STEP_ENDS = frozenset({EventType.STEP_COMPLETED, EventType.STEP_CANCELLED})
-_OTHER_OUTCOMES = frozenset({EventType.TIMER_FIRED, EventType.SIGNAL_RECEIVED, EventType.PUBLISHED})
 
 
 class EmbeddedRun(Generic[Out]):
@@ -94,35 +91,23 @@ class EmbeddedRun(Generic[Out]):
         await self._engine.cancel(self.id)
 
     async def recorded(self, *, until: str | None = None) -> Prefix:
-        """What it recorded, up to (and without) the first start of the step named ``until``.
+        """What it recorded before the step ``until`` began, or what came before a failure or a cancel.
 
-        Without ``until``, up to the first step that failed.
+        Raises:
+            InvalidInputError: it has no such step, or one that began only after a cancel.
         """
-        entries = await self._engine.entries(self._number)
         row = self._engine.row(self.id)
-        return Prefix(
-            seed=row.seed,
-            began_at=entries[0].at,
-            entries=tuple(_outcomes(_before(entries, until))),
-        )
+        return prefix_of(row.seed, await self._engine.all_entries(self._number), until)
 
+    async def fork(
+        self, *, from_step: str | None = None, with_input: Any = SAME_INPUT, id: str | None = None
+    ) -> EmbeddedRun[Out]:
+        """Start another run with what this one recorded up to ``from_step``. See the port for the arguments.
 
-def _before(entries: Sequence[Entry], until: str | None) -> Sequence[Entry]:
-    for index, entry in enumerate(entries):
-        event_type = EventType(entry.type)
-        if until is None and event_type is EventType.STEP_FAILED:
-            return entries[:index]
-        if event_type is EventType.STEP_STARTED and event_of(entry).name == until:
-            return entries[:index]
-    return entries
-
-
-def _outcomes(entries: Sequence[Entry]) -> list[Recorded]:
-    """The outcomes among ``entries``, and the starts of the steps that have one."""
-    ended = {entry.key for entry in entries if entry.type in _STEP_ENDS}
-    return [
-        Recorded(EventType(entry.type), entry.key, entry.at, entry.data)
-        for entry in entries
-        if entry.type in _OTHER_OUTCOMES or entry.key in ended
-        if entry.type != EventType.STEP_PROGRESS
-    ]
+        Raises:
+            InvalidInputError: there is no such step; or none is named, and nothing failed or was cancelled.
+            ConflictError: another run has this id.
+            NotRegisteredError: the engine was not given the workflow.
+            PayloadError: ``with_input`` is not what the workflow takes.
+        """
+        return await self._engine.fork(self.id, from_step, with_input, id)

@@ -119,9 +119,9 @@ class RunRow:
         )
 
 
-def digest_of(type_name: str, data: bytes) -> bytes:
-    """What tells a workflow and its input from all others."""
-    return hashlib.sha256(f"{type_name}\0".encode() + data).digest()
+def digest_of(type_name: str, data: bytes, origin: bytes = b"") -> bytes:
+    """What tells a workflow and its input from all others; for a fork, its origin too."""
+    return hashlib.sha256(f"{type_name}\0".encode() + data + origin).digest()
 
 
 def tags_text(tags: Mapping[str, str] | None) -> str:

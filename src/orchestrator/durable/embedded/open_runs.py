@@ -100,8 +100,11 @@ class OpenRuns:
         owner: str,
         tags: str,
         prefix: Prefix | None = None,
+        origin: bytes = b"",
     ) -> tuple[RunRow, Group]:
         """Take a new run on the recorded input ``data``; it is durable with the group that this gives.
+
+        ``origin`` tells a fork from other runs of the same input.
 
         It is staged before this returns, so what else the same turn of the loop stages is of that group too.
         """
@@ -112,7 +115,7 @@ class OpenRuns:
             workflow=workflow.type_name,
             owner=owner,
             tags=tags,
-            digest=digest_of(workflow.type_name, data),
+            digest=digest_of(workflow.type_name, data, origin),
             seed=prefix.seed if prefix else os.urandom(SEED_BYTES),
             created_at=now,
             status=Status.RUNNING,

@@ -61,15 +61,25 @@ class Replay:
 
     def _deliver(self, entry: Entry) -> None:
         kind = EventType(entry.type)
+        if not self._note(kind, entry):
+            self._deliver_outcome(kind, entry)
+
+    def _note(self, kind: EventType, entry: Entry) -> bool:
+        """Take what the code is not told of; whether it was such an entry."""
         match kind:
             case EventType.STEP_STARTED | EventType.STEP_RETRYING:
                 self._remember_attempt(kind, entry)
-                return
             case EventType.PUBLISHED:
                 self._expected({key: key for key in self._said}, entry.key)
-                return
+            case EventType.RUN_FORKED:
+                self._run.go_on_at(entry.at)
             case EventType.STEP_PROGRESS:
-                return
+                pass
+            case _:
+                return False
+        return True
+
+    def _deliver_outcome(self, kind: EventType, entry: Entry) -> None:
         if self.unsaid:
             # What one turn says is on the disk before whatever comes next.
             raise MismatchError(

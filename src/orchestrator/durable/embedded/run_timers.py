@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 class RunTimers:
     """Timers of one run. ``due`` is told the key of each whose time has come."""
 
-    __slots__ = ("_alarms", "_due", "_keys", "_set", "_timers", "_unset")
+    __slots__ = ("_alarms", "_deadlines", "_due", "_keys", "_set", "_timers", "_unset")
 
     def __init__(self, alarms: Alarms, due: Callable[[str], None]) -> None:
         self._alarms = alarms
         self._due = due
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._deadlines: dict[str, float] = {}
         self._keys: dict[int, str] = {}
         self._unset: list[str] = []
         self._set: dict[str, Alarm] = {}
@@ -27,6 +28,7 @@ class RunTimers:
     def watch(self, key: str, timer: asyncio.TimerHandle) -> None:
         """Know ``timer`` by ``key``; its alarm is set by ``set_alarms``."""
         self._timers[key] = timer
+        self._deadlines[key] = timer.when()
         self._keys[id(timer)] = key
         self._unset.append(key)
 
@@ -34,23 +36,28 @@ class RunTimers:
         """It was cancelled."""
         key = self._keys.pop(id(timer), None)
         if key is not None:
-            del self._timers[key]
+            del self._timers[key], self._deadlines[key]
             self._call_off(key)
 
     def fire(self, key: str) -> asyncio.TimerHandle:
         """Take the timer out that is known by ``key``."""
         timer = self._timers.pop(key)
-        del self._keys[id(timer)]
+        del self._keys[id(timer)], self._deadlines[key]
         self._call_off(key)
         return timer
+
+    def put_off(self, seconds: float) -> None:
+        """Have all that are watched so far ring that much later; none has an alarm yet."""
+        for key in self._deadlines:
+            self._deadlines[key] += seconds
 
     def set_alarms(self) -> None:
         """Have those that were watched meanwhile ring."""
         unset, self._unset = self._unset, []
         for key in unset:
-            timer = self._timers.get(key)
-            if timer is not None:
-                self._set[key] = self._alarms.set(timer.when(), lambda key=key: self._due(key))  # type: ignore[misc]
+            deadline = self._deadlines.get(key)
+            if deadline is not None:
+                self._set[key] = self._alarms.set(deadline, lambda key=key: self._due(key))  # type: ignore[misc]
 
     def call_off(self) -> None:
         """Have none of them ring."""
@@ -69,7 +76,7 @@ class RunTimers:
     @property
     def earliest(self) -> float | None:
         """When the next one is due, in seconds since 1970."""
-        return min((timer.when() for timer in self._timers.values()), default=None)
+        return min(self._deadlines.values(), default=None)
 
     def _call_off(self, key: str) -> None:
         alarm = self._set.pop(key, None)

@@ -46,9 +46,9 @@ class TemporalEngine(LaterOfEngine):
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
 
     Not there yet, and refused with a `NotYetOnTemporalError`: ``list``, ``delete``, ``start(prefix=…)``,
-    ``Run.recorded``, schedules, and ``ctx.publish``, which needs an event stream beside the cluster.
-    ``progress`` logs once that nobody sees it. ``Run.events`` tells what Temporal's history knows: no
-    progress, no single retries, and a step's start is the moment in which it was asked for. A stuck run
+    ``Run.recorded``, ``Run.fork``, schedules, and ``ctx.publish``, which needs an event stream beside the
+    cluster. ``progress`` logs once that nobody sees it. ``Run.events`` tells what Temporal's history knows:
+    no progress, no single retries, and a step's start is the moment in which it was asked for. A stuck run
     shows as running. Ids are known for as long as the namespace retains its runs.
 
     Args:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from orchestrator.core.errors import TerminalError
+from orchestrator.durable.runs import SAME_INPUT
 from orchestrator.durable.schedules import CATCH_UP_S
 
 if TYPE_CHECKING:
@@ -70,6 +71,11 @@ class LaterOfRun:
 
     async def recorded(self, *, until: str | None = None) -> NoReturn:
         raise NotYetOnTemporalError("Run.recorded()")
+
+    async def fork(
+        self, *, from_step: str | None = None, with_input: object = SAME_INPUT, id: str | None = None
+    ) -> NoReturn:
+        raise NotYetOnTemporalError("Run.fork()")
 
 
 class LaterOfMachine:

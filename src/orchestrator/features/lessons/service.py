@@ -21,7 +21,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.ids import new_id
 from orchestrator.durable.errors import MismatchError, RunError
-from orchestrator.durable.runs import LAST_EVENTS, EventType, Prefix, RunInfo, Status
+from orchestrator.durable.runs import LAST_EVENTS, Prefix, RunInfo, Status
 from orchestrator.features.lessons.events import BEGINNING, Position, Story
 from orchestrator.features.lessons.lesson import LessonRequest
 from orchestrator.features.lessons.schemas import (
@@ -265,15 +265,7 @@ class LessonService:
     async def _done_before(self, row: SessionRow) -> Prefix | None:
         """What the latest earlier run completed, which is not done again; None where there is none."""
         earlier = {number: run for number, run in (await self._runs(row)).items() if number < row.runs}
-        if not earlier:
-            return None
-        recorded = await earlier[max(earlier)].recorded()
-        stopped = {entry.key for entry in recorded.entries if entry.type is EventType.STEP_CANCELLED}
-        return Prefix(
-            seed=recorded.seed,
-            began_at=recorded.began_at,
-            entries=tuple(entry for entry in recorded.entries if entry.key not in stopped),
-        )
+        return await earlier[max(earlier)].recorded() if earlier else None
 
     async def _told(
         self, row: SessionRow, runs: Mapping[int, Run[Lesson]], after: Position

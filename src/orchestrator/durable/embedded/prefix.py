@@ -1,0 +1,94 @@
+"""What a run recorded up to some step, for another run to begin with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.core.errors import InvalidInputError
+from orchestrator.durable.embedded.history import STEP_EVENTS, event_of, steps_of
+from orchestrator.durable.runs import EventType, Prefix, Recorded, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.streams import Entry
+
+# More of a run's steps than this make a message that nobody reads.
+MOST_STEPS_NAMED = 30
+
+_STEP_ENDS = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_CANCELLED})
+_OTHERS_TAKEN_OVER = frozenset(
+    {EventType.TIMER_FIRED, EventType.SIGNAL_RECEIVED, EventType.PUBLISHED, EventType.RUN_FORKED}
+)
+
+
+def prefix_of(seed: bytes, entries: Sequence[Entry], until: str | None) -> Prefix:
+    """What is recorded before the step ``until`` began: a step's name, for its first start, or an operation.
+
+    Without ``until`` it is what came before the first step that failed, or before a cancel.
+
+    Raises:
+        InvalidInputError: there is no such step, or it began only after the run was cancelled.
+    """
+    end = _first_setback(entries) if until is None else _first_of(entries, until)
+    return Prefix(seed=seed, began_at=entries[0].at, entries=tuple(_outcomes(entries[:end])))
+
+
+def prefix_of_fork(
+    seed: bytes, entries: Sequence[Entry], from_step: str | None, now: float, origin: bytes
+) -> Prefix:
+    """The same for a fork that is made ``now``; its last entry tells its ``origin``.
+
+    Raises:
+        InvalidInputError: as in ``prefix_of``; or no step is given, and nothing failed or was cancelled.
+    """
+    if from_step is None and _first_setback(entries) == len(entries):
+        raise InvalidInputError(
+            "no step of the run failed and nobody cancelled it, so name the step to begin with "
+            f"(from_step); its steps are {_named_steps(entries)}"
+        )
+    prefix = prefix_of(seed, entries, from_step)
+    latest = max([prefix.began_at, now, *(entry.at for entry in prefix.entries)])
+    return replace(prefix, entries=(*prefix.entries, Recorded(EventType.RUN_FORKED, "", latest, origin)))
+
+
+def _named_steps(entries: Sequence[Entry]) -> str:
+    """A run's steps as ``until`` takes them, for people."""
+    events = (event_of(entry) for entry in entries if entry.type in STEP_EVENTS)
+    steps = [key_of(view.operation, view.name) for view in steps_of(events)]
+    more = len(steps) - MOST_STEPS_NAMED
+    told = ", ".join(steps[:MOST_STEPS_NAMED]) or "none yet"
+    return f"{told} and {more:,} more" if more > 0 else told
+
+
+def _first_setback(entries: Sequence[Entry]) -> int:
+    setbacks = {EventType.STEP_FAILED, EventType.CANCEL_REQUESTED}
+    return next((index for index, entry in enumerate(entries) if entry.type in setbacks), len(entries))
+
+
+def _first_of(entries: Sequence[Entry], until: str) -> int:
+    is_cancelled = False
+    for index, entry in enumerate(entries):
+        is_cancelled = is_cancelled or entry.type == EventType.CANCEL_REQUESTED
+        if entry.type in STEP_EVENTS:
+            event = event_of(entry)
+            if until in {event.name, event.operation, key_of(event.operation, event.name)}:
+                if is_cancelled:
+                    raise InvalidInputError(
+                        f"step {until} began after the run was asked to stop, and a cancel is not repeated; "
+                        "name a step that began before it"
+                    )
+                return index
+    raise InvalidInputError(f"the run has no step {until!r}; its steps are {_named_steps(entries)}")
+
+
+def _outcomes(entries: Sequence[Entry]) -> list[Recorded]:
+    """The outcomes among ``entries``, and the starts of the steps that have one."""
+    ended = {entry.key for entry in entries if entry.type in _STEP_ENDS}
+    return [
+        Recorded(EventType(entry.type), entry.key, entry.at, entry.data)
+        for entry in entries
+        if entry.type in _OTHERS_TAKEN_OVER or entry.key in ended
+        if entry.type != EventType.STEP_PROGRESS
+    ]
