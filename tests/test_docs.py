@@ -9,20 +9,41 @@ from pathlib import Path
 
 import pytest
 
-GUIDE = Path(__file__).parents[1] / "docs" / "workflows.md"
-PROGRAMS = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-PRINTED = [
-    ["Crawl: 19 words"],
-    ["Tides: published"],
-    ["step-progress tell 1 {'word': 'once', 'percent': 25}", "run-completed  0 4"],
-    ["gave back machine-7", "run_cancelled"],
-    ["cancelled train-1", "paid back to Ada", "no room left", "('undo/1', 'cancel'), ('undo/2', 'refund')"],
-    ["researched tides\ndry: facts about tides\nmerry: facts about tides\nTrue"],
+DOCS = Path(__file__).parents[1] / "docs"
+SCHEDULES = DOCS / "schedules.md"
+# By guide: what each of its programs prints, in their order.
+PRINTED = {
+    "workflows.md": [
+        ["Crawl: 19 words"],
+        ["Tides: published"],
+        ["step-progress tell 1 {'word': 'once', 'percent': 25}", "run-completed  0 4"],
+        ["gave back machine-7", "run_cancelled"],
+        [
+            "cancelled train-1",
+            "paid back to Ada",
+            "no room left",
+            "('undo/1', 'cancel'), ('undo/2', 'refund')",
+        ],
+        ["researched tides\ndry: facts about tides\nmerry: facts about tides\nTrue"],
+    ],
+    "schedules.md": [re.findall(r"^(?:morning-report@|next: ).*$", SCHEDULES.read_text(), re.MULTILINE)],
+}
+
+
+def programs(guide: str) -> list[str]:
+    """The programs that a guide shows."""
+    return re.findall(r"```python\n(.*?)```", (DOCS / guide).read_text(), re.DOTALL)
+
+
+SHOWN = [
+    pytest.param(program, printed, id=f"{guide}-{number}")
+    for guide, expected in PRINTED.items()
+    for number, (program, printed) in enumerate(zip(programs(guide), expected, strict=True), 1)
 ]
 
 
 @pytest.mark.acceptance
-@pytest.mark.parametrize(("program", "printed"), list(zip(PROGRAMS, PRINTED, strict=True)))
+@pytest.mark.parametrize(("program", "printed"), SHOWN)
 def test_a_program_of_the_guide_prints_what_it_says(program: str, printed: list[str], tmp_path: Path) -> None:
     """Every program of the guide runs as it stands, and shows what the text around it promises."""
     (tmp_path / "program.py").write_text(program)

@@ -43,7 +43,7 @@ def build(engine: Callable[[], Engine], token: str) -> Feature:
 
         Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
         """
-        _check(authorization, token)
+        check_token(authorization, token)
         run = await engine().get(run_id)
         was = (await run.describe()).status
         await run.cancel()
@@ -54,7 +54,12 @@ def build(engine: Callable[[], Engine], token: str) -> Feature:
     return Feature(name="admin", router=router)
 
 
-def _check(authorization: str, token: str) -> None:
+def check_token(authorization: str, token: str) -> None:
+    """Let through who knows the token of this service.
+
+    Raises:
+        UnauthorizedError: no token was given. ForbiddenError: another one was.
+    """
     if not authorization:
         raise UnauthorizedError("Give the token of this service as 'Authorization: Bearer …'.")
     if not secrets.compare_digest(authorization.encode(), f"{SCHEME}{token}".encode()):

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.app import admin
+from orchestrator.app import admin, schedules
 from orchestrator.app.data_dir import BLOBS_DIRECTORY, JOURNAL_FILE, TABLES_FILE, Claim, claimed
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import OrchestratorError, SettingsError
@@ -79,7 +79,11 @@ def _assembled(settings: Settings, claim: Claim) -> Service:
         blobs=BlobStore(settings.data_dir / BLOBS_DIRECTORY),
         model=model,
     )
-    features = (*_rooms(resources), admin.build(resources.engine, claim.token))
+    features = (
+        *_rooms(resources),
+        admin.build(resources.engine, claim.token),
+        schedules.build(resources.engine, claim.token),
+    )
     for feature in features:
         engine.add(workflows=feature.workflows, steps=feature.steps)
     house = House(settings, clock, metrics, tracer_provider(settings.telemetry))

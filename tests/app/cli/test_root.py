@@ -29,6 +29,11 @@ COMMANDS = (
     ["runs", "show"],
     ["runs", "events"],
     ["runs", "cancel"],
+    ["schedules"],
+    ["schedules", "list"],
+    ["schedules", "pause"],
+    ["schedules", "resume"],
+    ["schedules", "run-now"],
     ["doctor"],
 )
 

@@ -16,10 +16,12 @@ from pydantic import BaseModel
 
 from orchestrator import Context, EmbeddedEngine, workflow
 from orchestrator.core.clock import rfc3339, utc
+from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.durable.payloads import PayloadError
 from orchestrator.durable.schedules import CATCH_UP_S, ScheduleStatus
 from orchestrator.durable.timetable import Timetable
 from orchestrator.journal import JournalError
+from orchestrator.journal.errors import JournalFullError
 from orchestrator.testing import BEGINNING, ManualClock
 
 if TYPE_CHECKING:
@@ -483,6 +485,34 @@ async def test_a_run_of_that_id_that_somebody_else_began_is_the_run_of_that_time
         await pass_time(clock, BEGINNING + HOUR_S)
         assert (await schedule.describe()).last_run == run.id
         assert (await run.result()).startswith("by hand")
+
+
+async def test_a_full_disk_makes_a_run_late_and_does_not_lose_it(path: Path, clock: ManualClock) -> None:
+    """Nothing is started while nothing can be written; a moment after there is room again, the run is."""
+    async with engine_on(path, clock) as engine:
+        schedule = await engine.schedule(report, "sales", id="s", cron="@hourly")
+        writer = engine._open.journal._writer
+        writer.full = "the disk is full"
+        clock.jump(HOUR_S)
+        for _ in range(20):
+            await one_turn()
+        assert await started(engine, "s") == []
+        with pytest.raises(JournalFullError):
+            await schedule.run_now()
+        writer.full = ""
+        await pass_time(clock, clock.now + 1)
+        assert await started(engine, "s") == ["2026-01-01T01:00:00Z"]
+
+
+async def test_a_closed_engine_has_no_schedules_at_hand(path: Path, clock: ManualClock) -> None:
+    """A handle that outlives it says so, and is of use again once it is open."""
+    async with engine_on(path, clock) as engine:
+        schedule = await engine.schedule(report, "sales", id="s", cron="@hourly")
+    for use in (schedule.describe, schedule.pause, schedule.run_now, engine.schedules):
+        with pytest.raises(EngineStoppedError):
+            await use()
+    async with engine:
+        assert (await schedule.describe()).id == "s"
 
 
 async def test_very_many_schedules_open_fast_and_start_without_holding_up_others(

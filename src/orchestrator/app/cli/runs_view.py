@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.app.cli.tables import fitted
 from orchestrator.app.cli.times import duration, moment, short_moment
 
 if TYPE_CHECKING:
@@ -32,29 +33,19 @@ STYLES = {
 SHORTEST_DATA_CHARS = 20
 LONGEST_TYPE_CHARS = 16  # cancel-requested
 NAME_CHARS = 16  # generate-outline; what is longer pushes its data aside
-CLOSE = (0, 1, 0, 0)  # a row of a lesson's run fits into 80 columns
 FIRST_TO_GIVE_WAY = ("Took", "Workflow", "Started", "Status")
 
 
 def table_of_runs(runs: Sequence[RunInfo], width: int) -> Table:
     """One row per run. Ids are there to be copied: where they would be broken, other columns give way."""
-    rows = {
+    columns = {
         "Run": [Text(info.id) for info in runs],
         "Workflow": [Text(info.workflow) for info in runs],
         "Status": [_status(info.status) for info in runs],
         "Started": [Text(short_moment(info.created_at), "dim") for info in runs],
         "Took": [Text(_took(info.created_at, info.closed_at), "dim") for info in runs],
     }
-    widths = {name: max(len(name), *(cell.cell_len for cell in cells)) for name, cells in rows.items()}
-    for name in FIRST_TO_GIVE_WAY:
-        if sum(widths[kept] + 1 for kept in rows) > width:
-            del rows[name]
-    table = Table(box=None, pad_edge=False, padding=CLOSE, header_style="bold")
-    for name in rows:
-        table.add_column(name, overflow="fold", justify="right" if name == "Took" else "left")
-    for row in zip(*rows.values(), strict=True):
-        table.add_row(*row)
-    return table
+    return fitted(columns, width, FIRST_TO_GIVE_WAY, to_the_right=("Took",))
 
 
 def description(info: RunInfo, steps: Sequence[StepView]) -> RenderableType:

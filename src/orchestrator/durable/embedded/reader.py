@@ -1,4 +1,4 @@
-"""Reading runs from a journal file, without writing and without the engine that may have it open."""
+"""Reading runs and schedules from a journal file, without writing, and beside an engine that has it open."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from orchestrator.durable.embedded.history import (
     selection,
     steps_of,
 )
+from orchestrator.durable.embedded.schedule_rows import SELECT_SCHEDULES, ScheduleRow
 from orchestrator.journal import open_for_reading, refused
 from orchestrator.streams import Entry
 
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from orchestrator.durable.runs import Event, RunInfo, Status, StepView
+    from orchestrator.durable.schedules import ScheduleInfo
+
+NO_LIMIT = -1  # as SQLite has it
 
 
 class JournalReader:
-    """What a journal file says of its runs; used as a context manager.
+    """What a journal file says of its runs and schedules; used as a context manager.
 
     An open run's status is the stored one: only the engine that has it knows whether it waits.
     """
@@ -89,6 +93,10 @@ class JournalReader:
             NotFoundError: there is none of that id.
         """
         return steps_of(self.events(run_id))
+
+    def schedules(self) -> Sequence[ScheduleInfo]:
+        """All schedules, by id, as far as the engine that has them has come."""
+        return [ScheduleRow(*row).info() for row in self._rows(SELECT_SCHEDULES, ["", NO_LIMIT])]
 
     def _row(self, run_id: str) -> RunRow:
         found = self._rows(SELECT_RUN, [RUN_STREAM + run_id])

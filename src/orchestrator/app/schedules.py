@@ -1,0 +1,81 @@
+"""Routes for schedules, for the command line of this machine's user.
+
+They need the secret of the data directory.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Header
+from pydantic import BaseModel, Field
+
+from orchestrator.app.admin import check_token
+from orchestrator.durable.schedules import ScheduleStatus
+from orchestrator.web.feature import Feature
+from orchestrator.web.problems import problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.durable.engine import Engine, Schedule
+
+
+class ScheduleNow(BaseModel):
+    """Where a schedule stands after it was told something."""
+
+    id: str = Field(description="The schedule's id.")
+    status: ScheduleStatus = Field(description="Whether it starts runs.")
+    next_at: datetime | None = Field(description="When it starts the next run; null where it starts none.")
+
+
+class StartedRun(BaseModel):
+    """A run that a schedule was told to start."""
+
+    id: str = Field(description="The schedule's id.")
+    run: str = Field(description="The run's id.")
+
+
+def build(engine: Callable[[], Engine], token: str) -> Feature:
+    """The routes, open to whoever knows ``token``."""
+    router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
+
+    @router.post("/{schedule_id}/pause", responses=problems(400, 401, 403, 404))
+    async def pause(schedule_id: str, authorization: Annotated[str, Header()] = "") -> ScheduleNow:
+        """Have a schedule start nothing until it is resumed; a run that is open goes on.
+
+        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        """
+        check_token(authorization, token)
+        schedule = await engine().get_schedule(schedule_id)
+        await schedule.pause()
+        return await _now(schedule)
+
+    @router.post("/{schedule_id}/resume", responses=problems(400, 401, 403, 404, 422))
+    async def resume(schedule_id: str, authorization: Annotated[str, Header()] = "") -> ScheduleNow:
+        """Have a schedule start runs again, from its next time on.
+
+        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        """
+        check_token(authorization, token)
+        schedule = await engine().get_schedule(schedule_id)
+        await schedule.resume()
+        return await _now(schedule)
+
+    @router.post("/{schedule_id}/run-now", responses=problems(400, 401, 403, 404, 409, 422))
+    async def run_now(schedule_id: str, authorization: Annotated[str, Header()] = "") -> StartedRun:
+        """Start a run of a schedule at once, unless its last one is still open.
+
+        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        """
+        check_token(authorization, token)
+        run = await (await engine().get_schedule(schedule_id)).run_now()
+        return StartedRun(id=schedule_id, run=run.id)
+
+    return Feature(name="schedules", router=router)
+
+
+async def _now(schedule: Schedule) -> ScheduleNow:
+    info = await schedule.describe()
+    return ScheduleNow(id=info.id, status=info.status, next_at=info.next_at)
