@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import socket
 import sys
 from contextlib import contextmanager
@@ -22,9 +21,9 @@ from prometheus_client import (
     ProcessCollector,
     make_wsgi_app,
 )
-from pydantic import SecretStr
 
 from orchestrator.core.listening import cannot_listen, is_loopback
+from orchestrator.core.redaction import Redactor, is_secret_log_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,26 +34,17 @@ if TYPE_CHECKING:
 
     from orchestrator.core.settings import TelemetrySettings
 
-REDACTED = "***"
-SECRET_NAME = re.compile(
-    r"(^|[_-])(password|passwd|secret|token|api[_-]?key|authorization|cookie|credentials?)$", re.IGNORECASE
-)
-SECRET_TEXT = re.compile(
-    r"""(?ix)
-    (?P<kept> \b(?:bearer|basic)\s+                      # an Authorization header's scheme
-            | ://[^/\s:@]*: (?=[^/\s@]+@)                # the user before a password in an address
-            | [?&](?:access_token|token|api_?key|key|password|secret)= )
-    [^\s&@"',;]+
-    | \bsk-[\w-]{8,}                                     # provider keys
-    """
-)
 NOT_FOR_WATCHERS = frozenset({"request_id", "trace_id", "logger"})
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 WORKFLOW_BUCKETS_S = (0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400)
 
 
-def configure_logging(settings: TelemetrySettings, stream: TextIO | None = None) -> None:
+def configure_logging(
+    settings: TelemetrySettings, stream: TextIO | None = None, *, secrets: Iterable[str] = ()
+) -> None:
     """Send our own and the libraries' log lines to ``stream`` (standard error), secrets blackened.
+
+    ``secrets`` are those known by value; others are known by the name of their field or by their looks.
 
     Ours appear from ``log_level`` on, the libraries' from warning on, since at lower levels some of them
     log bodies.
@@ -66,7 +56,7 @@ def configure_logging(settings: TelemetrySettings, stream: TextIO | None = None)
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        redact,
+        _redacting(secrets),
     ]
     handler = logging.StreamHandler(stream) if stream else _ToStandardError()
     handler.setFormatter(
@@ -97,21 +87,14 @@ class _ToStandardError(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
-def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blacken secrets, by their names and by their looks, at any depth."""
-    return {name: _without_secrets(name, value) for name, value in event.items()}
+def _redacting(secrets: Iterable[str]) -> Processor:
+    """Blackens secrets, by their values, names and looks, at any depth."""
+    redactor = Redactor(secrets, is_secret=is_secret_log_field)
 
+    def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        return {name: redactor.field(name, value) for name, value in event.items()}
 
-def _without_secrets(name: str, value: object) -> object:
-    if isinstance(value, SecretStr) or SECRET_NAME.search(name):
-        return REDACTED
-    if isinstance(value, str):
-        return SECRET_TEXT.sub(lambda found: (found["kept"] or "") + REDACTED, value)
-    if isinstance(value, dict):
-        return {key: _without_secrets(str(key), inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_secrets("", inner) for inner in value]
-    return value
+    return redact
 
 
 def _renderers(settings: TelemetrySettings, stream: TextIO) -> list[Processor]:

@@ -11,6 +11,7 @@ import pydantic_core
 from pydantic import BaseModel, JsonValue
 
 from orchestrator.core.errors import ConflictError, InternalError, OrchestratorError, TerminalError
+from orchestrator.core.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,13 @@ MAX_DETAILS_BYTES = 64 * 1024
 # Each failed undo is a step of its own that tells the rest; so many, this short, fit into the details.
 MOST_FAILED_UNDOS = 100
 LONGEST_UNDO_MESSAGE_CHARS = 200
+LONGEST_NAME_CHARS = 200
+# A text is looked through for secrets before it is cut to size, since a secret that is cut looks like none.
+# Of one that is longer than this, the rest is left out unseen, and with it what that cut may have parted.
+LONGEST_SEARCHED_CHARS = 200_000
+LONGEST_SECRET_CHARS = 10_000
+
+NO_SECRETS_KNOWN = Redactor()
 
 
 class Failure(BaseModel):
@@ -34,14 +42,14 @@ class Failure(BaseModel):
     trace: str = ""
 
     @classmethod
-    def of(cls, error: BaseException) -> Self:
-        """Record ``error``; what cannot be written down of it is left out."""
+    def of(cls, error: BaseException, redactor: Redactor = NO_SECRETS_KNOWN) -> Self:
+        """Record ``error`` without its secrets; what cannot be written down of it is left out."""
         return cls(
-            type=error.type if isinstance(error, StepError) else type(error).__name__,
-            code=error.code if isinstance(error, OrchestratorError) else "error",
-            message=_text(error),
-            details=_details(error),
-            trace=_encodable("".join(traceback.format_exception(error)))[-LONGEST_TRACE_CHARS:],
+            type=_text(error.type) if isinstance(error, StepError) else _class_name(error),
+            code=_text(error.code) if isinstance(error, OrchestratorError) else "error",
+            message=_message(error, redactor),
+            details=_details(error, redactor),
+            trace=_trace(error, redactor),
         )
 
 
@@ -176,11 +184,38 @@ class Evicted(BaseException):  # not an error: it unwinds a run that leaves memo
     """Unwinds a run's code that leaves memory; the run itself goes on from its history later."""
 
 
-def _text(error: BaseException) -> str:
+def _class_name(error: BaseException) -> str:
     try:
-        return _encodable(str(error))[:LONGEST_MESSAGE_CHARS]
-    except Exception:  # noqa: BLE001  # any __str__ may fail; the class name is left then
-        return type(error).__name__
+        return _text(type(error).__name__)
+    except BaseException:  # noqa: BLE001  # a metaclass may make anything of it
+        return "Exception"
+
+
+def _text(name: object) -> str:
+    return _encodable(str(name))[:LONGEST_NAME_CHARS]
+
+
+def _message(error: BaseException, redactor: Redactor) -> str:
+    try:
+        text = _encodable(str(error)[: LONGEST_SEARCHED_CHARS + 1])
+    except BaseException:  # noqa: BLE001  # a broken __str__ may raise anything; the class name is left then
+        return _class_name(error)
+    redacted = redactor.text(text)
+    if len(text) > LONGEST_SEARCHED_CHARS:
+        redacted = redacted[:-LONGEST_SECRET_CHARS]
+    return redacted[:LONGEST_MESSAGE_CHARS]
+
+
+def _trace(error: BaseException, redactor: Redactor) -> str:
+    try:
+        text = "".join(traceback.format_exception(error))
+    except BaseException:  # noqa: BLE001  # notes, causes and source lines are foreign code's; where it was is left
+        text = "".join(traceback.format_tb(error.__traceback__))
+    searched = _encodable(text[-LONGEST_SEARCHED_CHARS - 1 :])
+    redacted = redactor.text(searched)
+    if len(searched) > LONGEST_SEARCHED_CHARS:
+        redacted = redacted[LONGEST_SECRET_CHARS:]
+    return redacted[-LONGEST_TRACE_CHARS:]
 
 
 def _brief(message: str) -> str:
@@ -189,13 +224,13 @@ def _brief(message: str) -> str:
 
 def _encodable(text: str) -> str:
     """``text`` with lone surrogates, which JSON in UTF-8 cannot hold, as question marks."""
-    return text.encode("utf-8", "replace").decode()
+    return str.encode(text, "utf-8", "replace").decode()
 
 
-def _details(error: BaseException) -> JsonValue:
+def _details(error: BaseException, redactor: Redactor) -> JsonValue:
     """What the exception carries in ``details``, as it reads once it went through JSON."""
     try:
-        data = pydantic_core.to_json(getattr(error, "details", None))
+        data = redactor.json(pydantic_core.to_json(getattr(error, "details", None)))
         return pydantic_core.from_json(data) if len(data) <= MAX_DETAILS_BYTES else None
-    except Exception:  # noqa: BLE001  # a foreign attribute of that name may be anything
+    except BaseException:  # noqa: BLE001  # a foreign attribute of that name may be or do anything
         return None

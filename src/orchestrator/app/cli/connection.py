@@ -121,6 +121,7 @@ async def _own_service(settings: Settings) -> AsyncIterator[str]:
     """The same service in this process, on a free port; its log goes to a file in the data directory."""
     from orchestrator.app.server import Server
     from orchestrator.app.wiring import built
+    from orchestrator.core.redaction import secrets_in
     from orchestrator.core.telemetry import configure_logging
 
     listening = settings.server.model_copy(update={"port": 0, "enable_metrics": False})
@@ -128,7 +129,7 @@ async def _own_service(settings: Settings) -> AsyncIterator[str]:
         path = settings.data_dir / LOG_FILE
         path.touch(mode=PRIVATE_FILE)
         with path.open("a", encoding="utf-8") as log:
-            configure_logging(settings.telemetry, log)
+            configure_logging(settings.telemetry, log, secrets=secrets_in(settings))
             async with Server(service.app, listening, handle_signals=False).running() as address:
                 service.claim.announce(address)
                 yield address

@@ -55,9 +55,10 @@ def _run(settings: "Settings", screen: Screen, *, as_json: bool) -> int:
     from orchestrator.app.data_dir import serving
     from orchestrator.app.server import Server, bound, run
     from orchestrator.app.wiring import built
+    from orchestrator.core.redaction import secrets_in
     from orchestrator.core.telemetry import configure_logging
 
-    configure_logging(settings.telemetry)
+    configure_logging(settings.telemetry, secrets=secrets_in(settings))
     for notice in settings.notices:
         structlog.get_logger().warning(notice)
 
