@@ -1,8 +1,8 @@
 """The one SQLite writer: the file, its lock, group commit, its migrations."""
 
-from orchestrator.journal.errors import JournalError
+from orchestrator.journal.errors import JournalError, UnreadableError
 from orchestrator.journal.journal import Journal, open_for_reading
 from orchestrator.journal.schema import refused
 from orchestrator.journal.writer import Group, Statement
 
-__all__ = ["Group", "Journal", "JournalError", "Statement", "open_for_reading", "refused"]
+__all__ = ["Group", "Journal", "JournalError", "Statement", "UnreadableError", "open_for_reading", "refused"]

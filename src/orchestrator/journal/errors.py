@@ -25,3 +25,9 @@ class JournalFullError(UnavailableError):
     """The journal cannot grow: the disk is full."""
 
     default_code = "journal_full"
+
+
+class UnreadableError(InternalError):
+    """What was recorded cannot be read back."""
+
+    default_code = "unreadable"
