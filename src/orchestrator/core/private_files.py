@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -21,3 +22,32 @@ def make_private_file(path: Path) -> None:
     """
     with suppress(OSError):  # whoever opens it next tells why it could not be made
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
+
+
+def write_private_file(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``, in place of what was there; it is on disk when this returns.
+
+    Its name is once the directory is synced too, which whoever writes many files does once.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        _sync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make durable what was made, renamed or removed in a directory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    """What reaches the disk itself; macOS leaves it in the drive's cache unless asked so."""
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(descriptor)

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from orchestrator.core.errors import InvalidInputError, NotFoundError
+from orchestrator.core.private_files import sync_directory
 
 # No part begins with a dot, so neither "..", hidden nor temporary files have a name.
 _PART: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"
@@ -103,13 +104,4 @@ def _write(path: Path, data: bytes) -> None:
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    """A rename is durable once its directory is."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(path.parent)

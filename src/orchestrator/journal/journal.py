@@ -8,17 +8,22 @@ import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.core.private_files import make_private_file
 from orchestrator.journal.errors import JournalClosedError, JournalError, JournalFullError
 from orchestrator.journal.lock import FileLock
 from orchestrator.journal.schema import prepare, refused
+from orchestrator.journal.stream_blobs import StreamBlobs
 from orchestrator.journal.writer import Group, Row, Statement, Writer, _no_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from orchestrator.journal.stream_blobs import Removal, StreamBlob
+
+T = TypeVar("T")
 
 # The writer's statements and those of the queries, each compiled once.
 CACHED_STATEMENTS = 256
@@ -54,6 +59,8 @@ class Journal:
             raise
         self._threaded_reader = open_for_reading(path)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
+        self.blobs = StreamBlobs(path)
+        self._sweep(self.blobs.sweep(self._threaded_reader))
         self._writer = Writer(
             path,
             connection,
@@ -74,6 +81,14 @@ class Journal:
         What is staged between two awaits becomes durable together.
         """
         return self._writer.stage(statement, row)
+
+    def stage_blob(self, blob: StreamBlob) -> None:
+        """Have a file written before the row that names it, which is staged before the next await."""
+        self._writer.stage_blob(blob)
+
+    def stage_removal(self, removal: Removal) -> None:
+        """Have files removed after the rows that named them, whose end is staged before the next await."""
+        self._writer.stage_removal(removal)
 
     def flush(self) -> None:
         """Have what was staged written at the end of this turn of the loop.
@@ -164,6 +179,11 @@ class Journal:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._reading, _rows, self._threaded_reader, sql, values)
 
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Make a call that reads from the disk, in the thread that reads."""
+        self._check_usable()
+        return await asyncio.get_running_loop().run_in_executor(self._reading, call)
+
     async def close(self) -> None:
         """Write what is staged, unless the disk is full, and close the file."""
         writing = asyncio.ensure_future(self._write_all())
@@ -187,6 +207,17 @@ class Journal:
         self._writer.stop()
         self._broke(JournalClosedError())
         self._lock.release()
+
+    def _sweep(self, steps: Iterator[None]) -> None:
+        """Take a step after the other in the reading thread, behind whoever waits to read."""
+
+        def step() -> None:
+            with contextlib.suppress(RuntimeError):  # the journal is closed; the next opening begins anew
+                for _ in steps:
+                    self._reading.submit(step)
+                    return
+
+        self._reading.submit(step)
 
     async def _write_all(self) -> None:
         with contextlib.suppress(JournalError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import sqlite3
 import threading
 from collections import deque
@@ -12,10 +13,13 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from orchestrator.journal.errors import JournalError
+from orchestrator.journal.stream_blobs import remove_blobs, write_blobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from orchestrator.journal.stream_blobs import Removal, StreamBlob
 
 # A group with this many rows takes no more once the turn of the loop that filled it is over.
 GROUP_ROWS = 1_000
@@ -25,6 +29,9 @@ FULL_RETRY_S = 1.0
 
 # How SQLite says that the disk is full; the second when the index of its log cannot grow.
 FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+
+# How the system says it for a file; the second when it is the user's share that is used up.
+FULL_FOR_FILES = (errno.ENOSPC, errno.EDQUOT)
 
 # Rows per SQL statement. Python's SQLite gives up the interpreter lock at every statement and may wait
 # milliseconds to get it back, so many rows go in one; these sizes keep the statements few and cached.
@@ -53,9 +60,14 @@ class Statement:
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Rows that become durable together, and what to call then."""
+    """Rows that become durable together, and what to call then.
+
+    ``blobs`` are on the disk before them, ``removals`` are made after.
+    """
 
     rows: dict[Statement, list[Row]] = field(default_factory=dict)
+    blobs: list[StreamBlob] = field(default_factory=list)
+    removals: list[Removal] = field(default_factory=list)
     then: list[Callable[[], None]] = field(default_factory=list)
     size: int = 0
     committed: bool = False
@@ -118,6 +130,14 @@ class Writer:
             self._loop.call_soon(self._seal, group)
             self.flush()
         return group
+
+    def stage_blob(self, blob: StreamBlob) -> None:
+        """Add a file to the open group; the row that names it is staged in the same turn of the loop."""
+        self._open.blobs.append(blob)
+
+    def stage_removal(self, removal: Removal) -> None:
+        """Add files to be removed; the rows that named them go in the same turn of the loop."""
+        self._open.removals.append(removal)
 
     @property
     def last(self) -> Group | None:
@@ -191,6 +211,7 @@ class Writer:
         # Runs that wait keep their last group; what it carried is on the disk.
         group.rows.clear()
         group.places.clear()
+        group.blobs.clear()
         group.then.clear()
         if self._flush_asked or self._sealed:
             self._hand_over()
@@ -221,6 +242,7 @@ class Writer:
                 self._tell(self._failed, group, error)
             else:
                 self._tell(self._written, group)
+                remove_blobs(group.removals)
         self._connection.close()
 
     def _tell(self, what: Callable[..., None], *args: object) -> None:
@@ -229,6 +251,10 @@ class Writer:
             self._loop.call_soon_threadsafe(what, *args)
 
     def _commit(self, group: Group) -> None:
+        if group.blobs:
+            self._fault("before-blobs")
+            write_blobs(group.blobs)
+            self._fault("after-blobs")
         self._fault("before-write")
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
@@ -252,4 +278,6 @@ class Writer:
 
 
 def _is_full(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname in FULL
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorname in FULL
+    return isinstance(error, OSError) and error.errno in FULL_FOR_FILES
