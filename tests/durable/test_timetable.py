@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zoneinfo
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
@@ -226,6 +227,17 @@ def test_what_the_clock_never_shows_has_no_time() -> None:
     new_year = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
     assert Timetable("30 2 * 3 0L", "Europe/Berlin").after(new_year) is None
     assert Timetable("30 2 * 3 0L", "America/New_York").after(new_year) is not None
+
+
+def test_a_machine_without_zone_files_knows_zones_all_the_same() -> None:
+    """Small images have none; the zones then come with the package."""
+    zoneinfo.reset_tzpath(to=())
+    ZoneInfo.clear_cache()
+    try:
+        assert walls("0 9 * * *", "Europe/Berlin", "2026-07-01", 1) == ["2026-07-01 09:00+0200"]
+    finally:
+        zoneinfo.reset_tzpath()
+        ZoneInfo.clear_cache()
 
 
 @pytest.mark.parametrize("macro", MACROS)

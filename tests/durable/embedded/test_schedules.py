@@ -475,6 +475,19 @@ async def test_a_zone_that_a_machine_does_not_know_makes_a_schedule_stuck(
         assert await started(engine, "t") == ["2026-01-01T01:00:00Z"]
 
 
+async def test_a_next_time_is_held_against_the_rules_of_its_zone(path: Path, clock: ManualClock) -> None:
+    """A country changed its summer time meanwhile: the old time passes, the right one has a run."""
+    async with engine_on(path, clock) as engine:
+        await engine.schedule(report, "sales", id="s", cron="0 3 * * *")
+        kept = engine.kept_schedules
+        kept._put(replace(kept.row("s"), next_at=BEGINNING + 2 * HOUR_S))
+    async with engine_on(path, clock) as engine:
+        await pass_time(clock, BEGINNING + 2.5 * HOUR_S)
+        assert await started(engine, "s") == []
+        await pass_time(clock, BEGINNING + 3.5 * HOUR_S)
+        assert await started(engine, "s") == ["2026-01-01T03:00:00Z"]
+
+
 async def test_a_run_of_that_id_that_somebody_else_began_is_the_run_of_that_time(
     path: Path, clock: ManualClock
 ) -> None:
