@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from support.pytest_process import ALONE, AUTO, PLUGIN, run_pytest
+
 DOCS = Path(__file__).parents[1] / "docs"
 SCHEDULES = DOCS / "schedules.md"
 # By guide: what each of its programs prints, in their order.
@@ -53,3 +55,15 @@ def test_a_program_of_the_guide_prints_what_it_says(program: str, printed: list[
     assert done.returncode == 0, done.stderr
     for line in printed:
         assert line in done.stdout
+
+
+@pytest.mark.acceptance
+def test_the_test_files_that_the_guide_shows_do_what_it_says(tmp_path: Path) -> None:
+    """Each is a test file that passes as it stands, but for the one that fails with the message shown."""
+    files = {f"test_{number}.py": text for number, text in enumerate(programs("testing.md"), 1)}
+    done = run_pytest(tmp_path, files, *ALONE, *PLUGIN, *AUTO)
+    assert "1 failed, 4 passed" in done.stdout, done.stdout
+    assert "FAILED test_4.py::test_an_order_is_charged_once " in done.stdout
+    (message,) = re.findall(r"```text\n(.*?)```", (DOCS / "testing.md").read_text(), re.DOTALL)
+    said = "\n".join(line.removeprefix("E       ") for line in done.stdout.splitlines())
+    assert message in said

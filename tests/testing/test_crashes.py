@@ -178,7 +178,7 @@ async def test_no_more_crashes_than_asked_for(tmp_path: Path) -> None:
         folder=tmp_path,
     )
     assert report.crashes <= 5 < report.points
-    assert len(list(tmp_path.glob("crash-*.db"))) == 5
+    assert len(list(tmp_path.glob("crashes-*/crash-*.db"))) == 5
 
 
 @workflow

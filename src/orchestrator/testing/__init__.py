@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.testing.clock import BEGINNING, ManualClock
     from orchestrator.testing.crashes import CrashReport, crash_everywhere
+    from orchestrator.testing.factories import EngineFactory, ModelFactory
     from orchestrator.testing.hanging import forever
     from orchestrator.testing.life import Signal
     from orchestrator.testing.model import (
@@ -27,7 +28,9 @@ __all__ = [
     "Call",
     "CrashReport",
     "CutShort",
+    "EngineFactory",
     "ManualClock",
+    "ModelFactory",
     "Refusal",
     "Reply",
     "ScriptEndedError",
@@ -44,7 +47,9 @@ _HOMES = {
     "Call": "orchestrator.testing.model",
     "CrashReport": "orchestrator.testing.crashes",
     "CutShort": "orchestrator.testing.model",
+    "EngineFactory": "orchestrator.testing.factories",
     "ManualClock": "orchestrator.testing.clock",
+    "ModelFactory": "orchestrator.testing.factories",
     "Refusal": "orchestrator.testing.model",
     "Reply": "orchestrator.testing.model",
     "ScriptEndedError": "orchestrator.testing.model",

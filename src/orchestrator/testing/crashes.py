@@ -107,20 +107,29 @@ async def crash_everywhere(  # noqa: PLR0913  # options, each by its name
         effects: called with the world after the end of each run; what it gives must be the same too. So a
             step is found that does something twice.
         at_most: cut the power at no more than this many points, spread over all of them.
-        folder: where to keep the journals; a temporary folder if not given.
+        folder: where to keep the journals, in a folder of their own; they are not kept if not given.
 
     Raises:
         AssertionError: a crash makes a difference; the message says where it was and shows the difference.
             Or two undisturbed runs differ, or the run waits for what never comes.
         TimeoutError: a step does not end; the message names it.
     """
+    __tracebackhide__ = True  # what went wrong is in the message, not in here
     ordered = sorted(signals, key=lambda signal: signal.at)
     plot = Plot(workflow, input, workflows, steps, world, effects, ordered, cancel_after, fails)
-    with tempfile.TemporaryDirectory(prefix="crash-everywhere-") as temporary:
-        return await _everywhere(plot, Path(folder or temporary), at_most)
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="crashes-") as temporary:
+            return await _everywhere(plot, Path(temporary), at_most)
+    kept = Path(tempfile.mkdtemp(prefix="crashes-", dir=folder))
+    try:
+        return await _everywhere(plot, kept, at_most)
+    except AssertionError as error:
+        error.add_note(f"The journals are kept in {kept}.")
+        raise
 
 
 async def _everywhere(plot: Plot[Out], folder: Path, at_most: int) -> CrashReport[Out]:
+    __tracebackhide__ = True
     calm = Life(plot, folder / "undisturbed.db", Power())
     expected = await calm.live()
     await _check_calm(plot, calm, expected, folder)
@@ -146,6 +155,7 @@ async def _check_calm(plot: Plot[Out], calm: Life[Out], expected: Story, folder:
     Raises:
         AssertionError: it did not end as it should, or with signals unsent, or is not the same twice.
     """
+    __tracebackhide__ = True
     failed = calm.ended_as is Status.FAILED
     if failed is not plot.fails:
         wanted = ", and should fail" if plot.fails else "; if that is what it should do, say fails=True"

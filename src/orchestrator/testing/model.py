@@ -197,8 +197,8 @@ class ScriptedModel:
         self._keep(call, reply)
         return self._answer(reply.value, _usage(prompt, "", reply))
 
-    def check(self) -> None:
-        """Whether the script was what was needed: neither too short nor too long.
+    def check(self, *, all_used: bool = True) -> None:
+        """Whether the script was what was needed: neither too short nor, if ``all_used``, too long.
 
         Raises:
             AssertionError: something was asked that it has no answer to, or answers are left.
@@ -206,7 +206,7 @@ class ScriptedModel:
         if self.unanswered:
             raise AssertionError(self._ended(self.unanswered[0]))
         left = len(self.script) - self._next
-        if left:
+        if left and all_used:
             raise AssertionError(
                 f"the script has {len(self.script)} answers, and {left} of them nobody asked for, "
                 f"from {self.script[self._next]!r} on.\n{self._asked()}"
