@@ -11,15 +11,18 @@ import pytest
 from orchestrator import EmbeddedEngine
 from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY
 from support.contract_lab import Gates, Lab
+from support.stream_lab import embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from orchestrator.durable.engine import Engine
     from orchestrator.durable.workflows import Workflow
+    from orchestrator.streams import Streams
     from support.services import TemporalServer
+    from support.stream_lab import StreamLab
 
 EMBEDDED = "embedded"
 # Every run leaves memory whenever it waits for time or a signal.
@@ -97,6 +100,19 @@ def lab(engine_name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Lab
 def gates() -> Gates:
     """Steps that the test can hold and let go."""
     return Gates()
+
+
+@pytest.fixture(params=[embedded])
+async def stream_lab(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StreamLab]:
+    """Each backend of streams in turn."""
+    async with request.param(tmp_path) as lab:
+        yield lab
+
+
+@pytest.fixture
+def streams(stream_lab: StreamLab) -> Streams:
+    """Streams of each backend."""
+    return stream_lab.streams
 
 
 def _embedded(

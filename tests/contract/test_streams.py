@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.clock import SystemClock
-from orchestrator.journal import Journal
-from orchestrator.streams import EmbeddedStreams, Entry, Streams
+from orchestrator.core.errors import InvalidInputError
+from support.stream_lab import embedded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
-
-@asynccontextmanager
-async def embedded(path: Path) -> AsyncIterator[EmbeddedStreams]:
-    """The embedded backend on a file."""
-    journal = Journal(path)
-    try:
-        yield EmbeddedStreams(journal, SystemClock())
-    finally:
-        await journal.close()
-
-
-@pytest.fixture(params=[embedded])
-async def streams(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Streams]:
-    """Each backend in turn."""
-    async with request.param(tmp_path / "streams.db") as opened:
-        yield opened
+    from orchestrator.streams import Entry, Streams
+    from support.stream_lab import StreamLab
 
 
 async def first(count: int, entries: AsyncIterator[Entry]) -> list[Entry]:
@@ -132,6 +116,102 @@ async def test_deleting_what_is_not_there_is_no_error(streams: Streams) -> None:
     await streams.delete("never")
 
 
+async def fill(streams: Streams, count: int) -> None:
+    """Append entries whose data are their offsets."""
+    for number in range(1, count + 1):
+        await streams.append("a", "t", str(number).encode())
+
+
+async def offsets(streams: Streams) -> list[int]:
+    """What there is."""
+    return [entry.offset for entry in await streams.read("a")]
+
+
+async def test_trimming_keeps_the_last_entries(streams: Streams) -> None:
+    """``keep`` says how many stay; trimming again has nothing to do."""
+    await fill(streams, 5)
+    assert await streams.trim("a", keep=2) == 3
+    assert await offsets(streams) == [4, 5]
+    assert await streams.trim("a", keep=2) == 0
+
+
+async def test_trimming_keeps_what_is_not_before(streams: Streams) -> None:
+    """``before`` is the first offset that stays."""
+    await fill(streams, 5)
+    assert await streams.trim("a", before=4) == 3
+    assert await offsets(streams) == [4, 5]
+    assert await streams.trim("a", before=2) == 0
+    assert await streams.trim("a", before=0) == 0
+
+
+async def test_a_fully_trimmed_stream_goes_on_counting(stream_lab: StreamLab) -> None:
+    """Offsets are never used again, through a restart either."""
+    await fill(stream_lab.streams, 3)
+    assert await stream_lab.streams.trim("a", keep=0) == 3
+    assert await offsets(stream_lab.streams) == []
+    await stream_lab.restart()
+    assert await stream_lab.streams.append("a", "t", b"4") == 4
+    assert await stream_lab.streams.trim("a", before=1_000) == 1
+    assert await stream_lab.streams.append("a", "t", b"5") == 5
+
+
+async def test_a_follower_behind_the_trimmed_part_goes_on_at_the_first_kept(streams: Streams) -> None:
+    """Whoever asks for what is gone gets what comes after it."""
+    await fill(streams, 5)
+    await streams.trim("a", keep=2)
+    assert [entry.offset for entry in await first(2, streams.follow("a"))] == [4, 5]
+    assert [entry.offset for entry in await streams.read("a", after=1, limit=1)] == [4]
+
+
+async def test_a_follower_that_is_overtaken_by_a_trim_goes_on(streams: Streams) -> None:
+    """Trimming everything while somebody follows loses nothing that comes afterwards."""
+    entries = streams.follow("a")
+    await fill(streams, 1)
+    assert (await anext(entries)).offset == 1
+    await fill(streams, 3)
+    await streams.trim("a", keep=0)
+    await streams.append("a", "t", b"5")
+    seen = [(await anext(entries)).offset]
+    while seen[-1] < 5:
+        seen.append((await anext(entries)).offset)
+    assert seen == sorted(set(seen))
+
+
+async def test_trimming_long_streams_takes_all_of_it(streams: Streams) -> None:
+    """However many entries go, they all go."""
+    await asyncio.gather(*[streams.append("a", "t", b"x") for _ in range(2_500)])
+    assert await streams.trim("a", keep=1) == 2_499
+    assert await offsets(streams) == [2_500]
+
+
+async def test_trimming_at_once_from_two_sides_counts_each_entry_once(streams: Streams) -> None:
+    """Two who trim do not both claim the same entries."""
+    await asyncio.gather(*[streams.append("a", "t", b"x") for _ in range(2_500)])
+    assert sum(await asyncio.gather(*[streams.trim("a", keep=10) for _ in range(3)])) == 2_490
+    assert await offsets(streams) == list(range(2_491, 2_501))
+
+
+async def test_trimming_what_is_not_there_is_no_error(streams: Streams) -> None:
+    """A stream that nobody has written has nothing to lose."""
+    assert await streams.trim("never", keep=0) == 0
+
+
+@pytest.mark.parametrize("wrong", [{}, {"keep": 1, "before": 1}, {"keep": -1}, {"before": -1}])
+async def test_trimming_takes_one_measure(streams: Streams, wrong: dict[str, int]) -> None:
+    """Neither, both or a negative one is refused with what is right."""
+    with pytest.raises(InvalidInputError, match="either keep or before"):
+        await streams.trim("a", keep=wrong.get("keep"), before=wrong.get("before"))
+
+
+async def test_a_trimmed_stream_that_is_deleted_begins_at_one(streams: Streams) -> None:
+    """A new stream of an old name counts anew."""
+    await fill(streams, 3)
+    await streams.trim("a", keep=0)
+    await streams.delete("a")
+    assert await streams.append("a", "t", b"x") == 1
+    assert await offsets(streams) == [1]
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     writes=st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=20)), max_size=30),
@@ -141,9 +221,9 @@ async def test_any_sequence_of_appends_is_read_back_in_order(
     tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[str, bytes]], after: int
 ) -> None:
     """Whatever is appended in whatever order: each stream holds its own in order, from any offset."""
-    async with embedded(tmp_path_factory.mktemp("streams") / "s.db") as streams:
+    async with embedded(tmp_path_factory.mktemp("streams")) as lab:
         for name, data in writes:
-            await streams.append(name, "t", data)
+            await lab.streams.append(name, "t", data)
         for name in "abc":
             expected = [data for to, data in writes if to == name][after:]
-            assert [entry.data for entry in await streams.read(name, after=after)] == expected
+            assert [entry.data for entry in await lab.streams.read(name, after=after)] == expected

@@ -52,7 +52,8 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     # wake_at: until when an open run is out of memory, 9e999 until a signal comes; NULL for one that must be
     # loaded at the opening. parent: the number of the run it is a child of. slots: JSON, of the engine.
-    # trimmed: the last offset that was removed from a stream's beginning.
+    # trimmed: the last offset that was removed from a stream's beginning. position: the last one that a group
+    # has handed out; deliveries: what of that is not acknowledged.
     """
     ALTER TABLE streams ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE runs ADD COLUMN wake_at REAL;
@@ -85,19 +86,19 @@ MIGRATIONS: tuple[str, ...] = (
         missed_at REAL
     ) WITHOUT ROWID;
     CREATE TABLE consumer_groups (
+        number INTEGER PRIMARY KEY,
         stream INTEGER NOT NULL,
         name TEXT NOT NULL,
         position INTEGER NOT NULL,
-        PRIMARY KEY (stream, name)
-    ) WITHOUT ROWID;
+        UNIQUE (stream, name)
+    );
     CREATE TABLE deliveries (
-        stream INTEGER NOT NULL,
-        consumer_group TEXT NOT NULL,
+        consumer_group INTEGER NOT NULL,
         offset INTEGER NOT NULL,
         consumer TEXT NOT NULL,
         at REAL NOT NULL,
         count INTEGER NOT NULL,
-        PRIMARY KEY (stream, consumer_group, offset)
+        PRIMARY KEY (consumer_group, offset)
     ) WITHOUT ROWID;
     """,
 )

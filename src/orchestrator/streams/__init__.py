@@ -1,6 +1,16 @@
-"""Ordered events: append, read from an offset, wait."""
+"""Ordered events: append, read from an offset, wait, share the work in groups."""
 
+from orchestrator.streams.dead_letters import DeadLetter, dead_letters
 from orchestrator.streams.embedded import EmbeddedStreams
-from orchestrator.streams.port import Entry, Streams
+from orchestrator.streams.port import Delivery, Entry, Group, Pending, Streams
 
-__all__ = ["EmbeddedStreams", "Entry", "Streams"]
+__all__ = [
+    "DeadLetter",
+    "Delivery",
+    "EmbeddedStreams",
+    "Entry",
+    "Group",
+    "Pending",
+    "Streams",
+    "dead_letters",
+]

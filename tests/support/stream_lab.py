@@ -1,0 +1,98 @@
+"""Where tests of streams open a backend, let time pass, and take the power away."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from orchestrator.journal import Journal
+from orchestrator.streams import EmbeddedStreams
+from orchestrator.testing import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from orchestrator.streams import Streams
+
+# Turns of the loop in which what can go on without the disk goes on.
+TURNS = 20
+
+
+class StreamLab(Protocol):
+    """One backend with its data, and a clock that the test owns."""
+
+    @property
+    def streams(self) -> Streams:
+        """The backend as it is open now."""
+        ...
+
+    def now(self) -> float:
+        """What the backend takes for the time, in seconds since 1970."""
+        ...
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let so much time pass at once."""
+        ...
+
+    async def restart(self) -> None:
+        """Close everything and open the same data again."""
+        ...
+
+
+def _no_fault(point: str) -> None:
+    """The power stays on."""
+
+
+class EmbeddedLab:
+    """The embedded backend on a file."""
+
+    def __init__(self, path: Path, fault: Callable[[str], None] = _no_fault) -> None:
+        self.clock = ManualClock()
+        self.path = path
+        self._fault = fault
+        self._open()
+
+    def _open(self) -> None:
+        self.journal = Journal(self.path, self._fault)
+        self.streams = EmbeddedStreams(self.journal, self.clock)
+
+    def now(self) -> float:
+        """The clock's time."""
+        return self.clock.now
+
+    async def pass_time(self, seconds: float) -> None:
+        """Move the clock."""
+        await asyncio.sleep(0)
+        self.clock.advance(seconds)
+
+    async def restart(self) -> None:
+        """Close the file and open it."""
+        await self.journal.close()
+        self._open()
+
+    def crash(self) -> None:
+        """Open the file as a crash leaves it."""
+        self.journal.abandon()
+        self._open()
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self.journal.close()
+
+
+@asynccontextmanager
+async def embedded(path: Path) -> AsyncIterator[EmbeddedLab]:
+    """The embedded backend, closed afterwards."""
+    lab = EmbeddedLab(path / "streams.db")
+    try:
+        yield lab
+    finally:
+        await lab.close()
+
+
+async def turns() -> None:
+    """Let tasks that were begun come to where they wait."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
