@@ -64,8 +64,7 @@ class EmbeddedLab:
 
     async def pass_time(self, seconds: float) -> None:
         """Move the clock."""
-        await asyncio.sleep(0)
-        self.clock.advance(seconds)
+        await self.clock.advance(seconds=seconds)
 
     async def restart(self) -> None:
         """Close the file and open it."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # A replacement never conflicts, so no commit can fail by these.
 SET_GROUP = Statement(
-    4, "INSERT OR REPLACE INTO consumer_groups (number, stream, name, position) VALUES {rows}", 4
+    4, "INSERT OR REPLACE INTO consumer_groups (number, stream, name, position) VALUES {rows}", 4, keyed=True
 )
 DELIVER = Statement(
     5, "INSERT OR REPLACE INTO deliveries (consumer_group, offset, consumer, at, count) VALUES {rows}", 5

@@ -19,9 +19,10 @@ ADD_STREAM = Statement(0, "INSERT INTO streams (number, name, owner) VALUES {row
 ADD_ENTRY = Statement(2, "INSERT INTO entries (stream, offset, at, type, key, data) VALUES {rows}", 6)
 SET_TRIMMED = Statement(
     3,
-    "WITH cut (stream, upto) AS (VALUES {rows}) UPDATE streams SET trimmed = last.upto "
-    "FROM (SELECT stream, max(upto) AS upto FROM cut GROUP BY stream) AS last WHERE number = last.stream",
+    "WITH cut (stream, upto) AS (VALUES {rows}) "
+    "UPDATE streams SET trimmed = cut.upto FROM cut WHERE number = cut.stream",
     2,
+    keyed=True,
 )
 TRIM_DELIVERIES = Statement(
     6,
@@ -30,6 +31,7 @@ TRIM_DELIVERIES = Statement(
     "ON groups.stream = cut.stream CROSS JOIN deliveries "
     "ON consumer_group = groups.number AND offset <= upto)",
     2,
+    keyed=True,
 )
 DELETE_DELIVERIES = Statement(
     6,
@@ -44,6 +46,7 @@ TRIM_ENTRIES = Statement(
     "(SELECT entries.stream, offset FROM cut CROSS JOIN entries "
     "ON entries.stream = cut.stream AND offset <= upto)",
     2,
+    keyed=True,
 )
 DELETE_ENTRIES = Statement(8, "DELETE FROM entries WHERE stream IN ({rows})", 1)
 DELETE_STREAM = Statement(9, "DELETE FROM streams WHERE number IN ({rows})", 1)
