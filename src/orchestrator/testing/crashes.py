@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from orchestrator.durable.runs import Status
 from orchestrator.testing.life import RUN_ID, Life, Plot
 from orchestrator.testing.power import Power
+from orchestrator.testing.story import short
 
 if TYPE_CHECKING:
     import os
@@ -179,7 +180,7 @@ async def _check_calm(plot: Plot[Out], calm: Life[Out], expected: Story, folder:
 
 def _all(faults: Sequence[str], difference: str) -> str:
     """What is wrong, for people; empty where nothing is."""
-    return "\n".join(filter(None, [*(f"- {fault}" for fault in faults), difference]))
+    return "\n".join(filter(None, [*(short(f"- {fault}") for fault in faults), difference]))
 
 
 def _chosen(points: int, at_most: int) -> Sequence[int]:

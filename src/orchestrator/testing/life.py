@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from orchestrator.core.errors import NotFoundError
 from orchestrator.durable.embedded import EmbeddedEngine
 from orchestrator.durable.embedded.reader import JournalReader
 from orchestrator.durable.errors import RunClosedError
@@ -118,8 +119,7 @@ class Life(Generic[Out]):
         return True
 
     async def _to_the_end(self, engine: EmbeddedEngine) -> None:
-        start = Prefix(seed=SEED, began_at=BEGINNING, entries=())
-        run = await engine.start(self.plot.workflow, self.plot.input, id=RUN_ID, prefix=start)
+        run = await self._run_in(engine)
         for _ in range(MOST_WAITS):
             await self.clock.settle()
             self.ended_as = (await run.describe()).status
@@ -133,6 +133,12 @@ class Life(Generic[Out]):
             )
         if self.ended_as is Status.COMPLETED:
             self.result = await run.result()
+
+    async def _run_in(self, engine: EmbeddedEngine) -> Run[Out]:
+        with contextlib.suppress(NotFoundError):
+            return await engine.get(RUN_ID)
+        start = Prefix(seed=SEED, began_at=BEGINNING, entries=())
+        return await engine.start(self.plot.workflow, self.plot.input, id=RUN_ID, prefix=start)
 
     async def _let_happen(self, run: Run[Out]) -> None:
         """Send what is due, or else let time pass to what comes next."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 # Lines around a difference that show where it is.
 CONTEXT_LINES = 3
 LINE_CHARS = 100
+# A longer line is shown by its beginning and its digest, so that two of them can still be told apart.
+LONGEST_LINE_CHARS = 400
+DIGEST_CHARS = 12
 MOST_RUNS = 10_000
 
 STEP_ENDS = {
@@ -101,7 +105,8 @@ class Story:
             after += two.lines(operations) if two else []
         before += _lines("effects", _plain(self.effects))
         after += _lines("effects", _plain(other.effects))
-        return "\n".join(difflib.unified_diff(before, after, mine, theirs, n=CONTEXT_LINES, lineterm=""))
+        diff = difflib.unified_diff(before, after, mine, theirs, n=CONTEXT_LINES, lineterm="")
+        return "\n".join(short(line) for line in diff)
 
 
 def story_in(path: Path, arguments: Mapping[Place, str], effects: object) -> Story:
@@ -109,6 +114,14 @@ def story_in(path: Path, arguments: Mapping[Place, str], effects: object) -> Sto
     with JournalReader(path) as reader:
         runs = [_run_story(info, reader.events(info.id), arguments) for info in reader.list(limit=MOST_RUNS)]
     return Story({run.run_id: run for run in runs}, effects)
+
+
+def short(line: str) -> str:
+    """What is shown of a line."""
+    if len(line) <= LONGEST_LINE_CHARS:
+        return line
+    digest = hashlib.sha256(line[1:].encode(errors="replace")).hexdigest()[:DIGEST_CHARS]
+    return f"{line[:LONGEST_LINE_CHARS]}… ({len(line):,} characters, sha256 {digest}…)"
 
 
 def _run_story(info: RunInfo, events: Sequence[Event], arguments: Mapping[Place, str]) -> RunStory:
