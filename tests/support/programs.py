@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from orchestrator import Context, Retry, progress, step, step_info, workflow
 from orchestrator.core.errors import RetryableError, TerminalError
-from orchestrator.durable.errors import StepError
+from orchestrator.durable.errors import ChildError, StepError
 from orchestrator.durable.runs import EventType
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ OUTCOMES = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType
 class World:
     """What lies outside the engine and survives its crashes. It has the steps.
 
-    ``history`` counts what is durable of an operation, by event type.
+    ``history`` counts what is durable of an operation of a run, by event type.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class World:
         self.keys: defaultdict[str, set[str]] = defaultdict(set)
         self.repeated: list[str] = []
         self.hanging = 0
-        self.history: Callable[[str], Counter[str]] = lambda _: Counter()
+        self.history: Callable[[str, str], Counter[str]] = lambda _run_id, _place: Counter()
 
     @step
     async def give(self, value: int) -> int:
@@ -56,8 +56,7 @@ class World:
     @step(retry=RETRY)
     async def flicker(self, failures: int, value: int) -> int:
         """Fail until that many failures are known to be recorded, then succeed."""
-        place = self._begin()
-        if self.history(place)[EventType.STEP_RETRYING] < failures:
+        if self._begin()[EventType.STEP_RETRYING] < failures:
             raise RetryableError("not yet")
         return value
 
@@ -80,13 +79,15 @@ class World:
             await asyncio.sleep(0)
         return count
 
-    def _begin(self) -> str:
+    def _begin(self) -> Counter[str]:
         info = step_info()
-        if not OUTCOMES.isdisjoint(self.history(info.operation)):
-            self.repeated.append(info.operation)
-        self.begun[info.operation] += 1
-        self.keys[info.operation].add(info.idempotency_key)
-        return info.operation
+        place = f"{info.run_id} {info.operation}"
+        recorded = self.history(info.run_id, info.operation)
+        if not OUTCOMES.isdisjoint(recorded):
+            self.repeated.append(place)
+        self.begun[place] += 1
+        self.keys[place].add(info.idempotency_key)
+        return recorded
 
 
 @workflow
@@ -232,6 +233,23 @@ async def _leave(ctx: Context, value: int) -> None:
     raise TerminalError(f"left behind {type(left).__name__}")
 
 
+async def _child(ctx: Context, program: Program) -> object:
+    """Have another run do a program."""
+    try:
+        return await ctx.child(interpret, program)
+    except ChildError as error:
+        return f"{error.type}: {error.message}"
+
+
+async def _impatient(ctx: Context, seconds: float) -> object:
+    """Begin a child that never ends, and cancel it."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await ctx.child(interpret, [["hang", 864_000.0]])
+    except TimeoutError:
+        return "no child"
+
+
 async def _sequence(ctx: Context, program: Program) -> list[Any]:
     return [await _operation(ctx, *operation) for operation in program]
 
@@ -258,6 +276,8 @@ _WORDS: dict[str, Any] = {
     "compensate": _compensate,
     "break": _break,
     "leave": _leave,
+    "child": _child,
+    "impatient": _impatient,
 }
 _UNDOS: dict[str, Any] = {"give": World.give, "fail": World.fail, "flicker": World.flicker}
 
@@ -278,6 +298,13 @@ _in_branches = st.one_of(
     st.tuples(st.just("look")),
     st.tuples(st.just("early"), _values, _seconds),
     st.tuples(st.just("map"), st.integers(1, 2), _several),
+)
+_child_programs = st.lists(_in_branches.map(list), min_size=1, max_size=2)
+_in_branches = st.one_of(
+    _in_branches,
+    st.tuples(st.just("child"), _child_programs),
+    st.tuples(st.just("child"), _child_programs.map(lambda program: [*program, ["break", 1]])),
+    st.tuples(st.just("impatient"), _seconds),
 )
 _branch = st.lists(_in_branches.map(list), min_size=1, max_size=3)
 _compensation = st.one_of(

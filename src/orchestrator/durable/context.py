@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 from uuid import UUID
 
 from orchestrator.core.clock import utc
 from orchestrator.durable.compensation import Compensations, Undo
-from orchestrator.durable.errors import CompensationError, Evicted, Misfit
+from orchestrator.durable.errors import CompensationError, ContinueAs, Evicted, Misfit
 from orchestrator.durable.machine import Operation
 from orchestrator.durable.payloads import Payload, PayloadError, to_json
 
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from orchestrator.durable.errors import FailedUndo
     from orchestrator.durable.machine import Machine, Pending
     from orchestrator.durable.steps import Op, StepDefinition, Unbound
+    from orchestrator.durable.workflows import Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
+In = TypeVar("In")
 T = TypeVar("T")
 T1 = TypeVar("T1")
 T2 = TypeVar("T2")
@@ -180,6 +182,55 @@ class Context:
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
 
+    @overload
+    def child(self, workflow: Workflow[None, R], /, *, id: str | None = None) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def child(
+        self, workflow: Workflow[In, R], input: In, /, *, id: str | None = None
+    ) -> Coroutine[Any, Any, R]: ...
+    def child(
+        self,
+        workflow: Workflow[Any, Any],
+        input: Any = None,  # the word of the contract
+        /,
+        *,
+        id: str | None = None,  # likewise
+    ) -> Coroutine[Any, Any, Any]:
+        """Run another workflow as a run of its own, once. Await what this gives for its result.
+
+        The child has the owner and priority of this run, and its own history, steps and retries. A cancel of
+        this run reaches it; a child that is still open when this run ends is cancelled.
+
+        Args:
+            workflow: the engine must have been given it.
+            input: its input.
+            id: of the child's run; one that follows from this run's id and the operation, if left out.
+
+        Raises:
+            ChildError: when awaited, it failed, was cancelled or ended, or ``id`` is that of another run.
+            PayloadError: the input has no JSON form.
+        """
+        data = workflow.input.record(input)
+        operation = self._operation(f"child {workflow.name}")
+        pending = self._machine.child(operation, workflow, data, id)
+        self._in_flight[operation.place] = pending
+        return _Begun(partial(self._outcome, operation.place, pending, workflow.output))
+
+    def continue_as(
+        self, input: Any = None
+    ) -> NoReturn:  # Any: mypy would expect `await ctx.run(…)` to be an object
+        """End this history here and begin the workflow anew with ``input``, under the same id.
+
+        For workflows without an end, whose history would grow for ever: it keeps what was signalled and not
+        received, and forgets everything else, registered compensations included. Steps and children that are
+        still open are cancelled.
+
+        Raises:
+            PayloadError: ``input`` is not of the workflow's type.
+        """
+        self._check_open()
+        raise ContinueAs(self._machine.encode_input(input))
+
     def sleep(self, duration: float | timedelta) -> Coroutine[Any, Any, None]:
         """Wait for that many seconds, through restarts; the deadline stays what it was at the call."""
         operation = self._operation("sleep")
@@ -209,7 +260,7 @@ class Context:
         future = self._machine.receive(operation, name, seconds)
         return _Begun(partial(_decoded, future, Payload.of(type, f"signal {name}")))
 
-    def publish(self, name: str, data: object = None) -> None:
+    def publish(self, name: str, data: Any = None) -> None:
         """Add an event for those who watch the run; exactly once, also through crashes."""
         operation = self._operation(f"publish {_text(name)}")
         self._machine.publish(operation, name, to_json(data, f"the event {name}"))

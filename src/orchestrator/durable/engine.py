@@ -63,6 +63,24 @@ class Run(Protocol[Out_co]):
         """
         ...
 
+    async def pause(self) -> None:
+        """Begin no new step or child until it is resumed, through restarts too; durable when this returns.
+
+        What runs goes on to its end, and deadlines go on. A paused run can be signalled and cancelled.
+
+        Raises:
+            RunClosedError: the run has ended or is stuck.
+        """
+        ...
+
+    async def resume(self) -> None:
+        """Go on after a pause; a stuck run is tried again with the code at hand.
+
+        Raises:
+            RunClosedError: the run has ended.
+        """
+        ...
+
     async def recorded(self, *, until: str | None = None) -> Prefix:
         """What it recorded before the step ``until`` began, for another run to begin with.
 

@@ -73,6 +73,16 @@ class StepError(TerminalError):
         return cls(type=failure.type, code=failure.code, message=failure.message, details=failure.details)
 
 
+class ChildError(StepError):
+    """A child run did not complete.
+
+    ``type`` is ``RunCancelledError`` or ``RunTerminatedError`` for one that was ended from outside, else the
+    class name of the exception that it failed with.
+    """
+
+    default_code = "child_failed"
+
+
 @dataclass(frozen=True, slots=True)
 class FailedUndo:
     """A compensation that failed for good: its operation, its step, and what it failed with."""
@@ -178,6 +188,14 @@ class DeterminismError(TerminalError):
 
 class Misfit(BaseException):  # not an error of the workflow, which must not handle it
     """A recorded result is not of the type that the code at hand declares."""
+
+
+class ContinueAs(BaseException):  # not an error of the workflow, which must not handle it
+    """A workflow goes on as a new history with the input ``data``."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__("continue_as")
+        self.data = data
 
 
 class Evicted(BaseException):  # not an error: it unwinds a run that leaves memory

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import asyncio
 
     from orchestrator.durable.steps import StepDefinition
+    from orchestrator.durable.workflows import Workflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,26 @@ class Machine(Protocol):
         """
         ...
 
+    def child(
+        self, operation: Operation, workflow: Workflow[Any, Any], data: bytes, id: str | None
+    ) -> Pending:
+        """Start a child run on recorded input, under ``id`` or one that follows from the operation."""
+        ...
+
     def sleep(self, operation: Operation, seconds: float) -> asyncio.Future[None]:
         """A future that is done when the time has come."""
         ...
 
     def receive(self, operation: Operation, name: str, timeout: float | None) -> asyncio.Future[bytes]:
         """A future of the next signal of that name; a TimeoutError after ``timeout`` seconds."""
+        ...
+
+    def encode_input(self, input: object) -> bytes:
+        """Input for the run's own workflow as it is recorded.
+
+        Raises:
+            PayloadError: it is not of the workflow's type.
+        """
         ...
 
     def publish(self, operation: Operation, name: str, data: bytes) -> None:

@@ -99,14 +99,14 @@ class Journal:
         self._check_usable()
         self._writer.flush()
 
-    def after(self, call: Callable[[], None]) -> None:
-        """Call once all that was staged so far is durable; have it written now.
+    def after(self, call: Callable[[], None]) -> Group:
+        """Call once all that was staged so far is durable, with the group that this gives; write it now.
 
         Raises:
             JournalError: this process is a fork of the one that opened the journal.
         """
         self._check_usable()
-        self._writer.after(call)
+        return self._writer.after(call)
 
     def flush_soon(self) -> None:
         """Have what was staged written with the next group, or within 10 ms."""

@@ -64,7 +64,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX awake_runs ON runs(number) WHERE closed_at IS NULL AND wake_at IS NULL;
     CREATE INDEX parked_runs ON runs(wake_at) WHERE closed_at IS NULL AND wake_at IS NOT NULL;
     CREATE INDEX closed_runs ON runs(closed_at) WHERE closed_at IS NOT NULL;
-    CREATE INDEX children ON runs(parent) WHERE parent IS NOT NULL;
+    CREATE INDEX open_children ON runs(parent) WHERE parent IS NOT NULL AND closed_at IS NULL;
     CREATE TABLE schedules (
         name TEXT PRIMARY KEY,
         workflow TEXT NOT NULL,

@@ -146,10 +146,12 @@ class Writer:
             return self._open
         return self._sealed[-1] if self._sealed else self._writing
 
-    def after(self, call: Callable[[], None]) -> None:
-        """Call once all that was staged so far is durable."""
-        self._open.then.append(call)
+    def after(self, call: Callable[[], None]) -> Group:
+        """Call once all that was staged so far is durable, with the group that this gives."""
+        group = self._open
+        group.then.append(call)
         self.flush()
+        return group
 
     def flush(self) -> None:
         """Have the open group written, together with all that this turn of the loop still adds."""

@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ SEED = b"the same for all"
 # A program of the size that we generate is through long before it waited this often.
 MOST_WAITS = 200
 # What a crash may add to a history: attempts that were cut short, and what they told.
-ATTEMPTS = {EventType.STEP_STARTED, EventType.STEP_PROGRESS}
+ATTEMPTS = {EventType.STEP_STARTED, EventType.STEP_PROGRESS, EventType.CHILD_STARTED}
 
 
 class PowerCutError(Exception):
@@ -88,7 +89,7 @@ class Life:
                 most_runs_in_memory=self.most_in_memory,
                 fault=self.power,
             )
-            self.world.history = lambda place, engine=engine: durable(engine, place)  # type: ignore[misc]
+            self.world.history = partial(durable, engine)
             with suppress(JournalError):
                 async with engine:
                     return await self._with(engine)
@@ -149,11 +150,16 @@ class Life:
         return Story(result, told, counts)
 
 
-def durable(engine: EmbeddedEngine, place: str) -> Counter[str]:
-    """What is durable of an operation, by type."""
+def durable(engine: EmbeddedEngine, run_id: str, place: str) -> Counter[str]:
+    """What is durable of an operation of a run, by type."""
     assert engine._services is not None
-    of_one = "SELECT type, count(*) FROM entries WHERE substr(key, 1, ?) = ? GROUP BY type"
-    return Counter(dict(engine._services.journal.read(of_one, (len(place) + 1, f"{place}:"))))
+    of_one = (
+        "SELECT type, count(*) FROM entries JOIN streams ON number = stream "
+        "WHERE name = ? AND substr(key, 1, ?) = ? GROUP BY type"
+    )
+    return Counter(
+        dict(engine._services.journal.read(of_one, (f"run/{run_id}", len(place) + 1, f"{place}:")))
+    )
 
 
 def essence(event: Event) -> JsonValue:
@@ -193,6 +199,8 @@ EVERYTHING: Program = [
     ["race", 5],
     ["early", 6, 86_400.0],
     ["tidy", [["plain sleep", 3.0], ["hang", 86_400.0]], 7],
+    ["child", [["give", 8], ["flicker", 1, 9], ["child", [["sleep", 3.0], ["break", 1]]]]],
+    ["gather", [["impatient", 3.0]], [["child", [["publish", 1], ["give", 1]]]]],
 ]
 
 

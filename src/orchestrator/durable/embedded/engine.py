@@ -393,6 +393,18 @@ class EmbeddedEngine(Scheduling):
         if not await self._open_runs.change(run_id, lambda run: run.cancel()):
             await self._open_runs.terminate(run_id)
 
+    async def pause(self, run_id: str) -> None:
+        """Have an open run begin nothing new."""
+        self._open.journal.check_writable()
+        if not await self._open_runs.change(run_id, lambda run: run.pause()):
+            raise RunClosedError(f"run {run_id} is {self.row(run_id).status} and cannot be paused")
+
+    async def resume(self, run_id: str) -> None:
+        """Let a paused run go on; try a stuck one again."""
+        self._open.journal.check_writable()
+        if not await self._open_runs.change(run_id, lambda run: run.resume(), stuck_too=True):
+            raise RunClosedError(f"run {run_id} is {self.row(run_id).status} and cannot be resumed")
+
     # Inside.
 
     @property

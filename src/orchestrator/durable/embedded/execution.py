@@ -17,24 +17,32 @@ from orchestrator.durable.context import Context, next_place
 from orchestrator.durable.embedded.history import NEVER, SET_ENDED, SET_OPEN, signal_key, step_key
 from orchestrator.durable.embedded.loop import RunLoop
 from orchestrator.durable.embedded.mailbox import Mailbox
-from orchestrator.durable.embedded.pending import PendingStep
+from orchestrator.durable.embedded.pending import PendingChild, PendingStep
 from orchestrator.durable.embedded.replay import Replay
 from orchestrator.durable.embedded.run_timers import RunTimers
-from orchestrator.durable.errors import DeterminismError, Evicted, Failure, Misfit, MismatchError
-from orchestrator.durable.payloads import PayloadError
+from orchestrator.durable.errors import (
+    ContinueAs,
+    DeterminismError,
+    Evicted,
+    Failure,
+    Misfit,
+    MismatchError,
+)
+from orchestrator.durable.payloads import PayloadError, to_json
 from orchestrator.durable.runs import EventType, RunInfo, Status
+from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from orchestrator.durable.embedded.history import RunRow
     from orchestrator.durable.embedded.open_runs import OpenRuns
+    from orchestrator.durable.embedded.pending import PendingOperation
     from orchestrator.durable.embedded.services import Services
     from orchestrator.durable.machine import Operation
     from orchestrator.durable.steps import StepDefinition
     from orchestrator.durable.workflows import Workflow
     from orchestrator.journal import Group
-    from orchestrator.streams import Entry
 
 # How often code that leaves memory is told so before it is simply left.
 MOST_EVICTIONS = 100
@@ -45,6 +53,12 @@ _CLOSING_EVENT = {
     Status.CANCELLED: EventType.RUN_CANCELLED,
     Status.TERMINATED: EventType.RUN_TERMINATED,
 }
+
+
+# What a replay does not tell the code, so that it cannot move its time.
+_UNDELIVERED = frozenset(
+    {EventType.STEP_RETRYING, EventType.PUBLISHED, EventType.RUN_PAUSED, EventType.RUN_RESUMED}
+)
 
 
 class Execution:
@@ -65,6 +79,8 @@ class Execution:
         self.offset = 0
         self.cause: Group | None = None
         self.steps: dict[str, PendingStep] = {}
+        self.children: dict[str, PendingChild] = {}
+        self.paused = False
         self.timers = RunTimers(services.alarms, self._timer_due)
         self.parking = False
         self._now = 0.0
@@ -72,10 +88,13 @@ class Execution:
         self._cancel_requested = False
         self._replay: Replay | None = None
         self._inert = False
-        self._asked: list[PendingStep] = []
-        self._given_up: list[PendingStep] = []
+        self._asked: list[PendingOperation] = []
+        self._given_up: list[PendingOperation] = []
         self._mailbox = Mailbox()
         self._evictions = 0
+        self._began = 1
+        self._continues = False
+        self._cancelled_late = False
 
     # What the run's code asks for, through its context and its loop.
 
@@ -96,8 +115,23 @@ class Execution:
         self._stay_alive()
         self._services.registry.step(step.name)
 
-    def give_up(self, pending: PendingStep) -> None:
-        """The run's code no longer wants a step: it is stopped after this turn."""
+    def child(
+        self, operation: Operation, workflow: Workflow[Any, Any], data: bytes, id: str | None
+    ) -> PendingChild:
+        """Start a child run, once its cause is durable."""
+        self._stay_alive()
+        self._services.registry.workflow(workflow.type_name)
+        pending = PendingChild(self, operation, workflow, data, id or self._child_id(operation))
+        self.children[pending.key] = pending
+        self._asked.append(pending)
+        return pending
+
+    def encode_input(self, input: object) -> bytes:
+        """Input for the run's own workflow as it is recorded."""
+        return self._workflow.input.record(input)
+
+    def give_up(self, pending: PendingOperation) -> None:
+        """The run's code no longer wants an operation: it is stopped after this turn."""
         self._stay_alive()
         self._given_up.append(pending)
 
@@ -144,7 +178,7 @@ class Execution:
         if self._inert:
             return
         self._replay = replay = Replay(self, entries)
-        self.offset = replay.last_offset
+        self.offset, self._began = replay.last_offset, replay.first_offset
         try:
             replay.deliver()
         except MismatchError as error:
@@ -153,7 +187,7 @@ class Execution:
         self._replay = None
         for key, data in replay.unsaid.items():
             self._stage(EventType.PUBLISHED, key, data)
-        for pending in self._asked:
+        for pending in self.steps.values():
             pending.in_doubt = self.cause is None
         if not self.status.closed:
             self._after_turn()
@@ -187,6 +221,43 @@ class Execution:
         """Whether the outcome of that step still matters."""
         return not self._inert and self.steps.get(pending.key) is pending
 
+    def child_started(self, child: PendingChild) -> None:
+        """Record that a child run began, with its id; nobody waits for this row."""
+        self._stage(EventType.CHILD_STARTED, child.key, to_json(child.child_id, "a run's id"), lazy=True)
+
+    def child_of(self, child_id: str) -> PendingChild | None:
+        """What was asked for as the run of that id, if its outcome is still wanted."""
+        return next((child for child in self.children.values() if child.child_id == child_id), None)
+
+    def child_ending(self, child_id: str) -> None:
+        """A child's end is being recorded: stay in memory until its outcome is."""
+        child = self.child_of(child_id)
+        if child is not None:
+            child.ending = True
+            if self.parking:
+                self._runs.stays(self)
+
+    def child_ended(self, child: PendingChild, kind: EventType, data: bytes) -> None:
+        """Record a child's outcome and let the code go on."""
+        if not self._inert and self.children.get(child.key) is child:
+            self._stage(kind, child.key, data)
+            self.deliver_child(child, kind, data)
+
+    def pause(self) -> None:
+        """Record that nothing new is to begin."""
+        if not self.paused:
+            self.paused = True
+            self._stage(EventType.RUN_PAUSED, "", b"")
+            self._runs.stays(self)
+
+    def resume(self) -> None:
+        """Record that it goes on, and begin what was asked for meanwhile."""
+        if self.paused:
+            self.paused = False
+            self._stage(EventType.RUN_RESUMED, "", b"")
+            self._runs.stays(self)
+            self._after_turn()
+
     def signal(self, name: str, data: bytes, signal_id: str | None) -> None:
         """Record and deliver a signal, once for each id."""
         if self._mailbox.knows(signal_id):
@@ -211,6 +282,8 @@ class Execution:
         for pending in self.steps.values():
             self._services.runner.cancel(pending)
             pending.let_go()
+        for child in self.children.values():
+            child.let_go()
         self.loop.drop()
 
     def info(self) -> RunInfo:
@@ -227,11 +300,15 @@ class Execution:
     @property
     def waits(self) -> bool:
         """Whether only time or a signal can move it, so that it needs no place in memory."""
-        return all(pending.backs_off for pending in self.steps.values())
+        return all(step.backs_off or self._is_held(step) for step in self.steps.values()) and all(
+            child.goes_on or self._is_held(child) for child in self.children.values()
+        )
 
     @property
     def stands(self) -> Status:
         """Where it stands, as far as it is open."""
+        if self.paused:
+            return Status.PAUSED
         return Status.RUNNING if self.steps else Status.WAITING
 
     @property
@@ -269,6 +346,12 @@ class Execution:
         pending.deliver(kind, data)
         self._turn()
 
+    def deliver_child(self, child: PendingChild, kind: EventType, data: bytes) -> None:
+        """Tell the code how a child run ended."""
+        del self.children[child.key]
+        child.deliver(kind, data)
+        self._turn()
+
     def deliver_signal(self, key: str, data: bytes) -> None:
         """Hand the code a signal."""
         self._mailbox.put(key, data)
@@ -278,6 +361,7 @@ class Execution:
         """Cancel the code."""
         self._cancel_requested = True
         if self._root is not None:
+            self._cancelled_late = self._root.done()
             self._root.cancel()
         self._turn()
 
@@ -306,24 +390,40 @@ class Execution:
             self._conclude(self._root)
             return
         self.timers.set_alarms()
-        asked, self._asked = self._asked, []
-        for pending in asked:
-            self._when_durable(partial(self._launch, pending))
+        if not self.paused:
+            asked, self._asked = self._asked, []
+            for pending in asked:
+                self._when_durable(partial(self._launch, pending))
         given_up, self._given_up = self._given_up, []
         for pending in given_up:
-            if pending.launched:
-                self._services.runner.cancel(pending)
-            else:
-                self._services.loop.call_soon(self.step_ended, pending, EventType.STEP_CANCELLED, b"")
-        if not self.steps:
+            self._stop(pending)
+        if self.paused or not self.steps:
             self._runs.may_rest(self)
 
-    def _launch(self, pending: PendingStep) -> None:
-        if self.wants(pending) and pending.ended is None:
+    def _launch(self, pending: PendingOperation) -> None:
+        if self._inert or pending.ended is not None:
+            return
+        if isinstance(pending, PendingChild):
+            if self.children.get(pending.key) is pending:
+                pending.launched = True
+                self._runs.children.start(pending)
+        elif isinstance(pending, PendingStep) and self.wants(pending):
             pending.launched = True
             self._services.runner.launch(pending)
             if pending.backs_off:
                 self.rests()
+
+    def _stop(self, pending: PendingOperation) -> None:
+        if isinstance(pending, PendingChild):
+            self._when_durable(partial(self._runs.children.stop, pending))
+        elif isinstance(pending, PendingStep):
+            if pending.launched:
+                self._services.runner.cancel(pending)
+            else:
+                self._services.loop.call_soon(self.step_ended, pending, EventType.STEP_CANCELLED, b"")
+
+    def _is_held(self, pending: PendingOperation) -> bool:
+        return self.paused and not pending.launched and pending.ended is None
 
     def _when_durable(self, call: Callable[[], None]) -> None:
         if self.cause is None or self.cause.committed:
@@ -331,12 +431,22 @@ class Execution:
         else:
             self.cause.then.append(call)
 
+    def _child_id(self, operation: Operation) -> str:
+        """The id of a child that was given none; no other life of an endless workflow gives the same."""
+        life = "" if self._began == 1 else f"{self._began}."
+        return f"{self.run_id}.{life}{operation.place.replace('/', '-')}"
+
     def _conclude(self, root: asyncio.Task[Any]) -> None:
+        if self._continues:
+            return
         if root.cancelled() and self._cancel_requested:
             self._close(Status.CANCELLED)
             return
         try:
             data: bytes = root.result()
+        except ContinueAs as error:
+            self._continues = True
+            self._services.loop.call_soon(self._continue_as, error.data)
         except Misfit as error:
             self._become_stuck(MismatchError(f"a recorded result does not fit the code: {error}"))
         except BaseException as error:  # noqa: BLE001  # whatever it is, the run failed with it
@@ -344,10 +454,26 @@ class Execution:
         else:
             self._close(Status.COMPLETED, data=data)
 
+    def _continue_as(self, data: bytes) -> None:
+        """Begin anew, with what was signalled and not received."""
+        if self._inert:
+            return
+        rows = [(EventType.RUN_STARTED, "", data)]
+        rows += [(EventType.SIGNAL_RECEIVED, key, letter) for key, letter in self._mailbox.kept]
+        if self.paused:
+            rows.append((EventType.RUN_PAUSED, "", b""))
+        if self._cancelled_late:
+            rows.append((EventType.CANCEL_REQUESTED, "", b""))
+        at = max(self._now, self._services.clock.time())
+        self._runs.begin_anew(
+            self, [Entry(offset, at, *row) for offset, row in enumerate(rows, self.offset + 1)]
+        )
+
     def _close(self, status: Status, failure: Failure | None = None, data: bytes = b"") -> None:
         self.status = status
         self.result = data if failure is None else failure.model_dump_json().encode()
         self.reason = "" if failure is None else f"{failure.type}: {failure.message}"
+        self._runs.children.ending(self.row)
         self._stage(_CLOSING_EVENT[status], "", self.result)
         row = (self.row.number, status, self._now, self.reason)
         self._services.journal.stage(SET_ENDED, row).then.append(partial(self._runs.left, self))
@@ -386,7 +512,7 @@ class Execution:
         if lazy:
             self._services.journal.flush_soon()
         else:
-            if kind is not EventType.STEP_RETRYING and kind is not EventType.PUBLISHED:
+            if kind not in _UNDELIVERED:
                 self._now = at
             self.cause = group
         return group

@@ -90,6 +90,22 @@ class EmbeddedRun(Generic[Out]):
         """Ask it to stop; on a stuck run, whose code cannot run, end it at once. Nothing if it has ended."""
         await self._engine.cancel(self.id)
 
+    async def pause(self) -> None:
+        """Begin no new step or child until it is resumed.
+
+        Raises:
+            RunClosedError: it has ended or is stuck.
+        """
+        await self._engine.pause(self.id)
+
+    async def resume(self) -> None:
+        """Go on after a pause; a stuck run is tried again with the code at hand.
+
+        Raises:
+            RunClosedError: it has ended, or is stuck still.
+        """
+        await self._engine.resume(self.id)
+
     async def recorded(self, *, until: str | None = None) -> Prefix:
         """What it recorded before the step ``until`` began, or what came before a failure or a cancel.
 

@@ -43,6 +43,21 @@ SET_ENDED: Final = Statement(
     "closed_at = new.closed_at, reason = new.reason FROM new WHERE runs.number = new.number",
     4,
 )
+SET_SEED: Final = Statement(
+    5,
+    "WITH new (number, seed) AS (VALUES {rows}) UPDATE runs SET seed = new.seed FROM new "
+    "WHERE runs.number = new.number",
+    2,
+    keyed=True,
+)
+# A workflow that continues as a new one forgets what it recorded up to an offset.
+FORGET_ENTRIES: Final = Statement(
+    6,
+    "WITH gone (stream, last) AS (VALUES {rows}) DELETE FROM entries WHERE (stream, offset) IN "
+    "(SELECT entries.stream, entries.offset FROM gone JOIN entries ON entries.stream = gone.stream "
+    "AND entries.offset <= gone.last)",
+    2,
+)
 DELETE_RUN: Final = Statement(7, "DELETE FROM runs WHERE number IN ({rows})", 1)
 
 # What wake_at says of a run that waits for no time at all.
@@ -64,6 +79,15 @@ NEXT_WAKE: Final = "SELECT min(wake_at) FROM runs WHERE closed_at IS NULL AND wa
 COUNT_OPEN: Final = (
     "SELECT (SELECT count(*) FROM runs WHERE closed_at IS NULL AND wake_at IS NULL) + "
     "(SELECT count(*) FROM runs WHERE closed_at IS NULL AND wake_at IS NOT NULL)"
+)
+SELECT_BY_NUMBER: Final = f"{SELECT_RUNS} WHERE number = ?"
+SELECT_OPEN_CHILDREN: Final = (
+    "SELECT name FROM runs JOIN streams USING (number) WHERE parent = ? AND closed_at IS NULL"
+)
+SELECT_ORPHANS: Final = (
+    "SELECT name FROM runs AS child JOIN streams USING (number) "
+    "WHERE parent IS NOT NULL AND closed_at IS NULL AND NOT EXISTS "
+    "(SELECT 1 FROM runs WHERE number = child.parent AND closed_at IS NULL)"
 )
 SELECT_ENTRIES: Final = "SELECT offset, at, type, key, data FROM entries WHERE stream = ? ORDER BY offset"
 SELECT_LAST_OFFSET: Final = "SELECT coalesce(max(offset), 0) FROM entries WHERE stream = ?"
@@ -195,6 +219,14 @@ STEP_EVENTS: Final = frozenset(
 )
 
 
+_PREFIXES: Final[dict[EventType, str]] = {
+    EventType.PUBLISHED: "publish ",
+    EventType.CHILD_STARTED: "child ",
+    EventType.CHILD_COMPLETED: "child ",
+    EventType.CHILD_FAILED: "child ",
+}
+
+
 def event_of(entry: Entry) -> Event:
     """An entry of a run's stream as watchers see it."""
     kind = EventType(entry.type)
@@ -206,8 +238,7 @@ def event_of(entry: Entry) -> Event:
         _, name = split_signal_key(entry.key)
     else:
         operation, _, name = entry.key.partition(":")
-        if kind is EventType.PUBLISHED:
-            name = name.removeprefix("publish ")
+        name = name.removeprefix(_PREFIXES.get(kind, ""))
     return Event(
         offset=entry.offset,
         type=kind,

@@ -7,25 +7,31 @@ has come, or a signal does, its history is replayed and it goes on.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import NotFoundError
+from orchestrator.durable.embedded.children import Children
 from orchestrator.durable.embedded.execution import Execution
 from orchestrator.durable.embedded.history import (
     ADD_RUN,
     COUNT_OPEN,
+    FORGET_ENTRIES,
     NEVER,
     NEXT_WAKE,
     RUN_STREAM,
     SELECT_AWAKE,
+    SELECT_BY_NUMBER,
     SELECT_DUE,
     SELECT_ENTRIES,
     SELECT_LAST_OFFSET,
     SELECT_RUN,
     SET_ENDED,
     SET_OPEN,
+    SET_SEED,
     RunRow,
     digest_of,
 )
@@ -35,7 +41,7 @@ from orchestrator.durable.runs import NORMAL_PRIORITY, EventType, Status
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from orchestrator.durable.embedded.services import Services
     from orchestrator.durable.embedded.timers import Alarm
@@ -74,6 +80,7 @@ class OpenRuns:
         self._waking = False
         self._crowded = False
         self._without_code: Group | None = None
+        self.children = Children(services, self)
         self.count: int = services.journal.read(COUNT_OPEN)[0][0]
 
     async def recover(self) -> None:
@@ -87,11 +94,12 @@ class OpenRuns:
                 loop.call_soon(self._load, row)
             await asyncio.sleep(0)
         loop.call_soon(self._wake_due)
+        loop.call_soon(self.children.cancel_orphans)
         await asyncio.sleep(0)
         if self._without_code is not None:
             await journal.durable(self._without_code)
 
-    def begin(
+    def begin(  # noqa: PLR0913  # a run's own facts, one each
         self,
         workflow: Workflow[Any, Any],
         data: bytes,
@@ -101,6 +109,9 @@ class OpenRuns:
         tags: str,
         prefix: Prefix | None = None,
         origin: bytes = b"",
+        seed: bytes | None = None,
+        priority: int = NORMAL_PRIORITY,
+        parent: int | None = None,
     ) -> tuple[RunRow, Group]:
         """Take a new run on the recorded input ``data``; it is durable with the group that this gives.
 
@@ -116,14 +127,14 @@ class OpenRuns:
             owner=owner,
             tags=tags,
             digest=digest_of(workflow.type_name, data, origin),
-            seed=prefix.seed if prefix else os.urandom(SEED_BYTES),
+            seed=prefix.seed if prefix else seed or os.urandom(SEED_BYTES),
             created_at=now,
             status=Status.RUNNING,
             closed_at=None,
             reason="",
             wake_at=None,
-            parent=None,
-            priority=NORMAL_PRIORITY,
+            parent=parent,
+            priority=priority,
             slots="",
             name=RUN_STREAM + run_id,
         )
@@ -132,14 +143,10 @@ class OpenRuns:
             Entry(offset, recorded.at, recorded.type, recorded.key, recorded.data)
             for offset, recorded in enumerate(prefix.entries if prefix else (), 2)
         ]
-        run = self._take(row, workflow)
-        run.cause = services.journal.stage(ADD_RUN, row.values)
         self.count += 1
-        for entry in entries:
-            services.streams.stage(row.number, entry.offset, entry.at, entry.type, entry.key, entry.data)
-        services.journal.flush()
-        services.loop.call_soon(run.replay, entries)
-        return row, run.cause
+        group = services.journal.stage(ADD_RUN, row.values)
+        services.loop.call_soon(self._begin(row, workflow, entries, group).replay, entries)
+        return row, group
 
     def is_open(self, run_id: str) -> bool | None:
         """Whether the run of that id has not ended; None if there is none."""
@@ -150,6 +157,39 @@ class OpenRuns:
             return self.row(run_id).closed_at is None
         except NotFoundError:
             return None
+
+    def begin_anew(self, run: Execution, entries: Sequence[Entry]) -> None:
+        """Have a run forget its history and begin another one with these entries, now."""
+        run.drop()
+        self._resting.pop(run.run_id, None)
+        row = replace(run.row, seed=hashlib.sha256(run.seed + b"anew").digest()[:SEED_BYTES])
+        self._services.journal.stage(FORGET_ENTRIES, (row.number, run.offset))
+        group = self._services.journal.stage(SET_SEED, (row.number, row.seed))
+        self.children.leave(run)
+        self._begin(row, self._services.registry.workflow(row.workflow), entries, group).replay(entries)
+
+    def find_row(self, run_id: str) -> RunRow | None:
+        """The row of a run, in memory or stored; None if there is none."""
+        run = self._in_memory.get(run_id)
+        found = self._services.journal.read(SELECT_RUN, (RUN_STREAM + run_id,))
+        if found:
+            return RunRow(*found[0])
+        return None if run is None else run.row
+
+    def of_number(self, number: int) -> Execution | None:
+        """The run of that number, if it is open and can move."""
+        found = self._services.journal.read(SELECT_BY_NUMBER, (number,))
+        return self._find(RunRow(*found[0]).id) if found else None
+
+    def cancel(self, run_id: str) -> None:
+        """Cancel a run, or end one whose code cannot run; nothing if it has ended."""
+        run = self._find(run_id)
+        if run is not None:
+            run.cancel()
+        elif run_id not in self._in_memory:
+            self._end(self.row(run_id))
+        elif self._in_memory[run_id].status is Status.STUCK:
+            self._services.journal.after(partial(self.cancel, run_id))
 
     def in_memory(self, run_id: str) -> Execution | None:
         """The run of that id, if it is in memory."""
@@ -171,8 +211,12 @@ class OpenRuns:
         run = self._in_memory.get(row.id)
         return row.info(None if run is None or run.status.closed else run.stands)
 
-    async def change(self, run_id: str, change: Callable[[Execution], None]) -> bool:
+    async def change(
+        self, run_id: str, change: Callable[[Execution], None], *, stuck_too: bool = False
+    ) -> bool:
         """Do something to a run that can move, and wait until it is durable; False for any other run.
+
+        With ``stuck_too`` a run that is stuck is first tried again.
 
         Raises:
             NotFoundError: there is no run of that id.
@@ -181,7 +225,7 @@ class OpenRuns:
 
         def now() -> None:
             try:
-                run = self._find(run_id)
+                run = self._find(run_id, stuck_too=stuck_too)
                 if run is not None:
                     change(run)
                 changed.set_result(run)
@@ -202,20 +246,12 @@ class OpenRuns:
         Raises:
             NotFoundError: there is no run of that id.
         """
-        row = self.row(run_id)
-        if row.closed_at is not None:
-            return
-        services = self._services
-        group = self._terminating.get(row.number)
-        if group is None:
-            now = services.clock.time()
-            offset = self.last_offset(row.number) + 1
-            services.streams.stage(row.number, offset, now, EventType.RUN_TERMINATED, "", b"")
-            group = services.journal.stage(SET_ENDED, (row.number, Status.TERMINATED, now, row.reason))
-            group.then.append(partial(self._terminated, row))
-            self._terminating[row.number] = group
-            services.journal.flush()
-        await services.journal.durable(group)
+        while run_id in self._in_memory:
+            # It has ended or is stuck, and this is on its way to the disk.
+            await self._services.journal.durable(self._services.journal.after(_nothing))
+        group = self._end(self.row(run_id))
+        if group is not None:
+            await self._services.journal.durable(group)
 
     async def ended(self, run_id: str) -> tuple[RunRow, bytes | None]:
         """Wait until a run has ended or is stuck: its row then, and its result where it is still at hand."""
@@ -275,23 +311,55 @@ class OpenRuns:
             self._forget(run.run_id)
         if run.status.closed:
             self.count -= 1
+            self.children.ended(run.row)
+            self.children.leave(run)
         self._tell(run.run_id, run)
         if self._on_ended is not None and run.status.closed:
             self._on_ended(run.info())
 
     # In memory and out of it.
 
+    def _begin(
+        self, row: RunRow, workflow: Workflow[Any, Any], entries: Sequence[Entry], group: Group
+    ) -> Execution:
+        run = self._take(row, workflow)
+        run.cause = group
+        for entry in entries:
+            self._services.streams.stage(
+                row.number, entry.offset, entry.at, entry.type, entry.key, entry.data
+            )
+        self._services.journal.flush()
+        return run
+
+    def _end(self, row: RunRow) -> Group | None:
+        """Record a run as terminated; None if it has ended already."""
+        if row.closed_at is not None:
+            return None
+        services = self._services
+        group = self._terminating.get(row.number)
+        if group is None:
+            self.children.ending(row)
+            now = services.clock.time()
+            offset = self.last_offset(row.number) + 1
+            services.streams.stage(row.number, offset, now, EventType.RUN_TERMINATED, "", b"")
+            group = services.journal.stage(SET_ENDED, (row.number, Status.TERMINATED, now, row.reason))
+            group.then.append(partial(self._terminated, row))
+            self._terminating[row.number] = group
+            services.journal.flush()
+        return group
+
     def _take(self, row: RunRow, workflow: Workflow[Any, Any]) -> Execution:
         run = Execution(self._services, self, row, workflow)
         self._in_memory[row.id] = run
         return run
 
-    def _find(self, run_id: str) -> Execution | None:
+    def _find(self, run_id: str, *, stuck_too: bool = False) -> Execution | None:
         """A run that can move, brought back if it is outside; None for one that has ended or is stuck."""
         run = self._in_memory.get(run_id)
         if run is None:
             row = self.row(run_id)
-            run = self._load(row) if self._goes_on(row) else None
+            tried = stuck_too and row.status == Status.STUCK and row.number not in self._terminating
+            run = self._load(row) if tried or self._goes_on(row) else None
         return None if run is None or run.status.closed or run.status is Status.STUCK else run
 
     def _is_open(self, row: RunRow) -> bool:
@@ -311,7 +379,7 @@ class OpenRuns:
             return None
         if row.status == Status.STUCK or row.wake_at is not None:
             # Before the replay, after which the run may be stuck, or on its way out of memory again.
-            self._set_open(row.number, Status.RUNNING)
+            self._set_open(row.number, Status.PAUSED if row.status == Status.PAUSED else Status.RUNNING)
         run = self._take(row, workflow)
         run.replay([Entry(*entry) for entry in self._services.journal.read(SELECT_ENTRIES, (row.number,))])
         return run
@@ -350,6 +418,8 @@ class OpenRuns:
     def _terminated(self, row: RunRow) -> None:
         del self._terminating[row.number]
         self.count -= 1
+        self.children.ended(row)
+        self.children.leave_of(row)
         self._tell(row.id, None)
 
     def _tell(self, run_id: str, run: Execution | None) -> None:
@@ -385,3 +455,7 @@ class OpenRuns:
     def _woken(self) -> None:
         self._waking = False
         self._wake_due()
+
+
+def _nothing() -> None:
+    """Only the moment is waited for."""

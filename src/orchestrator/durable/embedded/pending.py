@@ -1,10 +1,10 @@
-"""A step that a run asked for."""
+"""What a run asked for and has not been told the outcome of: steps and child runs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.durable.errors import Failure, StepError
+from orchestrator.durable.errors import ChildError, Failure, StepError
 from orchestrator.durable.runs import EventType
 
 if TYPE_CHECKING:
@@ -13,34 +13,24 @@ if TYPE_CHECKING:
     from orchestrator.durable.embedded.execution import Execution
     from orchestrator.durable.machine import Operation
     from orchestrator.durable.steps import StepDefinition
+    from orchestrator.durable.workflows import Workflow
 
 
-class PendingStep:
-    """A step whose outcome has not been delivered. ``attempt`` is the one that runs, or comes next.
+class PendingOperation:
+    """An operation without its outcome.
 
-    ``retry_at`` is when the next attempt is due, ``launched`` whether the runner has it, ``ended`` a future
-    once the workflow gave it up. ``in_doubt`` says that an earlier process may have begun it unrecorded,
-    ``backs_off`` that it only waits for its next attempt to be due.
+    ``launched`` says that it was begun in this process, ``ended`` is a future once the workflow gave it up.
     """
 
-    __slots__ = (
-        "arguments", "attempt", "backs_off", "ended", "in_doubt", "key", "launched", "operation", "outcome",
-        "retry_at", "run", "step",
-    )  # fmt: skip
+    __slots__ = ("ended", "key", "launched", "operation", "outcome", "run")
 
-    def __init__(self, run: Execution, operation: Operation, step: StepDefinition, arguments: bytes) -> None:
+    def __init__(self, run: Execution, operation: Operation) -> None:
         self.run = run
         self.operation = operation
         self.key = operation.key
-        self.step = step
-        self.arguments = arguments
         self.outcome: asyncio.Future[bytes] = run.loop.create_future()
         self.ended: asyncio.Future[None] | None = None
-        self.attempt = 1
-        self.retry_at: float | None = None
         self.launched = False
-        self.in_doubt = False
-        self.backs_off = False
 
     def cancel(self) -> asyncio.Future[None]:
         """Ask for its end; the future is done once it has ended, however it did."""
@@ -54,19 +44,68 @@ class PendingStep:
         if self.ended is not None and not self.ended.done():
             self.ended.set_result(None)
 
-    def deliver(self, kind: EventType, data: bytes) -> None:
-        """Tell the workflow how it ended. A cancelled outcome nobody gave up on is nobody's."""
+    def tell(self, outcome: bytes | BaseException) -> None:
+        """Tell the workflow how it ended, unless the workflow gave it up."""
         if self.ended is not None:
             self.let_go()
         elif self.outcome.done():
             return
-        elif kind is EventType.STEP_COMPLETED:
-            self.outcome.set_result(data)
-        elif kind is EventType.STEP_FAILED:
-            self.outcome.set_exception(StepError.of(Failure.model_validate_json(data)))
+        elif isinstance(outcome, bytes):
+            self.outcome.set_result(outcome)
         else:
-            self.outcome.set_exception(
-                StepError(
-                    type="CancelledError", code="cancelled", message=f"step {self.step.name} was cancelled"
-                )
-            )
+            self.outcome.set_exception(outcome)
+
+
+class PendingStep(PendingOperation):
+    """A step. ``attempt`` is the one that runs, or comes next; ``retry_at`` is when that is due.
+
+    ``in_doubt`` says that an earlier process may have begun it unrecorded, ``backs_off`` that it only waits
+    for its next attempt to be due.
+    """
+
+    __slots__ = ("arguments", "attempt", "backs_off", "in_doubt", "retry_at", "step")
+
+    def __init__(self, run: Execution, operation: Operation, step: StepDefinition, arguments: bytes) -> None:
+        super().__init__(run, operation)
+        self.step = step
+        self.arguments = arguments
+        self.attempt = 1
+        self.retry_at: float | None = None
+        self.in_doubt = False
+        self.backs_off = False
+
+    def deliver(self, kind: EventType, data: bytes) -> None:
+        """Tell the workflow how it ended. A cancelled outcome nobody gave up on is a failure."""
+        if kind is EventType.STEP_COMPLETED:
+            self.tell(data)
+        elif kind is EventType.STEP_FAILED:
+            self.tell(StepError.of(Failure.model_validate_json(data)))
+        else:
+            cancelled = f"step {self.step.name} was cancelled"
+            self.tell(StepError(type="CancelledError", code="cancelled", message=cancelled))
+
+
+class PendingChild(PendingOperation):
+    """A child run of the id ``child_id``. ``ending`` says that its outcome is about to be recorded."""
+
+    __slots__ = ("child_id", "data", "ending", "workflow")
+
+    def __init__(
+        self, run: Execution, operation: Operation, workflow: Workflow[Any, Any], data: bytes, child_id: str
+    ) -> None:
+        super().__init__(run, operation)
+        self.workflow = workflow
+        self.data = data
+        self.child_id = child_id
+        self.ending = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it was begun, is still wanted, and will be heard of once it ends."""
+        return self.launched and self.ended is None and not self.ending
+
+    def deliver(self, kind: EventType, data: bytes) -> None:
+        """Tell the workflow how it ended."""
+        self.tell(
+            data if kind is EventType.CHILD_COMPLETED else ChildError.of(Failure.model_validate_json(data))
+        )

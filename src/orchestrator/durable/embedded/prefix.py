@@ -19,7 +19,14 @@ MOST_STEPS_NAMED = 30
 
 _STEP_ENDS = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_CANCELLED})
 _OTHERS_TAKEN_OVER = frozenset(
-    {EventType.TIMER_FIRED, EventType.SIGNAL_RECEIVED, EventType.PUBLISHED, EventType.RUN_FORKED}
+    {
+        EventType.CHILD_COMPLETED,
+        EventType.CHILD_FAILED,
+        EventType.TIMER_FIRED,
+        EventType.SIGNAL_RECEIVED,
+        EventType.PUBLISHED,
+        EventType.RUN_FORKED,
+    }
 )
 
 

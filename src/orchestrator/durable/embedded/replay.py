@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NOTES = frozenset(
+    {
+        EventType.STEP_STARTED,
+        EventType.STEP_RETRYING,
+        EventType.STEP_PROGRESS,
+        EventType.PUBLISHED,
+        EventType.CHILD_STARTED,
+        EventType.RUN_FORKED,
+        EventType.RUN_PAUSED,
+        EventType.RUN_RESUMED,
+    }
+)
+
 
 class Replay:
     """One replay of one run; it lasts from the first recorded entry to the last."""
@@ -36,6 +49,11 @@ class Replay:
     def last_offset(self) -> int:
         """Of the last recorded entry."""
         return self._recorded[-1].offset
+
+    @property
+    def first_offset(self) -> int:
+        """Of the first recorded entry."""
+        return self._recorded[0].offset
 
     def deliver(self) -> None:
         """Deliver everything, in its order.
@@ -61,25 +79,9 @@ class Replay:
 
     def _deliver(self, entry: Entry) -> None:
         kind = EventType(entry.type)
-        if not self._note(kind, entry):
-            self._deliver_outcome(kind, entry)
-
-    def _note(self, kind: EventType, entry: Entry) -> bool:
-        """Take what the code is not told of; whether it was such an entry."""
-        match kind:
-            case EventType.STEP_STARTED | EventType.STEP_RETRYING:
-                self._remember_attempt(kind, entry)
-            case EventType.PUBLISHED:
-                self._expected({key: key for key in self._said}, entry.key)
-            case EventType.RUN_FORKED:
-                self._run.go_on_at(entry.at)
-            case EventType.STEP_PROGRESS:
-                pass
-            case _:
-                return False
-        return True
-
-    def _deliver_outcome(self, kind: EventType, entry: Entry) -> None:
+        if kind in _NOTES:
+            self._note(kind, entry)
+            return
         if self.unsaid:
             # What one turn says is on the disk before whatever comes next.
             raise MismatchError(
@@ -98,11 +100,29 @@ class Replay:
                 if entry.key not in run.timers:
                     raise self._unexpected(entry.key)
                 run.deliver_timer(entry.key)
+            case EventType.CHILD_COMPLETED | EventType.CHILD_FAILED:
+                run.deliver_child(self._expected(run.children, entry.key), kind, entry.data)
             case _:
                 key, attempt = split_step_key(entry.key)
                 pending = self._expected(run.steps, key)
                 pending.attempt = attempt
                 run.deliver_outcome(pending, kind, entry.data)
+
+    def _note(self, kind: EventType, entry: Entry) -> None:
+        """Take in what the code is not told."""
+        match kind:
+            case EventType.STEP_STARTED | EventType.STEP_RETRYING:
+                self._remember_attempt(kind, entry)
+            case EventType.PUBLISHED:
+                self._expected({key: key for key in self._said}, entry.key)
+            case EventType.CHILD_STARTED:
+                self._expected(self._run.children, entry.key)
+            case EventType.RUN_FORKED:
+                self._run.go_on_at(entry.at)
+            case EventType.RUN_PAUSED:
+                self._run.paused = True
+            case EventType.RUN_RESUMED:
+                self._run.paused = False
 
     def _remember_attempt(self, kind: EventType, entry: Entry) -> None:
         key, attempt = split_step_key(entry.key)
@@ -116,5 +136,6 @@ class Replay:
         return asked[key]
 
     def _unexpected(self, key: str) -> MismatchError:
-        asks = ", ".join(sorted([*self._run.steps, *self._run.timers.keys, *self.unsaid])) or "nothing"
+        run = self._run
+        asks = ", ".join(sorted([*run.steps, *run.children, *run.timers.keys, *self.unsaid])) or "nothing"
         return MismatchError(f"the history has operation {key}, but the code at this point asks for {asks}")

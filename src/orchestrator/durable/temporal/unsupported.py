@@ -77,9 +77,23 @@ class LaterOfRun:
     ) -> NoReturn:
         raise NotYetOnTemporalError("Run.fork()")
 
+    async def pause(self) -> NoReturn:
+        raise NotYetOnTemporalError("Run.pause()")
+
+    async def resume(self) -> NoReturn:
+        raise NotYetOnTemporalError("Run.resume()")
+
 
 class LaterOfMachine:
     """What `TemporalMachine` lacks: watchers of Temporal runs need an event stream."""
+
+    def child(
+        self, operation: Operation, workflow: Workflow[Any, Any], data: bytes, id: str | None
+    ) -> NoReturn:
+        raise NotYetOnTemporalError("ctx.child()")
+
+    def encode_input(self, input: object) -> NoReturn:
+        raise NotYetOnTemporalError("ctx.continue_as()")
 
     def publish(self, operation: Operation, name: str, data: bytes) -> NoReturn:
         raise NotYetOnTemporalError("ctx.publish()")

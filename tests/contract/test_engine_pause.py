@@ -1,0 +1,130 @@
+"""Pausing: nothing new begins, what runs ends, deadlines go on; through restarts too."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator import Context, workflow
+from orchestrator.durable.errors import RunCancelledError, RunClosedError
+from orchestrator.durable.runs import EventType, Status
+from support.contract_lab import Gates, all_events
+
+if TYPE_CHECKING:
+    from support.contract_lab import Lab
+
+
+@workflow
+async def two_gates(ctx: Context) -> str:
+    """Two steps, one after the other."""
+    return await ctx.run(Gates.wait, "first") + await ctx.run(Gates.wait, "second")
+
+
+@workflow
+async def waits(ctx: Context) -> str:
+    """A signal, then a step."""
+    return await ctx.run(Gates.wait, await ctx.receive("gate", str))
+
+
+async def until(lab_run: object, kind: EventType) -> None:
+    """Until the run's history has an event of that type."""
+    async with asyncio.timeout(30):
+        async for event in lab_run.events():  # type: ignore[attr-defined]
+            if event.type is kind:
+                return
+
+
+async def test_a_paused_run_lets_its_step_end_and_begins_no_other(lab: Lab, gates: Gates) -> None:
+    """The step that runs ends and counts; the next one begins after the resume."""
+    async with lab.open([two_gates], [gates]) as engine:
+        run = await engine.start(two_gates)
+        await gates.reached("first")
+        await run.pause()
+        assert (await run.describe()).status is Status.PAUSED
+        gates.open("first", "second")
+        await until(run, EventType.STEP_COMPLETED)
+        assert gates.calls == ["first"]
+        await run.resume()
+        assert await run.result() == "firstsecond"
+        assert gates.calls == ["first", "second"]
+
+
+async def test_a_pause_survives_a_restart(lab: Lab, gates: Gates) -> None:
+    """A paused run is paused in the next process too, and takes signals meanwhile."""
+    async with lab.open([waits], [gates]) as engine:
+        run = await engine.start(waits, id=lab.id("run"))
+        await run.pause()
+    gates.open("gate")
+    async with lab.open([waits], [gates]) as engine:
+        run = await engine.get(lab.id("run"))
+        assert (await run.describe()).status is Status.PAUSED
+        await run.signal("gate", "gate")
+        assert (await run.describe()).status is Status.PAUSED
+        assert gates.calls == []
+        await run.resume()
+        assert await run.result() == "gate"
+
+
+async def test_deadlines_go_on_while_a_run_is_paused(lab: Lab, gates: Gates) -> None:
+    """A timeout that comes during a pause has come."""
+
+    @workflow
+    async def hurries(ctx: Context) -> str:
+        try:
+            return await ctx.receive("answer", str, timeout=0.05)
+        except TimeoutError:
+            return "late"
+
+    async with lab.open([hurries], [gates]) as engine:
+        run = await engine.start(hurries)
+        await run.pause()
+        assert await run.result() == "late"
+
+
+async def test_a_paused_run_can_be_cancelled(lab: Lab, gates: Gates) -> None:
+    """A cancel needs no resume."""
+    async with lab.open([waits], [gates]) as engine:
+        run = await engine.start(waits)
+        await run.pause()
+        await run.cancel()
+        with pytest.raises(RunCancelledError):
+            await run.result()
+
+
+async def test_pausing_twice_is_pausing_once(lab: Lab, gates: Gates) -> None:
+    """Pause and resume say what is to be, so that repeating them changes nothing."""
+    async with lab.open([waits], [gates]) as engine:
+        run = await engine.start(waits)
+        await run.resume()
+        await run.pause()
+        await run.pause()
+        await run.resume()
+        await run.resume()
+        gates.open("gate")
+        await run.signal("gate", "gate")
+        assert await run.result() == "gate"
+        kinds = [event.type for event in await all_events(run)]
+        assert kinds.count(EventType.RUN_PAUSED) == kinds.count(EventType.RUN_RESUMED) == 1
+
+
+async def test_an_ended_run_cannot_be_paused(lab: Lab, gates: Gates) -> None:
+    """There is nothing left to hold, and the caller is told."""
+    gates.open("first", "second")
+    async with lab.open([two_gates], [gates]) as engine:
+        run = await engine.start(two_gates)
+        await run.result()
+        with pytest.raises(RunClosedError, match="completed"):
+            await run.pause()
+        with pytest.raises(RunClosedError, match="completed"):
+            await run.resume()
+
+
+async def test_paused_runs_are_listed(lab: Lab, gates: Gates) -> None:
+    """Paused is a status to search for."""
+    async with lab.open([waits], [gates]) as engine:
+        paused = await engine.start(waits)
+        await engine.start(waits)
+        await paused.pause()
+        assert [info.id for info in await engine.list(status=[Status.PAUSED])] == [paused.id]
