@@ -199,14 +199,23 @@ EVERYTHING: Program = [
     ["race", 5],
     ["early", 6, 86_400.0],
     ["tidy", [["plain sleep", 3.0], ["hang", 86_400.0]], 7],
+]
+FAMILY: Program = [
     ["child", [["give", 8], ["flicker", 1, 9], ["child", [["sleep", 3.0], ["break", 1]]]]],
-    ["gather", [["impatient", 3.0]], [["child", [["publish", 1], ["give", 1]]]]],
+    ["gather", [["impatient", 3.0]], [["child", [["publish", 1], ["look"]]]]],
 ]
 
 
 def test_a_workflow_of_everything_survives_a_crash_at_each_write() -> None:
     """Every kind of operation, with the power cut at each point of each write, one life each."""
     lives_the_same_with_every_crash(EVERYTHING, [["signal", "red", 8]])
+
+
+@pytest.mark.parametrize("most_in_memory", [MOST_IN_MEMORY, 0])
+@pytest.mark.parametrize("script", [[], [["tick"], ["cancel"]]])
+def test_parents_and_children_survive_a_crash_at_each_write(script: Program, most_in_memory: int) -> None:
+    """Outcomes, failures and cancels reach the other one, in memory or not, wherever the power is cut."""
+    lives_the_same_with_every_crash(FAMILY, script, most_in_memory)
 
 
 def test_leaving_memory_at_every_wait_survives_a_crash_at_each_write() -> None:

@@ -6,10 +6,12 @@ awake, so that a parent outside of memory hears of it whatever happens; the pare
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.durable.embedded.history import (
     RUN_STREAM,
+    SEED_BYTES,
     SELECT_LAST_DATA,
     SELECT_OPEN_CHILDREN,
     SELECT_ORPHANS,
@@ -98,6 +100,8 @@ class Children:
             child.child_id,
             owner=parent.row.owner,
             tags=tags_text({}),
+            # What follows from the parent's own is the same after a crash that loses this row.
+            seed=hashlib.sha256(parent.seed + child.key.encode()).digest()[:SEED_BYTES],
             priority=parent.row.priority,
             parent=parent.row.number,
         )

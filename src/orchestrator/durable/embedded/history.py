@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # A run is a stream of this name, so that ids of runs and names of other streams never meet.
 RUN_STREAM = "run/"
+SEED_BYTES: Final = 16
 
 ADD_RUN: Final = Statement(
     1,

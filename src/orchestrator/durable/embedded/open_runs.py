@@ -23,6 +23,7 @@ from orchestrator.durable.embedded.history import (
     NEVER,
     NEXT_WAKE,
     RUN_STREAM,
+    SEED_BYTES,
     SELECT_AWAKE,
     SELECT_BY_NUMBER,
     SELECT_DUE,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from orchestrator.durable.workflows import Workflow
     from orchestrator.journal import Group
 
-SEED_BYTES = 16
 # A run in memory takes about 6 KB; beyond this number those that wait longest leave it.
 MOST_IN_MEMORY = 10_000
 # Open runs are read in pages, so that a start with very many of them does not hold them all at once.
