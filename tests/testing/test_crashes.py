@@ -14,6 +14,7 @@ from orchestrator import Context, Retry, StepError, progress, step, step_info, w
 from orchestrator.agents.model import Prompt
 from orchestrator.core.errors import RateLimitedError, RetryableError, TerminalError
 from orchestrator.durable.attempt import StepInfo
+from orchestrator.durable.embedded.mailbox import Mailbox
 from orchestrator.durable.embedded.replay import Replay
 from orchestrator.durable.runs import EventType, Status
 from orchestrator.testing import ScriptedModel, Signal, crash_everywhere, forever
@@ -535,6 +536,36 @@ async def test_an_engine_that_forgets_an_outcome_is_found(monkeypatch: pytest.Mo
 async def lesson_of_two(ctx: Context) -> str:
     """Two steps, so that a crash can come between them."""
     return await ctx.run(shout, "a") + await ctx.run(shout, "b")
+
+
+@workflow
+async def asking_twice(ctx: Context) -> list[str]:
+    """Take two answers."""
+    ctx.publish("asked")
+    first = await ctx.receive("answer", str)
+    return [first, await ctx.receive("answer", str)]
+
+
+async def test_an_engine_that_takes_a_signal_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that never heard back sends again, and must be known by the signal's id."""
+    signals = [Signal("answer", "yes"), Signal("answer", "no")]
+    assert (await crash_everywhere(asking_twice, signals=signals)).result == ["yes", "no"]
+    monkeypatch.setattr(Mailbox, "knows", lambda _self, _signal_id: False)
+    with pytest.raises(AssertionError, match=r'\+signal answer: "yes"\n'):
+        await crash_everywhere(asking_twice, signals=signals)
+
+
+async def test_an_engine_that_publishes_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was published before the crash is not published again by the replay."""
+    publish = Replay.publish
+
+    def forgetful(self: Replay, key: str, data: bytes) -> None:
+        publish(self, key, data)
+        self.unsaid[key] = data
+
+    monkeypatch.setattr(Replay, "publish", forgetful)
+    with pytest.raises(AssertionError, match=r"\n\+published 1 asked\n published 1 asked\n"):
+        await crash_everywhere(asking_twice, signals=[Signal("answer", "yes"), Signal("answer", "no")])
 
 
 # What is wrong in the test itself.
