@@ -99,6 +99,7 @@ EMBEDDED_ALONE = {
     "test_each_history_has_randomness_of_its_own",
     "test_children_of_two_histories_are_two_runs",
     "test_a_run_that_continued_can_be_cancelled",
+    "test_each_history_has_idempotency_keys_of_its_own",
     "test_what_was_registered_to_be_undone_is_forgotten",
     "test_an_input_that_does_not_fit_fails_the_run",
 }

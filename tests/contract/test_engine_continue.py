@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import Context, step, workflow
+from orchestrator import Context, step, step_info, workflow
 from orchestrator.core.errors import TerminalError
 from orchestrator.durable.errors import RunCancelledError, RunFailedError
 from orchestrator.durable.runs import EventType, Status
@@ -135,6 +135,28 @@ async def test_children_of_two_histories_are_two_runs(lab: Lab) -> None:
 
     async with lab.open([loop, twice], [add]) as engine:
         assert await (await engine.start(loop, [])).result() == [0, 2, 4]
+
+
+async def test_each_history_has_idempotency_keys_of_its_own(lab: Lab) -> None:
+    """The first step of every history is another call to whoever is called: it must count each time."""
+    keys: list[str] = []
+
+    @step
+    async def pay(amount: int) -> int:
+        keys.append(step_info().idempotency_key)
+        return amount
+
+    @workflow
+    async def rent(ctx: Context, month: int) -> int:
+        await ctx.run(pay, 100)
+        if month < 3:
+            ctx.continue_as(month + 1)
+        return month
+
+    async with lab.open([rent], [pay]) as engine:
+        assert await (await engine.start(rent, 1, id=lab.id("rent"))).result() == 3
+    assert len(set(keys)) == 3
+    assert keys[0] == f"{lab.id('rent')}/1:pay"
 
 
 async def test_a_run_that_continued_can_be_cancelled(lab: Lab) -> None:

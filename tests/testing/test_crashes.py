@@ -226,6 +226,44 @@ async def test_a_cancel_comes_when_it_is_due() -> None:
 
 
 @workflow
+async def child(ctx: Context, amount: int) -> int:
+    """Pay, and wait."""
+    paid = await ctx.run(Payments.pay, amount)
+    await ctx.sleep(60)
+    ctx.publish("paid", paid)
+    return paid
+
+
+@workflow
+async def parent(ctx: Context) -> tuple[int, int]:
+    """Have two others pay."""
+    return await ctx.gather(ctx.child(child, 1, id="one"), ctx.child(child, 2, id="two"))
+
+
+async def test_workflows_that_start_others() -> None:
+    """Children are run and compared with their parent."""
+    report = await crash_everywhere(parent, workflows=[child], world=Bank, steps=payments, at_most=40)
+    assert report.result == (1, 2)
+
+
+@workflow
+async def rounds(ctx: Context, number: int) -> int:
+    """Pay three times, each in a history of its own."""
+    await ctx.run(Payments.pay, number)
+    if number < 3:
+        ctx.continue_as(number + 1)
+    return number
+
+
+async def test_workflows_that_begin_anew() -> None:
+    """A run that goes on under the same id, with another input, is found again after each crash."""
+    report = await crash_everywhere(
+        rounds, 1, world=Bank, steps=payments, effects=lambda bank: list(bank.transfers.values())
+    )
+    assert report.result == 3
+
+
+@workflow
 async def trip(ctx: Context) -> None:
     """Pay, find that it was in vain, and pay back."""
     ctx.compensate(Payments.pay, -1)

@@ -16,7 +16,8 @@ class StepInfo:
     """The attempt in which this code runs.
 
     ``idempotency_key`` is the same for every attempt of the same operation of the same run, across retries
-    and crashes: hand it to whatever you call, so that the call counts once. ``attempt`` begins at 1.
+    and crashes: hand it to whatever you call, so that the call counts once. A run that continues as a new one
+    has new keys. ``attempt`` begins at 1.
     """
 
     run_id: str

@@ -175,7 +175,7 @@ class Life(Generic[Out]):
         with JournalReader(self.path) as reader:
             histories = {info.id: reader.events(info.id) for info in reader.list(limit=MOST_RUNS)}
         self.log.ended(
-            Place(run_id, event.operation)
+            Place.of(run_id, events, event.operation)
             for run_id, events in histories.items()
             for event in events
             if event.type in STEP_ENDS

@@ -129,7 +129,7 @@ def _run_story(info: RunInfo, events: Sequence[Event], arguments: Mapping[Place,
         StepStory(
             operation=event.operation,
             name=event.name,
-            arguments=arguments.get(Place(info.id, event.operation), "(never begun)"),
+            arguments=arguments.get(Place.of(info.id, events, event.operation), "(never begun)"),
             ending=STEP_ENDS[event.type],
             data=_essence(event.data),
         )

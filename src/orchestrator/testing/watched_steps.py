@@ -9,23 +9,37 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic_core import to_json
 
 from orchestrator.durable.attempt import step_info
+from orchestrator.durable.embedded.history import life_of
 from orchestrator.durable.registry import Registry
 from orchestrator.durable.steps import Op
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from orchestrator.durable.attempt import StepInfo
     from orchestrator.durable.registry import BoundStep
+    from orchestrator.durable.runs import Event
 
 
 class Place(NamedTuple):
-    """One operation of one run."""
+    """One operation of one run; of a run that continues as a new one, in one of its lives."""
 
-    run_id: str
+    run: str
     operation: str
 
     def __str__(self) -> str:
-        return f"{self.operation} of run {self.run_id}"
+        return f"{self.operation} of run {self.run}"
+
+    @classmethod
+    def of(cls, run_id: str, events: Sequence[Event], operation: str) -> Place:
+        """The place of an operation in a run with this history."""
+        return cls(life_of(run_id, events[0].offset), operation)
+
+    @classmethod
+    def running(cls, info: StepInfo) -> Place:
+        """The place of a step that runs, by its key: a life of its run, and the operation."""
+        life, found, _ = info.idempotency_key.rpartition(f"/{info.operation}:{info.step}")
+        return cls(life if found else info.run_id, info.operation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +72,9 @@ class StepLog:
         """The step that is running has begun, with these arguments."""
         info = step_info()
         shown = to_json(arguments, fallback=repr, inf_nan_mode="constants").decode()
-        place = Place(info.run_id, info.operation)
-        self.began.append(Began(place, info.step, info.attempt, info.idempotency_key, shown, self.life))
+        self.began.append(
+            Began(Place.running(info), info.step, info.attempt, info.idempotency_key, shown, self.life)
+        )
 
     @property
     def arguments(self) -> dict[Place, str]:

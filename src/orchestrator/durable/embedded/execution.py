@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.clock import utc
 from orchestrator.durable.context import Context, next_place
-from orchestrator.durable.embedded.history import NEVER, SET_ENDED, SET_OPEN, signal_key, step_key
+from orchestrator.durable.embedded.history import NEVER, SET_ENDED, SET_OPEN, life_of, signal_key, step_key
 from orchestrator.durable.embedded.loop import RunLoop
 from orchestrator.durable.embedded.mailbox import Mailbox
 from orchestrator.durable.embedded.pending import PendingChild, PendingStep
@@ -421,6 +421,11 @@ class Execution:
                 self._services.runner.cancel(pending)
             else:
                 self._services.loop.call_soon(self.step_ended, pending, EventType.STEP_CANCELLED, b"")
+
+    @property
+    def life(self) -> str:
+        """Its id, with the life of an endless workflow: operations are counted anew in each."""
+        return life_of(self.run_id, self._began)
 
     def _is_held(self, pending: PendingOperation) -> bool:
         return self.paused and not pending.launched and pending.ended is None

@@ -186,6 +186,11 @@ def selection(  # the port's filters, one each
     return f"{SELECT_RUNS}{chosen} ORDER BY number DESC LIMIT ?", [*values, limit]
 
 
+def life_of(run_id: str, began: int) -> str:
+    """What tells the lives of an endless workflow apart: its id, and from the second on where they began."""
+    return run_id if began == 1 else f"{run_id}@{began}"
+
+
 def step_key(key: str, attempt: int) -> str:
     """The entry key of one attempt: ``2:fetch_page#1``."""
     return f"{key}#{attempt}"

@@ -169,7 +169,7 @@ class StepRunner:
             step=pending.step.name,
             operation=pending.operation.place,
             attempt=pending.attempt,
-            idempotency_key=f"{run_id}/{pending.key}",
+            idempotency_key=f"{pending.run.life}/{pending.key}",
         )
         work = perform(
             self._registry.step(pending.step.name),
