@@ -134,6 +134,17 @@ async def test_a_reader_that_gives_up_takes_nothing_with_it(streams: Streams) ->
     assert reading[0].cancelled()
 
 
+async def test_what_one_reader_leaves_goes_to_the_next(streams: Streams) -> None:
+    """Many entries that come at once reach all who wait, however few each of them takes."""
+    group = await streams.group("work", "g")
+    reading = [asyncio.create_task(group.read(f"c{n}", 2)) for n in range(10)]
+    await turns()
+    await fill(streams, 20)
+    async with asyncio.timeout(PATIENCE_S):
+        got = await asyncio.gather(*reading)
+    assert sorted(delivery.offset for of_one in got for delivery in of_one) == list(range(1, 21))
+
+
 async def test_waiting_ends_after_its_time(stream_lab: StreamLab) -> None:
     """Nothing came: an empty list, once the time is over and not before."""
     group = await stream_lab.streams.group("work", "g")

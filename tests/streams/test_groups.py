@@ -236,6 +236,29 @@ async def test_entries_that_are_not_there_any_more_are_passed_over(lab: Embedded
     assert await lab.streams.read(dead_letters("work")) == []
 
 
+async def test_who_is_woken_and_goes_away_wakes_the_next(lab: EmbeddedLab) -> None:
+    """The entry for which a reader was woken is not left lying when that reader is cancelled meanwhile."""
+    group = await lab.streams.group("work", "g")
+    reading = [asyncio.create_task(group.read(name)) for name in ("ada", "bob", "cy")]
+    await turns()
+    waiting = list(group._ledger._waiting)
+    # Told of a commit after the group was, and before anyone who was woken can go on.
+    woken: list[bool] = []
+
+    def committed(_: object) -> None:
+        woken.extend(each.done() for each in waiting)
+        reading[0].cancel()
+
+    lab.journal.listen(committed, committed)
+    await lab.streams.append("work", "t", b"x")
+    assert woken == [True, False, False]
+    async with asyncio.timeout(PATIENCE_S):
+        assert [delivery.offset for delivery in await reading[1]] == [1]
+    assert reading[0].cancelled()
+    assert not reading[2].done()
+    reading[2].cancel()
+
+
 async def test_who_gave_up_waiting_leaves_nothing_behind(lab: EmbeddedLab) -> None:
     """Neither after its time nor when it is cancelled."""
     group = await lab.streams.group("work", "g")
@@ -244,7 +267,7 @@ async def test_who_gave_up_waiting_leaves_nothing_behind(lab: EmbeddedLab) -> No
     reading[2].cancel()
     await lab.pass_time(5)
     await asyncio.wait(reading)
-    assert group._ledger._waiting == []
+    assert not group._ledger._waiting
     assert lab.clock.next_wake is None
 
 

@@ -168,15 +168,18 @@ class EmbeddedGroup:
         check_utf8(consumer)
         limit = _bounded(limit)
         deadline = None if wait_s is None else self._clock.time() + wait_s
-        while True:
-            self._check_writable()
-            if offsets := self._ledger.take(limit):
-                if deliveries := await self._hand_out(consumer, offsets):
-                    return deliveries
-            elif deadline is not None and self._clock.time() >= deadline:
-                return []
-            else:
-                await self._ledger.changed(self._clock, deadline)
+        try:
+            while True:
+                self._check_writable()
+                if offsets := self._ledger.take(limit):
+                    if deliveries := await self._hand_out(consumer, offsets):
+                        return deliveries
+                elif deadline is not None and self._clock.time() >= deadline:
+                    return []
+                else:
+                    await self._ledger.changed(self._clock, deadline)
+        finally:
+            self._ledger.pass_on()
 
     async def ack(self, *offsets: int) -> int:
         """Nobody gets these again."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from orchestrator.core.clock import Clock
     from orchestrator.journal import Journal, JournalError
     from orchestrator.streams.log import Extent
@@ -43,7 +42,7 @@ class Ledger:
         self._trimmed = extent.trimmed
         self._loading = asyncio.Lock()
         self._loaded = False
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def load(self, journal: Journal) -> None:
         """Read what was held when the file was last closed; nothing when that was done."""
@@ -68,6 +67,18 @@ class Ledger:
         first = self.position + 1
         self.position += min(limit, self.lag)
         return range(first, self.position + 1)
+
+    def pass_on(self) -> None:
+        """Wake one of those who wait if there is something for him.
+
+        One is woken for each entry that comes, and by whoever was and takes less than there is, or goes away;
+        so a crowd that waits is not woken for one entry, and no entry is left lying.
+        """
+        while self.lag and self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                break
 
     def hold(self, offset: int, held: Held) -> None:
         """Note who was handed an entry, and when."""
@@ -96,10 +107,10 @@ class Ledger:
             del self.held[offset]
 
     async def changed(self, clock: Clock, deadline: float | None) -> None:
-        """Until something became readable, or the group came to its end, or that time has come."""
+        """Until there may be something to read, or the group came to its end, or that time has come."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)
-        wake = None if deadline is None else clock.call_at(deadline, partial(_wake, [waiting]))
+        wake = None if deadline is None else clock.call_at(deadline, partial(_wake, waiting))
         try:
             await waiting
         finally:
@@ -109,10 +120,9 @@ class Ledger:
                 self._waiting.remove(waiting)
 
     def push(self, entry: Entry) -> None:
-        """An entry became durable. All who wait look, so that none of them can miss what another leaves."""
+        """An entry became durable."""
         self._end = max(self._end, entry.offset)
-        if self._end > self.position:
-            self._wake_all()
+        self.pass_on()
 
     def end(self) -> None:
         """The group is no more."""
@@ -125,11 +135,10 @@ class Ledger:
         self._wake_all()
 
     def _wake_all(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        _wake(waiting)
+        while self._waiting:
+            _wake(self._waiting.popleft())
 
 
-def _wake(waiting: Iterable[asyncio.Future[None]]) -> None:
-    for each in waiting:
-        if not each.done():
-            each.set_result(None)
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
