@@ -28,6 +28,7 @@ PRINTED = {
         ],
         ["researched tides\ndry: facts about tides\nmerry: facts about tides\nTrue"],
     ],
+    "streams.md": [["done: 1", "done: 3", "dead: b'two' of billing because: invalid literal", "trimmed: 2"]],
     "schedules.md": [re.findall(r"^(?:morning-report@|next: ).*$", SCHEDULES.read_text(), re.MULTILINE)],
 }
 
