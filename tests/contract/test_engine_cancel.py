@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator import Context, step, workflow
-from orchestrator.durable.errors import RunCancelledError, RunFailedError
-from orchestrator.durable.runs import Status
+from orchestrator.durable.errors import RunCancelledError, RunFailedError, RunTerminatedError
+from orchestrator.durable.runs import EventType, Status
 from support.contract_lab import Gates
 
 if TYPE_CHECKING:
@@ -223,3 +223,91 @@ async def test_a_cancel_outlives_its_engine(lab: Lab, gates: Gates) -> None:
             await (await engine.get(run.id)).result()
     assert gates.calls.count("work") == 1
     assert gates.ended[-1] == "cleanup"
+
+
+async def test_force_ends_a_run_at_once_and_without_its_code(lab: Lab, gates: Gates) -> None:
+    """Nothing is cleaned up or compensated, and its step is stopped."""
+
+    @workflow
+    async def held(ctx: Context) -> None:
+        ctx.compensate(Gates.note, "undone")
+        try:
+            await ctx.run(Gates.wait, "gate")
+        finally:
+            await ctx.run(Gates.note, "cleanup")
+
+    async with lab.open([held], [gates]) as engine:
+        run = await engine.start(held)
+        await gates.reached("gate")
+        await run.cancel(force_after=0)
+        with pytest.raises(RunTerminatedError):
+            await run.result()
+        info = await run.describe()
+        assert info.status is Status.TERMINATED
+        assert info.closed_at is not None
+        *_, last = [event async for event in run.events()]
+        assert last.type is EventType.RUN_TERMINATED
+        await run.cancel(force_after=0)
+    assert gates.calls == ["gate"]
+
+
+async def test_force_ends_a_run_that_does_not_come_to_its_end(lab: Lab, gates: Gates) -> None:
+    """A first cancel was not enough; the undo that hangs is stopped, the rest is left undone."""
+
+    @workflow
+    async def held(ctx: Context) -> None:
+        ctx.compensate(Gates.note, "undone")
+        ctx.compensate(Gates.wait, "counter")
+        await ctx.run(Gates.wait, "gate")
+
+    async with lab.open([held], [gates]) as engine:
+        run = await engine.start(held)
+        await gates.reached("gate")
+        await run.cancel()
+        await gates.reached("counter")
+        await run.cancel(force_after=0)
+        with pytest.raises(RunTerminatedError):
+            await run.result()
+    assert gates.calls == ["gate", "counter"]
+
+
+async def test_a_run_that_ends_in_time_is_not_forced(lab: Lab, gates: Gates) -> None:
+    """It is cancelled as ever, with its cleanup."""
+
+    @workflow
+    async def tidy(ctx: Context) -> None:
+        try:
+            await ctx.run(Gates.wait, "gate")
+        finally:
+            await ctx.run(Gates.note, "cleanup")
+
+    async with lab.open([tidy], [gates]) as engine:
+        run = await engine.start(tidy)
+        await gates.reached("gate")
+        await run.cancel(force_after=3_600)
+        with pytest.raises(RunCancelledError):
+            await run.result()
+        with pytest.raises(ValueError, match="force_after=-1"):
+            await run.cancel(force_after=-1)
+    assert gates.ended == ["gate cancelled", "cleanup"]
+
+
+async def test_a_run_that_does_not_end_in_time_is_forced(lab: Lab, gates: Gates) -> None:
+    """However long its cleanup would take."""
+
+    @workflow
+    async def slow(ctx: Context) -> None:
+        try:
+            await ctx.run(Gates.wait, "gate")
+        finally:
+            await ctx.run(Gates.wait, "cleanup")
+
+    async with lab.open([slow], [gates]) as engine:
+        run = await engine.start(slow)
+        await gates.reached("gate")
+        await run.cancel(force_after=3_600)
+        await run.cancel(force_after=0.01)
+        await run.cancel(force_after=3_600)
+        with pytest.raises(RunTerminatedError):
+            await run.result()
+    assert gates.calls == ["gate", "cleanup"]

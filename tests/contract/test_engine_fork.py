@@ -390,3 +390,31 @@ async def test_the_same_fork_under_the_same_id_is_the_same_run(lab: Lab, kitchen
                 await other
         await fork.result()
         assert len(await engine.list()) == 2
+
+
+async def test_children_are_steps_to_a_fork(lab: Lab, kitchen: Kitchen) -> None:
+    """A child that ended before is taken over; one that failed is where a fork takes its parent up."""
+
+    @workflow
+    async def dish(ctx: Context, name: str) -> str:
+        return await ctx.run(Kitchen.cook, name)
+
+    @workflow
+    async def menu(ctx: Context) -> list[str]:
+        return [await ctx.child(dish, name) for name in ("soup", "fish", "rice")]
+
+    kitchen.broken = {"fish"}
+    async with lab.open([menu, dish], [kitchen]) as engine:
+        run = await engine.start(menu)
+        await failed(run)
+        kitchen.broken.clear()
+        kitchen.calls.clear()
+        fork = await run.fork()
+        assert await fork.result() == ["soup 1", "fish 1", "rice 2"]
+        assert kitchen.calls == ["fish", "rice"]
+        kitchen.calls.clear()
+        last = await fork.fork(from_step="3:dish")
+        assert (await last.result())[:2] == ["soup 1", "fish 1"]
+        assert kitchen.calls == ["rice"]
+        with pytest.raises(InvalidInputError, match=r"1:dish.*3:dish"):
+            await fork.fork(from_step="4")

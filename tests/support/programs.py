@@ -340,6 +340,9 @@ _inputs = st.one_of(
 scripts = st.builds(
     lambda before, end: [*before, *end],
     st.lists(_inputs, max_size=4),
-    st.sampled_from([[], [], [["cancel"]]]),
+    st.sampled_from([[], [], [["cancel"]], [["force", 0.0]], [["force", 2.1]]]),
 )
-"""What happens to a run from outside, one thing whenever it waits: time passes, signals, perhaps a cancel."""
+"""What happens to a run from outside, one thing whenever it waits: time passes, signals, perhaps a cancel.
+
+A force is a cancel that ends the run so many seconds later.
+"""

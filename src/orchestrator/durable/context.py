@@ -284,17 +284,20 @@ class Context:
         Raises:
             CompensationError: it failed or was cancelled, and so did some of its undos fail.
         """
+        loop = asyncio.get_running_loop()
         try:
             return await code()
         except (Exception, asyncio.CancelledError) as error:
-            if self._compensations:
+            # Code that Python throws away, since its engine has gone, runs wherever the garbage is collected.
+            if self._compensations and _is_running(loop):
                 await self._compensate(error)
             raise
 
     async def _compensate(self, cause: BaseException) -> None:
         self._is_over = True
-        # A task of its own, so that a cancel that comes now reaches none of the undos.
-        undoing = asyncio.create_task(self._undo())
+        # A task of its own, so that a cancel that comes now reaches none of the undos. It may never come to
+        # run: an engine that evicts the run cancels its code too.
+        undoing = asyncio.create_task(_Begun(self._undo))
         await _to_the_end(undoing)
         failed = undoing.result()
         if failed:
@@ -393,6 +396,13 @@ async def _to_the_end(ended: asyncio.Future[Any]) -> None:
             await asyncio.wait([ended])
         except asyncio.CancelledError:
             continue
+
+
+def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 async def _awaited(future: asyncio.Future[T]) -> T:

@@ -56,10 +56,16 @@ class Run(Protocol[Out_co]):
         """
         ...
 
-    async def cancel(self) -> None:
+    async def cancel(self, *, force_after: float | None = None) -> None:
         """Ask it to stop: its code sees a CancelledError once, also in the step that is running.
 
-        On a stuck run, whose code cannot run, it ends the run at once. On an ended run it does nothing.
+        A run that has not ended ``force_after`` seconds later is ended without its code: nothing is cleaned
+        up or compensated any more. 0 ends it now. The time counts through restarts, and of several calls the
+        earliest counts. On a stuck run, whose code cannot run, a cancel ends the run at once. On an ended run
+        it does nothing.
+
+        Raises:
+            ValueError: ``force_after`` is negative or not finite.
         """
         ...
 

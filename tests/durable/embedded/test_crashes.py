@@ -122,6 +122,8 @@ class Life:
             self.clock.set(max(self.clock.now, next_deadline(engine) or 0.0))
         elif word == "cancel":
             await run.cancel()
+        elif word == "force":
+            await run.cancel(force_after=arguments[0])
         else:
             name, value = arguments
             with suppress(RunClosedError):  # it came through before the power was cut
@@ -261,6 +263,14 @@ def test_what_a_cancelled_workflow_did_is_undone_through_each_crash() -> None:
     """After its cleanup, and without a second cancel in the way."""
     program: Program = [*UNDONE, ["tidy", [["give", 1], ["hang", 86_400.0]], 2]]
     lives_the_same_with_every_crash(program, [["cancel"], ["cancel"]])
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2.1])
+def test_a_forced_workflow_ends_at_its_time_through_each_crash(seconds: float) -> None:
+    """The time counts from the moment of the cancel, whatever the code does and however often it restarts."""
+    program: Program = [["compensate", "give", 1], ["tidy", [["hang", 86_400.0]], 2], ["give", 3]]
+    lives_the_same_with_every_crash([*UNDONE, *program], [["force", seconds]])
+    lives_the_same_with_every_crash([["compensate", "flicker", 9, 1], ["hang", 3.0]], [["force", seconds]])
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)

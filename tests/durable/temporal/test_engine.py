@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import subprocess
 import sys
 import uuid
@@ -41,10 +43,20 @@ async def held(ctx: Context) -> str:
     return await ctx.run(Gates.wait, "gate")
 
 
+@workflow
+async def tidy(ctx: Context) -> None:
+    """Wait in a step, with something to clean up and something to undo."""
+    ctx.compensate(Gates.note, "undone")
+    try:
+        await ctx.run(Gates.wait, "gate")
+    finally:
+        await ctx.run(Gates.note, "cleanup")
+
+
 def engine_on(server: TemporalServer, *steps: object) -> TemporalEngine:
     """An engine of this file's workflows, on a task queue of its own."""
     return TemporalEngine(
-        server.address, workflows=[echo, announce, held], steps=steps, task_queue=f"own-{uuid.uuid4()}"
+        server.address, workflows=[echo, announce, held, tidy], steps=steps, task_queue=f"own-{uuid.uuid4()}"
     )
 
 
@@ -66,11 +78,29 @@ async def test_what_it_lacks_is_refused_in_words(temporal_server: TemporalServer
             await run.recorded()
         with pytest.raises(NotYetOnTemporalError, match="fork"):
             await run.fork(from_step="1")
+        with pytest.raises(NotYetOnTemporalError, match="force_after"):
+            await run.cancel(force_after=1)
         with pytest.raises(NotYetOnTemporalError, match="prefix"):
             await engine.start(echo, "hi", prefix=Prefix(seed=b"", began_at=0.0, entries=()))
         publishing = await engine.start(announce)
         with pytest.raises(RunFailedError, match=r"ctx\.publish\(\) is not offered on Temporal yet"):
             await publishing.result()
+
+
+@pytest.mark.parametrize("is_ended", [False, True])
+async def test_what_a_closed_engine_had_in_memory_does_nothing_more(
+    temporal_server: TemporalServer, *, is_ended: bool
+) -> None:
+    """Python closes its code when it collects garbage; that neither cleans up nor undoes, and is silent."""
+    gates = Gates()
+    async with engine_on(temporal_server, gates) as engine:
+        run = await engine.start(tidy)
+        await gates.reached("gate")
+        if is_ended:
+            await run.cancel(force_after=0)
+    gc.collect()
+    assert gates.calls == ["gate"]
+    assert {task.get_name() for task in asyncio.all_tasks()} == {asyncio.current_task().get_name()}  # type: ignore[union-attr]
 
 
 async def test_a_value_that_no_server_takes_is_refused_at_once(temporal_server: TemporalServer) -> None:

@@ -14,6 +14,7 @@ from orchestrator.core.ids import new_id
 from orchestrator.durable.embedded.handle import EmbeddedRun
 from orchestrator.durable.embedded.history import (
     DELETE_RUN,
+    NEVER,
     SELECT_ENTRIES,
     SELECT_LAST_DATA,
     RunRow,
@@ -387,10 +388,13 @@ class EmbeddedEngine(Scheduling):
         if not await self._open_runs.change(run_id, lambda run: run.signal(name, data, signal_id)):
             raise RunClosedError(f"run {run_id} is {self.row(run_id).status} and takes no signals")
 
-    async def cancel(self, run_id: str) -> None:
-        """Cancel an open run; end a stuck one."""
+    async def cancel(self, run_id: str, force_after: float | None) -> None:
+        """Cancel an open run, and end it after so many seconds; end a stuck one."""
+        if force_after is not None and not 0 <= force_after < float("inf"):
+            raise ValueError(f"cancel(force_after={force_after}): give seconds, 0 or more")
         self._open.journal.check_writable()
-        if not await self._open_runs.change(run_id, lambda run: run.cancel()):
+        end_at = NEVER if force_after is None else self._clock.time() + force_after
+        if not await self._open_runs.change(run_id, lambda run: run.cancel(end_at)):
             await self._open_runs.terminate(run_id)
 
     async def pause(self, run_id: str) -> None:

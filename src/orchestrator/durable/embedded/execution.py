@@ -12,6 +12,8 @@ import contextvars
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import from_json
+
 from orchestrator.core.clock import utc
 from orchestrator.durable.context import Context, next_place
 from orchestrator.durable.embedded.history import NEVER, SET_ENDED, SET_OPEN, life_of, signal_key, step_key
@@ -19,7 +21,7 @@ from orchestrator.durable.embedded.loop import RunLoop
 from orchestrator.durable.embedded.mailbox import Mailbox
 from orchestrator.durable.embedded.pending import PendingChild, PendingStep
 from orchestrator.durable.embedded.replay import Replay
-from orchestrator.durable.embedded.run_timers import RunTimers
+from orchestrator.durable.embedded.run_timers import END, RunTimers
 from orchestrator.durable.errors import (
     ContinueAs,
     DeterminismError,
@@ -189,7 +191,9 @@ class Execution:
             self._stage(EventType.PUBLISHED, key, data)
         for pending in self.steps.values():
             pending.in_doubt = self.cause is None
-        if not self.status.closed:
+        if self.timers.ends_at <= self._services.clock.time() and not self.status.closed:
+            self._timer_due(END)
+        elif not self.status.closed:
             self._after_turn()
         self._services.journal.flush()
 
@@ -266,12 +270,14 @@ class Execution:
         self._stage(EventType.SIGNAL_RECEIVED, key, data)
         self.deliver_signal(key, data)
 
-    def cancel(self) -> None:
-        """Record and deliver the wish to stop, once."""
-        if self._cancel_requested:
-            return
-        self._stage(EventType.CANCEL_REQUESTED, "", b"")
-        self.deliver_cancel()
+    def cancel(self, end_at: float = NEVER) -> None:
+        """Record and deliver the wish to stop, once; and when to end the run whatever its code does."""
+        if end_at <= self._services.clock.time():
+            self._close(Status.TERMINATED)
+        elif end_at < self.timers.ends_at or not self._cancel_requested:
+            data = _wish_to_stop(end_at)
+            self._stage(EventType.CANCEL_REQUESTED, "", data)
+            self.deliver_cancel(data)
 
     def drop(self) -> None:
         """Leave memory; the history has everything."""
@@ -315,9 +321,7 @@ class Execution:
     def wakes_at(self) -> float:
         """When time moves it next, in seconds since 1970."""
         retries = [pending.retry_at for pending in self.steps.values() if pending.retry_at is not None]
-        return min(
-            [*retries, *([] if self.timers.earliest is None else [self.timers.earliest])], default=NEVER
-        )
+        return min([self.timers.earliest, *retries])
 
     # Delivery: the same live and on replay.
 
@@ -357,12 +361,14 @@ class Execution:
         self._mailbox.put(key, data)
         self._turn()
 
-    def deliver_cancel(self) -> None:
-        """Cancel the code."""
-        self._cancel_requested = True
-        if self._root is not None:
+    def deliver_cancel(self, data: bytes) -> None:
+        """Cancel the code, the first time."""
+        if data:
+            self.timers.end_at(from_json(data)["end_at"])
+        if self._root is not None and not self._cancel_requested:
             self._cancelled_late = self._root.done()
             self._root.cancel()
+        self._cancel_requested = True
         self._turn()
 
     def deliver_timer(self, key: str) -> None:
@@ -467,8 +473,8 @@ class Execution:
         rows += [(EventType.SIGNAL_RECEIVED, key, letter) for key, letter in self._mailbox.kept]
         if self.paused:
             rows.append((EventType.RUN_PAUSED, "", b""))
-        if self._cancelled_late:
-            rows.append((EventType.CANCEL_REQUESTED, "", b""))
+        if self._cancelled_late or self.timers.ends_at < NEVER:
+            rows.append((EventType.CANCEL_REQUESTED, "", _wish_to_stop(self.timers.ends_at)))
         at = max(self._now, self._services.clock.time())
         self._runs.begin_anew(
             self, [Entry(offset, at, *row) for offset, row in enumerate(rows, self.offset + 1)]
@@ -504,6 +510,9 @@ class Execution:
         future.add_done_callback(lambda _: timer.cancel())
 
     def _timer_due(self, key: str) -> None:
+        if key == END:
+            self._close(Status.TERMINATED)
+            return
         self._stage(EventType.TIMER_FIRED, key, b"")
         self.deliver_timer(key)
 
@@ -533,6 +542,11 @@ class Execution:
         elif self._evictions < MOST_EVICTIONS:
             self._evictions += 1
             raise Evicted
+
+
+def _wish_to_stop(end_at: float) -> bytes:
+    """The data of a cancel: when the run is to be ended by force, if ever."""
+    return b"" if end_at == NEVER else to_json({"end_at": end_at}, "a cancel")
 
 
 def _finish(future: asyncio.Future[None]) -> None:

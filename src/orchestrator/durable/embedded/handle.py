@@ -86,9 +86,15 @@ class EmbeddedRun(Generic[Out]):
         """
         await self._engine.signal(self.id, name, to_json(data, f"signal {name}"), id)
 
-    async def cancel(self) -> None:
-        """Ask it to stop; on a stuck run, whose code cannot run, end it at once. Nothing if it has ended."""
-        await self._engine.cancel(self.id)
+    async def cancel(self, *, force_after: float | None = None) -> None:
+        """Ask it to stop, and end it without its code ``force_after`` seconds later if it is still open.
+
+        A stuck run, whose code cannot run, ends at once. Nothing if it has ended.
+
+        Raises:
+            ValueError: ``force_after`` is negative or not finite.
+        """
+        await self._engine.cancel(self.id, force_after)
 
     async def pause(self) -> None:
         """Begin no new step or child until it is resumed.

@@ -6,34 +6,39 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import InvalidInputError
-from orchestrator.durable.embedded.history import STEP_EVENTS, event_of, steps_of
+from orchestrator.durable.embedded.history import STEP_EVENTS, event_of
 from orchestrator.durable.runs import EventType, Prefix, Recorded, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from orchestrator.durable.runs import Event
     from orchestrator.streams import Entry
 
 # More of a run's steps than this make a message that nobody reads.
 MOST_STEPS_NAMED = 30
 
-_STEP_ENDS = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_CANCELLED})
-_OTHERS_TAKEN_OVER = frozenset(
+_CHILD_EVENTS = frozenset({EventType.CHILD_STARTED, EventType.CHILD_COMPLETED, EventType.CHILD_FAILED})
+_ENDS = frozenset(
     {
+        EventType.STEP_COMPLETED,
+        EventType.STEP_FAILED,
+        EventType.STEP_CANCELLED,
         EventType.CHILD_COMPLETED,
         EventType.CHILD_FAILED,
-        EventType.TIMER_FIRED,
-        EventType.SIGNAL_RECEIVED,
-        EventType.PUBLISHED,
-        EventType.RUN_FORKED,
     }
+)
+_SETBACKS = frozenset({EventType.STEP_FAILED, EventType.CHILD_FAILED, EventType.CANCEL_REQUESTED})
+_OTHERS_TAKEN_OVER = frozenset(
+    {EventType.TIMER_FIRED, EventType.SIGNAL_RECEIVED, EventType.PUBLISHED, EventType.RUN_FORKED}
 )
 
 
 def prefix_of(seed: bytes, entries: Sequence[Entry], until: str | None) -> Prefix:
     """What is recorded before the step ``until`` began: a step's name, for its first start, or an operation.
 
-    Without ``until`` it is what came before the first step that failed, or before a cancel.
+    A child counts as a step of its workflow's name. Without ``until`` it is what came before the first step
+    that failed, or before a cancel.
 
     Raises:
         InvalidInputError: there is no such step, or it began only after the run was cancelled.
@@ -61,38 +66,39 @@ def prefix_of_fork(
 
 
 def _named_steps(entries: Sequence[Entry]) -> str:
-    """A run's steps as ``until`` takes them, for people."""
-    events = (event_of(entry) for entry in entries if entry.type in STEP_EVENTS)
-    steps = [key_of(view.operation, view.name) for view in steps_of(events)]
+    """A run's steps and children as ``until`` takes them, for people."""
+    steps = list(dict.fromkeys(key_of(event.operation, event.name) for _, event in _steps(entries)))
     more = len(steps) - MOST_STEPS_NAMED
     told = ", ".join(steps[:MOST_STEPS_NAMED]) or "none yet"
     return f"{told} and {more:,} more" if more > 0 else told
 
 
 def _first_setback(entries: Sequence[Entry]) -> int:
-    setbacks = {EventType.STEP_FAILED, EventType.CANCEL_REQUESTED}
-    return next((index for index, entry in enumerate(entries) if entry.type in setbacks), len(entries))
+    return next((index for index, entry in enumerate(entries) if entry.type in _SETBACKS), len(entries))
 
 
 def _first_of(entries: Sequence[Entry], until: str) -> int:
-    is_cancelled = False
-    for index, entry in enumerate(entries):
-        is_cancelled = is_cancelled or entry.type == EventType.CANCEL_REQUESTED
-        if entry.type in STEP_EVENTS:
-            event = event_of(entry)
-            if until in {event.name, event.operation, key_of(event.operation, event.name)}:
-                if is_cancelled:
-                    raise InvalidInputError(
-                        f"step {until} began after the run was asked to stop, and a cancel is not repeated; "
-                        "name a step that began before it"
-                    )
-                return index
+    for index, event in _steps(entries):
+        if until in {event.name, event.operation, key_of(event.operation, event.name)}:
+            if any(entry.type == EventType.CANCEL_REQUESTED for entry in entries[:index]):
+                raise InvalidInputError(
+                    f"step {until} began after the run was asked to stop, and a cancel is not repeated; "
+                    "name a step that began before it"
+                )
+            return index
     raise InvalidInputError(f"the run has no step {until!r}; its steps are {_named_steps(entries)}")
 
 
+def _steps(entries: Sequence[Entry]) -> Iterator[tuple[int, Event]]:
+    """What is recorded of steps and children, with its place among the entries."""
+    for index, entry in enumerate(entries):
+        if entry.type in STEP_EVENTS or entry.type in _CHILD_EVENTS:
+            yield index, event_of(entry)
+
+
 def _outcomes(entries: Sequence[Entry]) -> list[Recorded]:
-    """The outcomes among ``entries``, and the starts of the steps that have one."""
-    ended = {entry.key for entry in entries if entry.type in _STEP_ENDS}
+    """The outcomes among ``entries``, and the starts of the steps and children that have one."""
+    ended = {entry.key for entry in entries if entry.type in _ENDS}
     return [
         Recorded(EventType(entry.type), entry.key, entry.at, entry.data)
         for entry in entries

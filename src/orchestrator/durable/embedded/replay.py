@@ -95,7 +95,7 @@ class Replay:
             case EventType.SIGNAL_RECEIVED:
                 run.deliver_signal(entry.key, entry.data)
             case EventType.CANCEL_REQUESTED:
-                run.deliver_cancel()
+                run.deliver_cancel(entry.data)
             case EventType.TIMER_FIRED:
                 if entry.key not in run.timers:
                     raise self._unexpected(entry.key)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.durable.embedded.history import NEVER
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from orchestrator.durable.embedded.timers import Alarm, Alarms
+
+# The key of the one deadline that no code asked for: when a cancelled run is ended by force.
+END = ""
 
 
 class RunTimers:
@@ -51,10 +56,21 @@ class RunTimers:
         for key in self._deadlines:
             self._deadlines[key] += seconds
 
+    def end_at(self, when: float) -> None:
+        """Have ``due`` told of `END` at that time."""
+        self._call_off(END)
+        self._deadlines[END] = when
+        self._unset.append(END)
+
+    @property
+    def ends_at(self) -> float:
+        """When the run is to be ended by force, in seconds since 1970."""
+        return self._deadlines.get(END, NEVER)
+
     def set_alarms(self) -> None:
         """Have those that were watched meanwhile ring."""
         unset, self._unset = self._unset, []
-        for key in unset:
+        for key in dict.fromkeys(unset):
             deadline = self._deadlines.get(key)
             if deadline is not None:
                 self._set[key] = self._alarms.set(deadline, lambda key=key: self._due(key))  # type: ignore[misc]
@@ -74,9 +90,9 @@ class RunTimers:
         return list(self._timers)
 
     @property
-    def earliest(self) -> float | None:
+    def earliest(self) -> float:
         """When the next one is due, in seconds since 1970."""
-        return min(self._deadlines.values(), default=None)
+        return min(self._deadlines.values(), default=NEVER)
 
     def _call_off(self, key: str) -> None:
         alarm = self._set.pop(key, None)

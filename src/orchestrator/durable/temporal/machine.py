@@ -128,6 +128,7 @@ class TemporalMachine(LaterOfMachine):
         self.seed = info.first_execution_run_id.encode()
         self._mailbox = mailbox
         self._latest_s = 0.0
+        self._loop = asyncio.get_running_loop()
 
     def now(self) -> float:
         """The time of the last thing delivered, in seconds since 1970; never backwards."""
@@ -136,6 +137,7 @@ class TemporalMachine(LaterOfMachine):
 
     def run(self, operation: Operation, step: StepDefinition, arguments: bytes) -> RunningStep:
         """Schedule an activity named like the step, with the operation's identity as its id."""
+        self._stay_alive()
         activity = temporal.start_activity(
             step.name,
             carried(arguments, f"the arguments of {step.name}"),
@@ -168,6 +170,7 @@ class TemporalMachine(LaterOfMachine):
         seconds: float,
     ) -> asyncio.Future[None]:
         """Start a timer."""
+        self._stay_alive()
         loop = asyncio.get_running_loop()
         awake: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(max(seconds, SHORTEST_TIMER_S), _wake, awake)
@@ -181,7 +184,17 @@ class TemporalMachine(LaterOfMachine):
         timeout: float | None,
     ) -> asyncio.Future[bytes]:
         """Take the next signal of that name."""
+        self._stay_alive()
         return self._mailbox.take(name, timeout)
+
+    def _stay_alive(self) -> None:
+        """End code that Python throws away, as such code ends.
+
+        A worker that stops leaves its runs to the garbage collector, which may close their code in the midst
+        of another run, which would then do what their cleanup asks for.
+        """
+        if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001  # there may be none
+            raise GeneratorExit
 
 
 def _wake(awake: asyncio.Future[None]) -> None:

@@ -23,7 +23,7 @@ from orchestrator.durable.runs import RunInfo, Status
 from orchestrator.durable.temporal.failures import failure_of
 from orchestrator.durable.temporal.history import events_of, steps_of
 from orchestrator.durable.temporal.payloads import carried
-from orchestrator.durable.temporal.unsupported import LaterOfRun
+from orchestrator.durable.temporal.unsupported import LaterOfRun, NotYetOnTemporalError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -111,10 +111,16 @@ class TemporalRun(LaterOfRun, Generic[Out_co]):
                 raise RunClosedError(f"run {self._id} has ended, so it takes no signal {name!r}") from None
             raise
 
-    async def cancel(self) -> None:
-        """Ask it to stop; on an ended run this does nothing."""
+    async def cancel(self, *, force_after: float | None = None) -> None:
+        """Ask it to stop, or end it now by ``force_after=0``; on an ended run this does nothing.
+
+        Raises:
+            NotYetOnTemporalError: ``force_after`` above 0.
+        """
+        if force_after:
+            raise NotYetOnTemporalError("cancel(force_after=…) above 0")
         try:
-            await self._handle.cancel()
+            await (self._handle.cancel() if force_after is None else self._handle.terminate())
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
