@@ -8,11 +8,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Header
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from orchestrator.core.errors import ForbiddenError, UnauthorizedError
+from orchestrator.core.errors import ForbiddenError, InvalidInputError, UnauthorizedError
 from orchestrator.durable.errors import RunError
-from orchestrator.durable.runs import Status
+from orchestrator.durable.payloads import PayloadError
+from orchestrator.durable.runs import SAME_INPUT, Status
 from orchestrator.web.feature import Feature
 from orchestrator.web.problems import problems
 
@@ -33,6 +34,28 @@ class CancelledRun(BaseModel):
     status: Status = Field(description="Where it stands now; still open while its code cleans up.")
 
 
+class ForkOfRun(BaseModel):
+    """What a fork begins with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_step: str | None = Field(
+        None,
+        min_length=1,
+        description="The step that runs anew, with all later ones: its name, for its first start, or its "
+        "operation (`3`, `3:write`, `3.0/1`). Where the first failure or a cancel was, if left out.",
+    )
+    input: JsonValue = Field(None, description="Another input; that of the first run if left out.")
+    id: str | None = Field(None, min_length=1, description="The fork's id; a new one if left out.")
+
+
+class ForkedRun(BaseModel):
+    """A run that begins with what another one recorded."""
+
+    id: str = Field(description="The fork's id.")
+    forked_from: str = Field(description="The id of the run that it is a fork of.")
+
+
 def build(engine: Callable[[], Engine], token: str) -> Feature:
     """The routes, open to whoever knows ``token``."""
     router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
@@ -50,6 +73,21 @@ def build(engine: Callable[[], Engine], token: str) -> Feature:
         with suppress(RunError, TimeoutError):
             await asyncio.wait_for(run.result(), CLEANING_UP_S)
         return CancelledRun(id=run_id, was=was, status=(await run.describe()).status)
+
+    @router.post("/{run_id}/fork", status_code=201, responses=problems(400, 401, 403, 404, 409, 422))
+    async def fork(run_id: str, wanted: ForkOfRun, authorization: Annotated[str, Header()] = "") -> ForkedRun:
+        """Start another run with what a run recorded up to a step. The first one stays as it is.
+
+        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        """
+        check_token(authorization, token)
+        run = await engine().get(run_id)
+        with_input = wanted.input if "input" in wanted.model_fields_set else SAME_INPUT
+        try:
+            forked = await run.fork(from_step=wanted.from_step, with_input=with_input, id=wanted.id)
+        except PayloadError as error:
+            raise InvalidInputError(error.message, code=error.code) from error
+        return ForkedRun(id=forked.id, forked_from=run_id)
 
     return Feature(name="admin", router=router)
 

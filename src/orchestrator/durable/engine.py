@@ -106,13 +106,15 @@ class Run(Protocol[Out_co]):
         It works on open, ended and stuck runs, and leaves them as they are. ``from_step`` is as ``until`` of
         ``recorded``; without it the fork takes up what the first failure or a cancel ended. The fork has the
         owner, the tags and the seed of the first run, and a tag ``forked_from`` with its id; a wait that was
-        open keeps what was left of it. ``with_input`` replaces the input: where what was recorded does not
-        fit it, the fork is stuck and says so. The same fork under the same ``id`` is the same run.
+        open keeps what was left of it. ``with_input`` replaces the input, by a value of its type or its
+        JSON: where what was recorded does not fit it, the fork is stuck and says so. The same fork under the
+        same ``id`` is the same run.
 
         Raises:
             InvalidInputError: there is no such step; or none is named, and nothing failed or was cancelled.
             ConflictError: another run has this id.
             NotRegisteredError: the engine was not given the workflow.
+            PayloadError: ``with_input`` is not what the workflow takes.
         """
         ...
 

@@ -29,6 +29,7 @@ COMMANDS = (
     ["runs", "show"],
     ["runs", "events"],
     ["runs", "cancel"],
+    ["runs", "fork"],
     ["schedules"],
     ["schedules", "list"],
     ["schedules", "pause"],

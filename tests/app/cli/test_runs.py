@@ -122,3 +122,37 @@ def test_a_wrong_id_starts_nothing(orchestrator: CommandLine) -> None:
     done = orchestrator("runs", "cancel", "none")
     assert done.returncode == ExitCode.NOT_FOUND
     assert "There is no run or session 'none' here" in done.stderr
+
+
+def test_fork_goes_through_the_running_service(busy: tuple[ServiceProcess, CommandLine, str]) -> None:
+    """It prints the id of the new run, which begins with what the first one recorded; both go on."""
+    _, command, session_id = busy
+    first = json.loads(command("runs", "show", session_id, "--json").stdout)
+    step = first["steps"][-1]
+    done = command("runs", "fork", first["id"], "--from-step", f"{step['operation']}:{step['name']}")
+    fork = json.loads(command("runs", "show", done.stdout.strip(), "--json").stdout)
+    assert fork["tags"] == {**first["tags"], "forked_from": first["id"]}
+    assert (fork["status"], fork["workflow"]) == ("running", "lesson")
+    assert json.loads(command("runs", "show", first["id"], "--json").stdout)["status"] == "running"
+
+
+def test_a_fork_that_cannot_be_is_refused_with_the_reason(
+    busy: tuple[ServiceProcess, CommandLine, str],
+) -> None:
+    """Unknown steps and wrong input are told as such; without a service nothing is begun."""
+    service, command, session_id = busy
+    run_id = f"lesson-{session_id}-1"
+    for options, said in (
+        ((), "name the step to begin with"),
+        (("--from-step", "none"), "has no step 'none'; its steps are 1:"),
+        (("--from-step", "1", "--input", "7"), "the input of lesson does not fit its type"),
+        (("--from-step", "1", "--input", "{"), "{ is no JSON"),
+    ):
+        done = command("runs", "fork", run_id, *options)
+        assert done.returncode == ExitCode.USAGE
+        assert said in " ".join(done.stderr.split())
+    assert len(command("runs", "list", "--json").stdout.splitlines()) == 1
+    service.kill()
+    done = command("runs", "fork", run_id, "--from-step", "1")
+    assert done.returncode == ExitCode.UNAVAILABLE
+    assert "No service runs" in done.stderr

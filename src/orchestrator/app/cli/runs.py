@@ -39,6 +39,7 @@ group = typer.Typer(
         ("orchestrator runs show ID", "a run's steps, and why it failed"),
         ("orchestrator runs events ID --json", "its whole history, one JSON line per event"),
         ("orchestrator runs cancel ID", "stop it"),
+        ("orchestrator runs fork ID", "take a failed one up where it failed"),
     ),
 )
 
@@ -164,6 +165,74 @@ def cancel(
         screen.line(f"Run {run_id} was told to stop and still cleans up; `runs show` says when it has ended.")
 
 
+@group.command(
+    "fork",
+    cls=Command,
+    epilog=examples(
+        ("orchestrator runs fork ID", "take it up at the step that failed, or where it was cancelled"),
+        ("orchestrator runs fork ID --from-step write", "run `write` anew, and what comes after it"),
+        ("orchestrator runs fork ID --from-step 3.0/1 --input 7", "with another input"),
+    ),
+)
+def fork(
+    run_id: RunId,
+    *,
+    from_step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEP",
+            help="The first step that runs anew: its name, or its operation as `runs show` has it. "
+            "\\[default: the one that failed]",
+        ),
+    ] = None,
+    with_input: Annotated[
+        str | None, typer.Option("--input", metavar="JSON", help="Another input. \\[default: the same]")
+    ] = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start another run with what a run recorded up to a step.
+
+    The first run stays as it is, open or ended. The fork's id is printed.
+    """
+    wanted: dict[str, object] = {} if from_step is None else {"from_step": from_step}
+    if with_input is not None:
+        wanted["input"] = _json(with_input)
+    settings = settings_from(config, data_dir)
+    with _reading(_journal_path(config, data_dir)) as reader:
+        run_id = _found(reader, run_id).id
+
+    screen = Screen()
+    answer = asyncio.run(_forked(settings, run_id, wanted))
+    if as_json:
+        screen.record(answer)
+    else:
+        screen.line(str(answer["id"]))
+
+
+async def _forked(settings: "Settings", run_id: str, wanted: dict[str, object]) -> dict[str, object]:
+    """Ask the service that runs for a fork, and give its answer.
+
+    Raises:
+        UnavailableError: none runs.
+    """
+    from orchestrator.app.cli.connection import connected
+    from orchestrator.app.data_dir import serving
+    from orchestrator.core.errors import UnavailableError
+
+    service = serving(settings.data_dir)
+    if service is None:
+        raise UnavailableError(
+            f"No service runs on {settings.data_dir}, and a fork goes on only while one does. Start it with "
+            "`orchestrator serve`, or check --data-dir."
+        )
+    path = f"/api/v1/runs/{quote(run_id, safe='')}/fork"
+    async with connected(settings) as connection:
+        answer = await connection.request("POST", path, wanted, token=service.token)
+    return cast("dict[str, object]", answer)
+
+
 async def _cancelled(settings: "Settings", run_id: str) -> dict[str, str]:
     """Ask the service, or one of our own, to cancel the run; gives what it said."""
     from orchestrator.app.cli.connection import connected
@@ -228,6 +297,15 @@ def _statuses(names: Sequence[str]) -> "list[Status]":
             f"{', '.join(unknown)} is none of {', '.join(STATUSES)}.", param_hint="--status"
         )
     return [Status(name) for name in names]
+
+
+def _json(text: str) -> object:
+    from pydantic_core import from_json
+
+    try:
+        return cast("object", from_json(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text} is no JSON: {error}.", param_hint="--input") from error
 
 
 def _plain(record: object) -> dict[str, object]:

@@ -374,7 +374,7 @@ class EmbeddedEngine(Scheduling):
         origin = to_json({"from": run_id, "from_step": from_step}, "the origin of a fork")
         return await self._begin(
             workflow,
-            entries[0].data if with_input is SAME_INPUT else workflow.input.record(with_input),
+            entries[0].data if with_input is SAME_INPUT else _input_of(workflow, with_input),
             id=id,
             owner=row.owner,
             tags={**row.info().tags, FORKED_FROM: run_id},
@@ -450,3 +450,8 @@ class EmbeddedEngine(Scheduling):
             self._services.runner.stir()
         if self._runs is not None:
             self._runs.refuse(error)
+
+
+def _input_of(workflow: Workflow[Any, Any], given: object) -> bytes:
+    """Input that is of the workflow's type, or is what such input is in JSON."""
+    return workflow.input.record(workflow.input.decode(to_json(given, f"the input of {workflow.name}")))
