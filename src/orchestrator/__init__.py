@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.durable.attempt import StepInfo, progress, step_info
+    from orchestrator.durable.codec import Encryption
     from orchestrator.durable.context import Context
     from orchestrator.durable.embedded import EmbeddedEngine
     from orchestrator.durable.errors import StepError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Context",
     "EmbeddedEngine",
+    "Encryption",
     "Retry",
     "StepError",
     "StepInfo",
@@ -29,6 +31,7 @@ __all__ = [
 
 _HOMES = {
     "Context": "orchestrator.durable.context",
+    "Encryption": "orchestrator.durable.codec",
     "EmbeddedEngine": "orchestrator.durable.embedded",
     "Retry": "orchestrator.durable.steps",
     "StepError": "orchestrator.durable.errors",

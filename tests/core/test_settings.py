@@ -217,7 +217,7 @@ def numbers() -> dict[str, list[str]]:
         schema = alone.model_json_schema()["properties"]["value"]
         for kind in schema.get("anyOf", [schema]):
             if kind.get("type") in {"integer", "number"}:
-                found[name] = [f"{kind[bound]:g}" for bound in bounds if bound in kind]
+                found[name] = [f"{kind[bound]:.12g}" for bound in bounds if bound in kind]
     return found
 
 

@@ -21,10 +21,12 @@ import httpx2
 from pydantic import BaseModel, SecretStr
 
 from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE, serving
+from orchestrator.app.encryption import encryption_of
 from orchestrator.core.errors import OrchestratorError, SettingsError
 from orchestrator.core.settings import ServerSettings, Settings, load_settings
 from orchestrator.core.settings_sources import ALIASES, config_file, leaves, variable
 from orchestrator.db.file import is_new
+from orchestrator.durable.codec import codec_for
 from orchestrator.journal.journal import open_for_reading
 from orchestrator.journal.lock import holder_of
 from orchestrator.journal.schema import APPLICATION_ID, MIGRATIONS
@@ -148,6 +150,8 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield from _files(settings.data_dir)
     yield from _service_or_ports(settings)
     yield _model(settings)
+    if settings.payloads.encryption_keys is not None:
+        yield _encryption(settings)
     if settings.telemetry.enabled:
         yield _traces(settings.telemetry.traces_endpoint)
 
@@ -179,6 +183,18 @@ def _engine(settings: Settings) -> Check:
         f"temporal is asked for, which this version cannot serve with yet (its client {client} installed)",
         "Set engine to embedded.",
     )
+
+
+def _encryption(settings: Settings) -> Check:
+    name = "encryption"
+    try:
+        encryption = encryption_of(settings)
+        codec_for(encryption)
+    except SettingsError as error:
+        return Check(name, "broken", error.message, "Correct it, or nothing can be started.")
+    current, *older = encryption.keys if encryption else ("",)
+    read = f"; key {', '.join(older)} is read too" if older else ""
+    return Check(name, "ok", f"what runs record is encrypted with key {current}{read}")
 
 
 def _directory(data_dir: Path) -> Check:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from orchestrator.app import admin, schedules
 from orchestrator.app.data_dir import BLOBS_DIRECTORY, JOURNAL_FILE, TABLES_FILE, Claim, claimed
+from orchestrator.app.encryption import encryption_of
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import OrchestratorError, SettingsError
+from orchestrator.core.redaction import secrets_in
 from orchestrator.core.telemetry import Metrics, tracer_provider
 from orchestrator.db import Database
 from orchestrator.durable.embedded import EmbeddedEngine
@@ -68,7 +70,14 @@ def _assembled(settings: Settings, claim: Claim) -> Service:
         took = (run.closed_at or run.created_at) - run.created_at
         metrics.workflow_ended(run.workflow, run.status, took.total_seconds())
 
-    engine = EmbeddedEngine(settings.data_dir / JOURNAL_FILE, clock=clock, on_ended=count)
+    engine = EmbeddedEngine(
+        settings.data_dir / JOURNAL_FILE,
+        clock=clock,
+        most_payload_bytes=settings.payloads.max_bytes,
+        encryption=encryption_of(settings),
+        secrets=[*secrets_in(settings), claim.token],
+        on_ended=count,
+    )
     metrics.workflows_active.set_function(lambda: engine.active)
     model = _model(settings, clock)
     resources = Resources(

@@ -141,6 +141,22 @@ class ModelSettings(Section):
         return self.api_key is not None or self.base_url is not None
 
 
+class PayloadSettings(Section):
+    """What runs record: how large one value may be, and with what it is encrypted."""
+
+    max_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1024,
+        le=1024**3,
+        description="the size in bytes of the largest value that a run may record, from 1024 to 1073741824",
+    )
+    encryption_keys: SecretStr | None = Field(
+        None,
+        description="keys as id:base64,id:base64, the one that encrypts first, each of 32 bytes "
+        "(`openssl rand -base64 32` makes one)",
+    )
+
+
 class LessonSettings(Section):
     """What lessons may spend."""
 
@@ -229,6 +245,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     temporal: TemporalSettings = TemporalSettings()
     model: ModelSettings = ModelSettings()
+    payloads: PayloadSettings = PayloadSettings()
     lessons: LessonSettings = LessonSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     auth: AuthSettings = AuthSettings()

@@ -98,7 +98,7 @@ class Context:
             PayloadError: an argument has no JSON form.
         """
         definition: StepDefinition = step.definition
-        arguments = definition.arguments.encode(args, kwargs)
+        arguments = definition.arguments.encode(args, kwargs, self._machine.most_payload_bytes)
         return self._begin(self._operation(definition.name), definition, arguments)
 
     @overload
@@ -123,7 +123,8 @@ class Context:
         self._check_open()
         definition: StepDefinition = step.definition
         self._machine.check_step(definition)
-        self._compensations.add(definition, definition.arguments.encode(args, kwargs))
+        arguments = definition.arguments.encode(args, kwargs, self._machine.most_payload_bytes)
+        self._compensations.add(definition, arguments)
 
     @overload
     async def map(self, step: Op[[T], R, Any], items: Iterable[T], *, at_once: int = ...) -> list[R]: ...
@@ -210,7 +211,7 @@ class Context:
             ChildError: when awaited, it failed, was cancelled or ended, or ``id`` is that of another run.
             PayloadError: the input has no JSON form.
         """
-        data = workflow.input.record(input)
+        data = workflow.input.record(input, self._machine.most_payload_bytes)
         operation = self._operation(f"child {workflow.name}")
         pending = self._machine.child(operation, workflow, data, id)
         self._in_flight[operation.place] = pending
@@ -263,7 +264,8 @@ class Context:
     def publish(self, name: str, data: Any = None) -> None:
         """Add an event for those who watch the run; exactly once, also through crashes."""
         operation = self._operation(f"publish {_text(name)}")
-        self._machine.publish(operation, name, to_json(data, f"the event {name}"))
+        encoded = to_json(data, f"the event {name}", self._machine.most_payload_bytes)
+        self._machine.publish(operation, name, encoded)
 
     def now(self) -> datetime:
         """The run's time, UTC: that of the last thing delivered to it. The same on every replay."""

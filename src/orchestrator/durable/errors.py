@@ -11,7 +11,7 @@ import pydantic_core
 from pydantic import BaseModel, JsonValue
 
 from orchestrator.core.errors import ConflictError, InternalError, OrchestratorError, TerminalError
-from orchestrator.core.redaction import Redactor
+from orchestrator.core.redaction import NO_SECRETS_KNOWN, Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,6 @@ LONGEST_NAME_CHARS = 200
 # Of one that is longer than this, the rest is left out unseen, and with it what that cut may have parted.
 LONGEST_SEARCHED_CHARS = 200_000
 LONGEST_SECRET_CHARS = 10_000
-
-NO_SECRETS_KNOWN = Redactor()
 
 
 class Failure(BaseModel):

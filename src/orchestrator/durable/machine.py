@@ -56,6 +56,11 @@ class Machine(Protocol):
         """What the run's randomness comes from; a fork has the same."""
         ...
 
+    @property
+    def most_payload_bytes(self) -> int:
+        """The most that one value may take, encoded."""
+        ...
+
     def now(self) -> float:
         """The time of the last thing delivered to the run, in seconds since 1970; never backwards."""
         ...

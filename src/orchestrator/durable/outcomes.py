@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import RetryableError, TerminalError
+from orchestrator.core.redaction import NO_SECRETS_KNOWN
 from orchestrator.durable.attempt import Attempt, current_attempt
 from orchestrator.durable.errors import Failure
+from orchestrator.durable.payloads import USUAL_RULES
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from orchestrator.core.redaction import Redactor
+    from orchestrator.durable.payloads import PayloadRules
     from orchestrator.durable.registry import BoundStep
     from orchestrator.durable.steps import StepDefinition
 
@@ -36,12 +40,14 @@ class Verdict:
         return self.retry_after_s is None
 
 
-def decide(error: BaseException, step: StepDefinition, attempt: int) -> Verdict:
+def decide(
+    error: BaseException, step: StepDefinition, attempt: int, redactor: Redactor = NO_SECRETS_KNOWN
+) -> Verdict:
     """Whether ``attempt`` (1 is the first) is followed by another.
 
     A TerminalError is final, a RetryableError may say when to come back, everything else follows ``Retry``.
     """
-    failure = Failure.of(error)
+    failure = Failure.of(error, redactor)
     if isinstance(error, TerminalError) or attempt >= step.retry.attempts:
         return Verdict(failure)
     asked = error.retry_after if isinstance(error, RetryableError) else None
@@ -49,7 +55,11 @@ def decide(error: BaseException, step: StepDefinition, attempt: int) -> Verdict:
 
 
 async def perform(
-    step: BoundStep, arguments: bytes, attempt: Attempt, threads: Executor | None
+    step: BoundStep,
+    arguments: bytes,
+    attempt: Attempt,
+    threads: Executor | None,
+    rules: PayloadRules = USUAL_RULES,
 ) -> bytes | Verdict:
     """Make one attempt: its result as it is recorded, or what follows from its failure.
 
@@ -64,13 +74,14 @@ async def perform(
     definition = step.definition
     token = current_attempt.set(attempt)
     try:
-        return definition.result.record(await _in_time(step, definition.arguments.decode(arguments), threads))
+        result = await _in_time(step, definition.arguments.decode(arguments), threads)
+        return definition.result.record(result, rules.most_bytes)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
         if isinstance(error, asyncio.CancelledError) and is_cancelled():
             raise
-        return decide(error, definition, attempt.info.attempt)
+        return decide(error, definition, attempt.info.attempt, rules.redactor)
     finally:
         current_attempt.reset(token)
 

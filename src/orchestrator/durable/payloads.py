@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pydantic_core
@@ -11,12 +12,14 @@ from pydantic import PydanticUndefinedAnnotation, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from orchestrator.core.errors import PayloadTooLargeError, TerminalError
+from orchestrator.core.redaction import NO_SECRETS_KNOWN, Redactor
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable
 
-# The most one value may take, encoded. Beyond it a run's history would no longer be quick to replay.
-MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
+# The most that one value may take, encoded, unless an engine is told otherwise. Writing and reading JSON of
+# this size holds up everything else in the process for half a second (one text) to four (a million records).
+MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -25,6 +28,17 @@ class PayloadError(TerminalError):
     """A value cannot be written as JSON of its declared type, or not be read back as it."""
 
     default_code = "payload"
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadRules:
+    """What an engine lets be recorded: values of at most so many bytes, failures without these secrets."""
+
+    most_bytes: int = MAX_PAYLOAD_BYTES
+    redactor: Redactor = NO_SECRETS_KNOWN
+
+
+USUAL_RULES = PayloadRules()
 
 
 class Payload:
@@ -49,27 +63,27 @@ class Payload:
         name = function.__qualname__
         return cls(lambda: _hints(function).get("return", Any), f"the result of {name}")
 
-    def encode(self, value: object) -> bytes:
+    def encode(self, value: object, most_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
         """``value`` as JSON.
 
         Raises:
             PayloadError: it is not of the declared type, or has no JSON form.
-            PayloadTooLargeError: it takes more than ``MAX_PAYLOAD_BYTES``.
+            PayloadTooLargeError: it takes more than ``most_bytes``.
         """
         try:
             data = self._ready().serializer.to_json(value, warnings="error")
         except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
             raise PayloadError(f"{self._what} cannot be written as JSON: {error}") from error
-        return within_limit(data, self._what)
+        return within_limit(data, self._what, most_bytes)
 
-    def record(self, value: object) -> bytes:
+    def record(self, value: object, most_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
         """``value`` as JSON that is known to be read back: what is checked before it is kept.
 
         Raises:
             PayloadError: as ``encode``, or its JSON is not of the declared type (a NaN becomes ``null``).
-            PayloadTooLargeError: it takes more than ``MAX_PAYLOAD_BYTES``.
+            PayloadTooLargeError: it takes more than ``most_bytes``.
         """
-        data = self.encode(value)
+        data = self.encode(value, most_bytes)
         self.decode(data)
         return data
 
@@ -108,16 +122,19 @@ class Arguments:
         self._all_positional = all(p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for p in parameters)
         self._payload = Payload(lambda: self._shape(function, name), f"the arguments of {name}")
 
-    def encode(self, args: tuple[object, ...], kwargs: dict[str, object]) -> bytes:
+    def encode(
+        self, args: tuple[object, ...], kwargs: dict[str, object], most_bytes: int = MAX_PAYLOAD_BYTES
+    ) -> bytes:
         """The call's arguments as JSON.
 
         Raises:
             TypeError: the function does not take them.
             PayloadError: one of them has no JSON form.
+            PayloadTooLargeError: together they take more than ``most_bytes``.
         """
         if not kwargs and self._all_positional and len(args) == len(self._names):
-            return self._payload.encode(dict(zip(self._names, args, strict=True)))
-        return self._payload.encode(self._signature.bind(*args, **kwargs).arguments)
+            return self._payload.encode(dict(zip(self._names, args, strict=True)), most_bytes)
+        return self._payload.encode(self._signature.bind(*args, **kwargs).arguments, most_bytes)
 
     def decode(self, data: bytes) -> dict[str, Any]:
         """The arguments by name; defaults that were left out stay left out."""
@@ -129,28 +146,28 @@ class Arguments:
         return TypedDict(f"Arguments_{name}", fields, total=False)  # type: ignore[operator]  # built at run time
 
 
-def to_json(value: object, what: str) -> bytes:
+def to_json(value: object, what: str, most_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
     """Any JSON-like value (pydantic models and dataclasses included) as JSON.
 
     Raises:
         PayloadError: it has no JSON form.
-        PayloadTooLargeError: it takes more than ``MAX_PAYLOAD_BYTES``.
+        PayloadTooLargeError: it takes more than ``most_bytes``.
     """
     try:
-        return within_limit(pydantic_core.to_json(value), what)
+        return within_limit(pydantic_core.to_json(value), what, most_bytes)
     except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
         raise PayloadError(f"{what} cannot be written as JSON: {error}") from error
 
 
-def within_limit(data: bytes, what: str) -> bytes:
+def within_limit(data: bytes, what: str, most_bytes: int) -> bytes:
     """``data`` itself, if it is not too large.
 
     Raises:
-        PayloadTooLargeError: it takes more than ``MAX_PAYLOAD_BYTES``.
+        PayloadTooLargeError: it takes more than ``most_bytes``.
     """
-    if len(data) > MAX_PAYLOAD_BYTES:
+    if len(data) > most_bytes:
         raise PayloadTooLargeError(
-            f"{what} takes {len(data):,} bytes; at most {MAX_PAYLOAD_BYTES:,} are recorded. "
+            f"{what} takes {len(data):,} bytes; at most {most_bytes:,} are recorded. "
             "Store it elsewhere and pass a reference."
         )
     return data

@@ -7,7 +7,7 @@ import typing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
-from orchestrator.durable.payloads import Payload
+from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, Payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -39,17 +39,19 @@ class Workflow(Generic[I_contra, O_co]):
         """The name that runs are pinned to: ``crawl``, and ``crawl@2`` from version 2 on."""
         return self.name if self.version == 1 else f"{self.name}@{self.version}"
 
-    def begin(self, context: Context, data: bytes) -> Coroutine[Any, Any, bytes]:
+    def begin(
+        self, context: Context, data: bytes, most_bytes: int = MAX_PAYLOAD_BYTES
+    ) -> Coroutine[Any, Any, bytes]:
         """The coroutine of one run on the recorded input; it gives the result as it is recorded.
 
         Raises:
             PayloadError: now, not when awaited: the recorded input does not fit.
         """
         inputs = (self.input.decode(data),) if self.takes_input else ()
-        return context.carry_out(partial(self._result, context, *inputs))
+        return context.carry_out(partial(self._result, context, most_bytes, *inputs))
 
-    async def _result(self, context: Context, *inputs: object) -> bytes:
-        return self.output.record(await self.function(context, *inputs))
+    async def _result(self, context: Context, most_bytes: int, *inputs: object) -> bytes:
+        return self.output.record(await self.function(context, *inputs), most_bytes)
 
     def __repr__(self) -> str:
         return f"<workflow {self.type_name}>"

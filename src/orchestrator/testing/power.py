@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _WORDS = {
+    "before-blobs": "before the files of the write after write {}",
+    "after-blobs": "after the files of the write after write {}, before it began",
     "before-write": "before write {} began",
     "after-write": "in write {}, before its commit",
     "after-commit": "after the commit of write {}, before the engine knew of it",

@@ -76,7 +76,7 @@ def list_runs(
     if not journal.exists():
         screen.note(f"No runs yet: there is no journal at {journal}.", "dim")
         return
-    with _reading(journal) as reader:
+    with _reading(config, data_dir) as reader:
         found = reader.list(status=chosen, workflow=workflow, limit=limit)
     if as_json:
         for info in found:
@@ -99,7 +99,7 @@ def show(
 
     screen = Screen()
     journal = _journal_path(config, data_dir)
-    with _reading(journal) as reader:
+    with _reading(config, data_dir) as reader:
         info = _found(reader, run_id)
         steps = list(reader.steps(info.id))
     if as_json:
@@ -129,7 +129,7 @@ def events(
     from orchestrator.app.cli.runs_view import line_of_event
 
     screen = Screen()
-    with _reading(_journal_path(config, data_dir)) as reader:
+    with _reading(config, data_dir) as reader:
         recorded = reader.events(_found(reader, run_id).id, after)
     for event in recorded:
         if as_json:
@@ -150,7 +150,7 @@ def cancel(
     started for this moment.
     """
     settings = settings_from(config, data_dir)
-    with _reading(_journal_path(config, data_dir)) as reader:
+    with _reading(config, data_dir) as reader:
         run_id = _found(reader, run_id).id  # a wrong one starts no service
 
     screen = Screen()
@@ -254,18 +254,24 @@ def _journal_path(config: Path | None, data_dir: Path | None) -> Path:
 
 
 @contextmanager
-def _reading(journal: Path) -> "Iterator[JournalReader]":
-    """The journal, opened for reading.
+def _reading(config: Path | None, data_dir: Path | None) -> "Iterator[JournalReader]":
+    """The journal, opened for reading, with the keys of the settings.
 
     Raises:
         NotFoundError: there is none. JournalError: it is no journal, or damaged.
+        SettingsError: the keys are not right.
     """
+    from orchestrator.app.encryption import encryption_of
     from orchestrator.core.errors import NotFoundError
+    from orchestrator.core.redaction import secrets_in
     from orchestrator.durable.embedded import JournalReader
 
+    journal = _journal_path(config, data_dir)
     if not journal.exists():
         raise NotFoundError(f"There are no runs yet: there is no journal at {journal}. Check --data-dir.")
-    with JournalReader(journal) as reader:
+    settings = settings_from(config, data_dir)
+    secrets = secrets_in(settings)
+    with JournalReader(journal, encryption=encryption_of(settings), secrets=secrets) as reader:
         yield reader
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.durable.embedded.history import (
     RUN_STREAM,
     SEED_BYTES,
-    SELECT_LAST_DATA,
     SELECT_OPEN_CHILDREN,
     SELECT_ORPHANS,
     tags_text,
 )
-from orchestrator.durable.errors import Failure
+from orchestrator.durable.errors import Failure, MismatchError
 from orchestrator.durable.runs import EventType, Status
+from orchestrator.journal import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,7 +115,13 @@ class Children:
             self._fail(child, f"Run{name.capitalize()}Error", f"run_{name}", told)
             return
         kind = EventType.CHILD_COMPLETED if status is Status.COMPLETED else EventType.CHILD_FAILED
-        child.run.child_ended(child, kind, self._services.journal.read(SELECT_LAST_DATA, (row.number,))[0][0])
+        try:
+            data = self._services.histories.last(row.number)
+        except UnreadableError as error:
+            told = f"the outcome of child run {row.id} cannot be read: {error.message}"
+            child.run.become_stuck(MismatchError(told))
+        else:
+            child.run.child_ended(child, kind, data)
 
     def _fail_soon(self, child: PendingChild, type: str, code: str, message: str) -> None:
         child.ending = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
@@ -11,14 +13,16 @@ from pydantic_core import from_json
 from orchestrator.core.clock import Clock, PatientClock, SystemClock
 from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.ids import new_id
+from orchestrator.core.redaction import Redactor
+from orchestrator.durable.codec import codec_for
 from orchestrator.durable.embedded.handle import EmbeddedRun
+from orchestrator.durable.embedded.histories import Histories
 from orchestrator.durable.embedded.history import (
     DELETE_RUN,
     NEVER,
-    SELECT_ENTRIES,
-    SELECT_LAST_DATA,
     RunRow,
-    digest_of,
+    identity_of,
+    reason_in,
     selection,
     tags_text,
 )
@@ -31,19 +35,20 @@ from orchestrator.durable.embedded.services import Services
 from orchestrator.durable.embedded.settling import SETTLES_WITHIN_S, settle
 from orchestrator.durable.embedded.timers import Alarms
 from orchestrator.durable.errors import EngineStoppedError, RunClosedError
-from orchestrator.durable.payloads import to_json
+from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, PayloadRules, to_json, within_limit
 from orchestrator.durable.registry import NotRegisteredError, Registry
 from orchestrator.durable.runs import FORKED_FROM, SAME_INPUT, Prefix, RunInfo, Status
-from orchestrator.journal import Group, Journal, JournalError
-from orchestrator.streams import EmbeddedStreams, Entry
+from orchestrator.journal import Group, Journal, JournalError, UnreadableError
+from orchestrator.streams import EmbeddedStreams
 
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
-    from orchestrator.durable.runs import Prefix, RunInfo, Status
+    from orchestrator.durable.codec import Encryption
     from orchestrator.durable.workflows import Workflow
+    from orchestrator.streams import Entry
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -56,7 +61,7 @@ class EmbeddedEngine(Scheduling):
     leaves runs where they are, to go on at the next opening.
     """
 
-    def __init__(  # options, all but the first with defaults
+    def __init__(  # noqa: PLR0913  # options, all but the first with defaults
         self,
         path: str | os.PathLike[str],
         *,
@@ -65,6 +70,9 @@ class EmbeddedEngine(Scheduling):
         clock: Clock | None = None,
         most_steps_at_once: int = MOST_STEPS_AT_ONCE,
         most_runs_in_memory: int = MOST_IN_MEMORY,
+        most_payload_bytes: int = MAX_PAYLOAD_BYTES,
+        encryption: Encryption | None = None,
+        secrets: Iterable[str] = (),
         on_ended: Callable[[RunInfo], None] | None = None,
         fault: Callable[[str], None] | None = None,
     ) -> None:
@@ -77,13 +85,22 @@ class EmbeddedEngine(Scheduling):
             clock: where time comes from; the machine's clock if not given.
             most_steps_at_once: how many steps run side by side; more wait their turn.
             most_runs_in_memory: beyond it, runs that wait for time or a signal cost a row, not memory.
+            most_payload_bytes: what one value may take as JSON; more fails at once, and is not tried again.
+            encryption: keys for all values that are recorded; without it they are plain JSON.
+            secrets: what no failure and no event may show; secrets that look like one need not be given.
             on_ended: told of every run that ended, once that is durable; metrics are made of it.
             fault: called at named points of every write, for tests that cut the power there.
+
+        Raises:
+            SettingsError: the library that encrypts is not installed.
         """
         self._path = Path(path)
         self._clock = clock or SystemClock()
         self._most_steps_at_once = most_steps_at_once
         self._most_runs_in_memory = most_runs_in_memory
+        self._codec = codec_for(encryption)
+        known = [*secrets, *(encryption.secrets if encryption else ())]
+        self._rules = PayloadRules(most_payload_bytes, Redactor(known))
         self._on_ended = on_ended
         self._fault = fault
         self._registry = Registry()
@@ -123,14 +140,20 @@ class EmbeddedEngine(Scheduling):
         """
         journal = Journal(self._path, *([self._fault] if self._fault else []))
         alarms = Alarms(self._clock)
+        streams = EmbeddedStreams(journal, self._clock)
         self._services = Services(
             loop=asyncio.get_running_loop(),
             journal=journal,
-            streams=EmbeddedStreams(journal, self._clock),
+            streams=streams,
+            histories=Histories(journal, streams, self._codec),
+            codec=self._codec,
+            rules=self._rules,
             clock=self._clock,
             alarms=alarms,
             registry=self._registry,
-            runner=StepRunner(journal, self._registry, self._clock, alarms, self._most_steps_at_once),
+            runner=StepRunner(
+                journal, self._registry, self._clock, alarms, self._most_steps_at_once, self._rules
+            ),
         )
         self._broken = None
         if isinstance(self._clock, PatientClock):
@@ -235,7 +258,7 @@ class EmbeddedEngine(Scheduling):
         """
         self._open.journal.check_writable()
         self._registry.workflow(workflow.type_name)
-        data = workflow.input.record(input)
+        data = workflow.input.record(input, self._rules.most_bytes)
         return await self._begin(workflow, data, id=id, owner=owner, tags=tags or {}, prefix=prefix)
 
     async def _begin(  # what a run is made of
@@ -251,9 +274,9 @@ class EmbeddedEngine(Scheduling):
     ) -> EmbeddedRun[Any]:
         """Start a run on encoded input. The same ``id``, input and ``origin`` are the same run."""
         services = self._open
-        digest = digest_of(workflow.type_name, data, origin)
         run_id = new_id() if id is None else id
-        found = None if id is None else await self._already(run_id, digest)
+        identity = identity_of(workflow.type_name, data, origin)
+        found = None if id is None else await self._already(run_id, identity)
         if found is not None:
             return found
         row, group = self._open_runs.begin(
@@ -306,7 +329,7 @@ class EmbeddedEngine(Scheduling):
             raise ConflictError(f"run {id} has not ended; cancel it first", code="run_open")
         services = self._open
         services.journal.check_writable()
-        services.streams.stage_delete(row.number)
+        services.histories.stage_delete(row.number)
         group = self._deleting[id] = services.journal.stage(DELETE_RUN, (row.number,))
         services.journal.flush()
         try:
@@ -316,6 +339,11 @@ class EmbeddedEngine(Scheduling):
 
     # For handles.
 
+    @property
+    def redactor(self) -> Redactor:
+        """What hides secrets from watchers."""
+        return self._rules.redactor
+
     def row(self, run_id: str) -> RunRow:
         """The stored row of a run.
 
@@ -324,13 +352,19 @@ class EmbeddedEngine(Scheduling):
         """
         return self._open_runs.row(run_id)
 
-    def info(self, run_id: str) -> RunInfo:
+    async def info(self, run_id: str) -> RunInfo:
         """Where a run stands now."""
-        return self._open_runs.info(self.row(run_id))
+        row = self.row(run_id)
+        info = self._open_runs.info(row)
+        if row.status != Status.FAILED or not self._codec.hides:
+            return info
+        with contextlib.suppress(UnreadableError):  # then its row tells no more than the kind of error
+            return replace(info, reason=reason_in(await self._open.histories.fetch_last(row.number)))
+        return info
 
     async def entries(self, number: int) -> Sequence[Entry]:
         """All that is durable of a run's history."""
-        return [Entry(*row) for row in await self._open.journal.fetch(SELECT_ENTRIES, (number,))]
+        return await self._open.histories.fetch(number)
 
     async def all_entries(self, number: int) -> Sequence[Entry]:
         """All of a run's history, also what was recorded this very moment."""
@@ -344,7 +378,7 @@ class EmbeddedEngine(Scheduling):
             row.closed_at is not None and after >= self._open_runs.last_offset(number)
         ):
             return
-        async for entry in self._open.streams.follow_number(number, after):
+        async for entry in self._open.histories.follow(number, after):
             yield entry
 
     async def ended(self, run_id: str) -> tuple[RunRow, bytes]:
@@ -353,7 +387,7 @@ class EmbeddedEngine(Scheduling):
         if row.closed_at is None:
             return row, b""
         if result is None:
-            result = self._open.journal.read(SELECT_LAST_DATA, (row.number,))[0][0]
+            result = await self._open.histories.fetch_last(row.number)
         return row, result
 
     def decode_result(self, type_name: str, data: bytes) -> Any:
@@ -374,7 +408,9 @@ class EmbeddedEngine(Scheduling):
         origin = to_json({"from": run_id, "from_step": from_step}, "the origin of a fork")
         return await self._begin(
             workflow,
-            entries[0].data if with_input is SAME_INPUT else _input_of(workflow, with_input),
+            entries[0].data
+            if with_input is SAME_INPUT
+            else _input_of(workflow, with_input, self._rules.most_bytes),
             id=id,
             owner=row.owner,
             tags={**row.info().tags, FORKED_FROM: run_id},
@@ -384,6 +420,7 @@ class EmbeddedEngine(Scheduling):
 
     async def signal(self, run_id: str, name: str, data: bytes, signal_id: str | None) -> None:
         """Deliver a signal to an open run."""
+        within_limit(data, f"signal {name}", self._rules.most_bytes)
         self._open.journal.check_writable()
         if not await self._open_runs.change(run_id, lambda run: run.signal(name, data, signal_id)):
             raise RunClosedError(f"run {run_id} is {self.row(run_id).status} and takes no signals")
@@ -427,7 +464,7 @@ class EmbeddedEngine(Scheduling):
             raise self._broken
         return self._runs
 
-    async def _already(self, run_id: str, digest: bytes) -> EmbeddedRun[Any] | None:
+    async def _already(self, run_id: str, identity: bytes) -> EmbeddedRun[Any] | None:
         """The run that has this id, if there is one; it is durable then."""
         while run_id in self._deleting:
             await self._open.journal.durable(self._deleting[run_id])
@@ -436,7 +473,7 @@ class EmbeddedEngine(Scheduling):
             row = self.row(run_id) if run is None else run.row
         except NotFoundError:
             return None
-        if row.digest != digest:
+        if not self._codec.fits(row.digest, identity):
             raise ConflictError(
                 f"run {run_id!r} exists with another workflow or input; use another id", code="run_conflict"
             )
@@ -452,6 +489,7 @@ class EmbeddedEngine(Scheduling):
             self._runs.refuse(error)
 
 
-def _input_of(workflow: Workflow[Any, Any], given: object) -> bytes:
+def _input_of(workflow: Workflow[Any, Any], given: object, most_bytes: int) -> bytes:
     """Input that is of the workflow's type, or is what such input is in JSON."""
-    return workflow.input.record(workflow.input.decode(to_json(given, f"the input of {workflow.name}")))
+    data = to_json(given, f"the input of {workflow.name}", most_bytes)
+    return workflow.input.record(workflow.input.decode(data), most_bytes)

@@ -74,6 +74,7 @@ class Execution:
         self.run_id = row.id
         self.workflow = workflow.type_name
         self.seed = row.seed
+        self.most_payload_bytes = services.rules.most_bytes
         self.status = Status.RUNNING
         self.reason = ""
         self.result = b""
@@ -130,7 +131,7 @@ class Execution:
 
     def encode_input(self, input: object) -> bytes:
         """Input for the run's own workflow as it is recorded."""
-        return self._workflow.input.record(input)
+        return self._workflow.input.record(input, self.most_payload_bytes)
 
     def give_up(self, pending: PendingOperation) -> None:
         """The run's code no longer wants an operation: it is stopped after this turn."""
@@ -160,7 +161,7 @@ class Execution:
         if self._inert:
             return
         if self._replay is None:
-            self._stage(EventType.PUBLISHED, operation.key, data)
+            self._stage(EventType.PUBLISHED, operation.key, self._services.rules.redactor.json(data))
         else:
             self._replay.publish(operation.key, data)
 
@@ -184,11 +185,11 @@ class Execution:
         try:
             replay.deliver()
         except MismatchError as error:
-            self._become_stuck(error)
+            self.become_stuck(error)
             return
         self._replay = None
         for key, data in replay.unsaid.items():
-            self._stage(EventType.PUBLISHED, key, data)
+            self._stage(EventType.PUBLISHED, key, self._services.rules.redactor.json(data))
         for pending in self.steps.values():
             pending.in_doubt = self.cause is None
         if self.timers.ends_at <= self._services.clock.time() and not self.status.closed:
@@ -323,6 +324,19 @@ class Execution:
         retries = [pending.retry_at for pending in self.steps.values() if pending.retry_at is not None]
         return min([self.timers.earliest, *retries])
 
+    @property
+    def hides(self) -> bool:
+        """Whether its values are for nobody to read without a key."""
+        return self._services.histories.hides
+
+    def data(self, entry: Entry) -> bytes:
+        """What one of its entries holds.
+
+        Raises:
+            UnreadableError: it cannot be read.
+        """
+        return self._services.histories.data(self.row.number, entry)
+
     # Delivery: the same live and on replay.
 
     def reach(self, at: float) -> None:
@@ -338,7 +352,7 @@ class Execution:
         """Start the code on its recorded input and turn it for the first time."""
         context = contextvars.Context()
         try:
-            work = self._workflow.begin(context.run(Context, self), data)
+            work = self._workflow.begin(context.run(Context, self), data, self.most_payload_bytes)
         except PayloadError as error:
             raise MismatchError(f"the recorded input does not fit the code: {error.message}") from error
         self._root = self.loop.create_task(work, context=context)
@@ -384,7 +398,7 @@ class Execution:
         try:
             self.loop.turn()
         except DeterminismError as error:
-            self._close(Status.FAILED, Failure.of(error))
+            self._close(Status.FAILED, Failure.of(error, self._services.rules.redactor))
             return
         if self._replay is None:
             self._after_turn()
@@ -459,9 +473,9 @@ class Execution:
             self._continues = True
             self._services.loop.call_soon(self._continue_as, error.data)
         except Misfit as error:
-            self._become_stuck(MismatchError(f"a recorded result does not fit the code: {error}"))
+            self.become_stuck(MismatchError(f"a recorded result does not fit the code: {error}"))
         except BaseException as error:  # noqa: BLE001  # whatever it is, the run failed with it
-            self._close(Status.FAILED, Failure.of(error))
+            self._close(Status.FAILED, Failure.of(error, self._services.rules.redactor))
         else:
             self._close(Status.COMPLETED, data=data)
 
@@ -486,14 +500,17 @@ class Execution:
         self.reason = "" if failure is None else f"{failure.type}: {failure.message}"
         self._runs.children.ending(self.row)
         self._stage(_CLOSING_EVENT[status], "", self.result)
-        row = (self.row.number, status, self._now, self.reason)
+        # Anyone may read this column; where values are encrypted, the last entry alone has the message.
+        told = failure.type if failure is not None and self.hides else self.reason
+        row = (self.row.number, status, self._now, told)
         self._services.journal.stage(SET_ENDED, row).then.append(partial(self._runs.left, self))
         self._services.journal.flush()
         self.drop()
 
-    def _become_stuck(self, error: MismatchError) -> None:
+    def become_stuck(self, error: MismatchError) -> None:
+        """Stand still, and say why, until the right code or what is missing comes back."""
         self.status = Status.STUCK
-        self.reason = error.message
+        self.reason = self._services.rules.redactor.text(error.message)
         row = (self.row.number, Status.STUCK, self.reason, None)
         group = self._services.journal.stage(SET_OPEN, row)
         group.then.append(partial(self._runs.left, self))
@@ -519,7 +536,7 @@ class Execution:
     def _stage(self, kind: EventType, key: str, data: bytes, *, lazy: bool = False) -> Group:
         """Add a row to the history; what is not lazy is delivered too, and causes what follows."""
         at = max(self._now, self._services.clock.time())
-        group = self._services.streams.stage(self.row.number, self.offset + 1, at, kind, key, data)
+        group = self._services.histories.stage(self.row.number, self.offset + 1, at, kind, key, data)
         self.offset += 1
         if self.parking:
             self._runs.stays(self)

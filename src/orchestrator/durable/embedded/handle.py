@@ -63,16 +63,17 @@ class EmbeddedRun(Generic[Out]):
         Raises:
             NotFoundError: it was deleted.
         """
-        return self._engine.info(self.id)
+        return await self._engine.info(self.id)
 
     async def steps(self) -> list[StepView]:
         """Its steps in the order in which they first started."""
-        return steps_of([event_of(entry) for entry in await self._engine.entries(self._number)])
+        entries = await self._engine.entries(self._number)
+        return steps_of([event_of(entry, self._engine.redactor) for entry in entries])
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
         """Its events from ``after`` (exclusive) on, live, until its last one."""
         async for entry in self._engine.follow(self._number, self.id, after):
-            event = event_of(entry)
+            event = event_of(entry, self._engine.redactor)
             yield event
             if event.type in LAST_EVENTS:
                 return
@@ -82,7 +83,7 @@ class EmbeddedRun(Generic[Out]):
 
         Raises:
             RunClosedError: the run has ended.
-            PayloadError: ``data`` has no JSON form.
+            PayloadError: ``data`` has no JSON form. PayloadTooLargeError: or too large a one.
         """
         await self._engine.signal(self.id, name, to_json(data, f"signal {name}"), id)
 

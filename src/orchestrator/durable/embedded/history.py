@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
-from pydantic_core import from_json
-
 from orchestrator.core.clock import utc
+from orchestrator.core.redaction import NO_SECRETS_KNOWN
 from orchestrator.durable.errors import Failure
 from orchestrator.durable.runs import Event, EventType, RunInfo, Status, StepView
 from orchestrator.journal import Statement
@@ -18,6 +16,7 @@ from orchestrator.journal import Statement
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from orchestrator.core.redaction import Redactor
     from orchestrator.streams import Entry
 
 # A run is a stream of this name, so that ids of runs and names of other streams never meet.
@@ -92,7 +91,9 @@ SELECT_ORPHANS: Final = (
 )
 SELECT_ENTRIES: Final = "SELECT offset, at, type, key, data FROM entries WHERE stream = ? ORDER BY offset"
 SELECT_LAST_OFFSET: Final = "SELECT coalesce(max(offset), 0) FROM entries WHERE stream = ?"
-SELECT_LAST_DATA: Final = "SELECT data FROM entries WHERE stream = ? ORDER BY offset DESC LIMIT 1"
+SELECT_LAST_ENTRY: Final = (
+    "SELECT offset, at, type, key, data FROM entries WHERE stream = ? ORDER BY offset DESC LIMIT 1"
+)
 # Of these two the file may say the other: it follows when a run leaves memory or comes back.
 IN_MEMORY: Final = frozenset({Status.RUNNING, Status.WAITING})
 
@@ -144,9 +145,9 @@ class RunRow:
         )
 
 
-def digest_of(type_name: str, data: bytes, origin: bytes = b"") -> bytes:
-    """What tells a workflow and its input from all others; for a fork, its origin too."""
-    return hashlib.sha256(f"{type_name}\0".encode() + data + origin).digest()
+def identity_of(type_name: str, data: bytes, origin: bytes = b"") -> bytes:
+    """What tells a workflow and its input from all others; for a fork, its origin too. Stored as a digest."""
+    return f"{type_name}\0".encode() + data + origin
 
 
 def tags_text(tags: Mapping[str, str] | None) -> str:
@@ -233,8 +234,14 @@ _PREFIXES: Final[dict[EventType, str]] = {
 }
 
 
-def event_of(entry: Entry) -> Event:
-    """An entry of a run's stream as watchers see it."""
+def reason_in(data: bytes) -> str:
+    """Why a run failed, from its last entry, as its row says it where nothing is encrypted."""
+    failure = Failure.model_validate_json(data)
+    return f"{failure.type}: {failure.message}"
+
+
+def event_of(entry: Entry, redactor: Redactor = NO_SECRETS_KNOWN) -> Event:
+    """An entry of a run's stream as watchers see it: without secrets."""
     kind = EventType(entry.type)
     operation, name, attempt = "", "", 0
     if kind in STEP_EVENTS:
@@ -252,7 +259,7 @@ def event_of(entry: Entry) -> Event:
         name=name,
         operation=operation,
         attempt=attempt,
-        data=from_json(entry.data) if entry.data else None,
+        data=redactor.read(entry.data) if entry.data else None,
     )
 
 

@@ -19,7 +19,6 @@ from orchestrator.durable.embedded.execution import Execution
 from orchestrator.durable.embedded.history import (
     ADD_RUN,
     COUNT_OPEN,
-    FORGET_ENTRIES,
     NEVER,
     NEXT_WAKE,
     RUN_STREAM,
@@ -27,18 +26,18 @@ from orchestrator.durable.embedded.history import (
     SELECT_AWAKE,
     SELECT_BY_NUMBER,
     SELECT_DUE,
-    SELECT_ENTRIES,
     SELECT_LAST_OFFSET,
     SELECT_RUN,
     SET_ENDED,
     SET_OPEN,
     SET_SEED,
     RunRow,
-    digest_of,
+    identity_of,
 )
-from orchestrator.durable.errors import EngineStoppedError
+from orchestrator.durable.errors import EngineStoppedError, MismatchError
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.runs import NORMAL_PRIORITY, EventType, Status
+from orchestrator.journal import UnreadableError
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ class OpenRuns:
             workflow=workflow.type_name,
             owner=owner,
             tags=tags,
-            digest=digest_of(workflow.type_name, data, origin),
+            digest=services.codec.digest(identity_of(workflow.type_name, data, origin)),
             seed=prefix.seed if prefix else seed or os.urandom(SEED_BYTES),
             created_at=now,
             status=Status.RUNNING,
@@ -163,7 +162,7 @@ class OpenRuns:
         run.drop()
         self._resting.pop(run.run_id, None)
         row = replace(run.row, seed=hashlib.sha256(run.seed + b"anew").digest()[:SEED_BYTES])
-        self._services.journal.stage(FORGET_ENTRIES, (row.number, run.offset))
+        self._services.histories.stage_forget(row.number, run.offset)
         group = self._services.journal.stage(SET_SEED, (row.number, row.seed))
         self.children.leave(run)
         self._begin(row, self._services.registry.workflow(row.workflow), entries, group).replay(entries)
@@ -325,8 +324,8 @@ class OpenRuns:
         run = self._take(row, workflow)
         run.cause = group
         for entry in entries:
-            self._services.streams.stage(
-                row.number, entry.offset, entry.at, entry.type, entry.key, entry.data
+            self._services.histories.stage(
+                row.number, entry.offset, entry.at, EventType(entry.type), entry.key, entry.data
             )
         self._services.journal.flush()
         return run
@@ -341,7 +340,7 @@ class OpenRuns:
             self.children.ending(row)
             now = services.clock.time()
             offset = self.last_offset(row.number) + 1
-            services.streams.stage(row.number, offset, now, EventType.RUN_TERMINATED, "", b"")
+            services.histories.stage(row.number, offset, now, EventType.RUN_TERMINATED, "", b"")
             group = services.journal.stage(SET_ENDED, (row.number, Status.TERMINATED, now, row.reason))
             group.then.append(partial(self._terminated, row))
             self._terminating[row.number] = group
@@ -381,7 +380,12 @@ class OpenRuns:
             # Before the replay, after which the run may be stuck, or on its way out of memory again.
             self._set_open(row.number, Status.PAUSED if row.status == Status.PAUSED else Status.RUNNING)
         run = self._take(row, workflow)
-        run.replay([Entry(*entry) for entry in self._services.journal.read(SELECT_ENTRIES, (row.number,))])
+        try:
+            entries = self._services.histories.read(row.number)
+        except UnreadableError as error:
+            run.become_stuck(MismatchError(f"the history cannot be read: {error.message}"))
+        else:
+            run.replay(entries)
         return run
 
     def _make_room(self) -> None:

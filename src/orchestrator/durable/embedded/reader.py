@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator.core.errors import NotFoundError
+from orchestrator.core.redaction import Redactor
+from orchestrator.durable.codec import codec_for
+from orchestrator.durable.embedded.histories import Opener, is_sealed
 from orchestrator.durable.embedded.history import (
     RUN_STREAM,
     SELECT_ENTRIES,
+    SELECT_LAST_ENTRY,
     SELECT_RUN,
     RunRow,
     event_of,
+    reason_in,
     selection,
     steps_of,
 )
 from orchestrator.durable.embedded.schedule_rows import SELECT_SCHEDULES, ScheduleRow
-from orchestrator.journal import open_for_reading, refused
+from orchestrator.durable.runs import Status
+from orchestrator.journal import UnreadableError, open_for_reading, refused
+from orchestrator.journal.stream_blobs import StreamBlobs
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from orchestrator.durable.runs import Event, RunInfo, Status, StepView
+    from orchestrator.durable.codec import Encryption
+    from orchestrator.durable.runs import Event, RunInfo, StepView
     from orchestrator.durable.schedules import ScheduleInfo
 
 NO_LIMIT = -1  # as SQLite has it
@@ -36,13 +46,23 @@ class JournalReader:
     An open run's status is the stored one: only the engine that has it knows whether it waits.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, encryption: Encryption | None = None, secrets: Iterable[str] = ()
+    ) -> None:
         """Open the file at ``path``.
+
+        Args:
+            path: of the journal file.
+            encryption: the keys of the engine that wrote it, if it encrypts.
+            secrets: what no event shows; secrets that look like one need not be given.
 
         Raises:
             JournalError: it is missing or cannot be read.
+            SettingsError: the library that decrypts is not installed.
         """
         self._path = path
+        self._opener = Opener(codec_for(encryption), StreamBlobs(path))
+        self._redactor = Redactor(secrets)
         self._connection = open_for_reading(path)
 
     def __enter__(self) -> Self:
@@ -75,22 +95,32 @@ class JournalReader:
         Raises:
             NotFoundError: there is none of that id.
         """
-        return self._row(run_id).info()
+        row = self._row(run_id)
+        if row.status != Status.FAILED:
+            return row.info()
+        with contextlib.suppress(UnreadableError):  # then its row tells no more than the kind of error
+            last = Entry(*self._rows(SELECT_LAST_ENTRY, [row.number])[0])
+            if is_sealed(last):
+                return replace(row.info(), reason=reason_in(self._opener.data(row.number, last)))
+        return row.info()
 
     def events(self, run_id: str, after: int = 0) -> Sequence[Event]:
         """What was recorded of a run after that offset.
 
         Raises:
             NotFoundError: there is none of that id.
+            UnreadableError: some of it is encrypted with a key that is not given, or was changed.
         """
-        entries = self._rows(SELECT_ENTRIES, [self._row(run_id).number])
-        return [event_of(entry) for entry in (Entry(*row) for row in entries) if entry.offset > after]
+        number = self._row(run_id).number
+        rows = self._rows(SELECT_ENTRIES, [number])
+        entries = self._opener.opened(number, [Entry(*row) for row in rows if row[0] > after])
+        return [event_of(entry, self._redactor) for entry in entries]
 
     def steps(self, run_id: str) -> Sequence[StepView]:
         """A run's steps.
 
         Raises:
-            NotFoundError: there is none of that id.
+            NotFoundError: there is none of that id. UnreadableError: as in ``events``.
         """
         return steps_of(self.events(run_id))
 

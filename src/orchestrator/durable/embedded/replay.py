@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from orchestrator.durable.embedded.history import split_step_key
 from orchestrator.durable.errors import MismatchError
 from orchestrator.durable.runs import EventType
+from orchestrator.journal import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,8 +68,12 @@ class Replay:
                     self._deliver(entry)
         except MismatchError:
             raise
+        except UnreadableError as error:
+            raise MismatchError(f"the history cannot be read: {error.message}") from error
         except Exception as error:  # a damaged row must not leave a run that nothing moves
-            raise MismatchError(f"the history cannot be read: {type(error).__name__}: {error}") from error
+            # What others say may quote the values, which are nobody's to read where they are encrypted.
+            said = "" if self._run.hides else f": {error}"
+            raise MismatchError(f"the history cannot be read: {type(error).__name__}{said}") from error
 
     def publish(self, key: str, data: bytes) -> None:
         """The code publishes: it was recorded, or the crash came before."""
@@ -91,9 +96,9 @@ class Replay:
         run.reach(entry.at)
         match kind:
             case EventType.RUN_STARTED:
-                run.begin(entry.data)
+                run.begin(run.data(entry))
             case EventType.SIGNAL_RECEIVED:
-                run.deliver_signal(entry.key, entry.data)
+                run.deliver_signal(entry.key, run.data(entry))
             case EventType.CANCEL_REQUESTED:
                 run.deliver_cancel(entry.data)
             case EventType.TIMER_FIRED:
@@ -101,12 +106,12 @@ class Replay:
                     raise self._unexpected(entry.key)
                 run.deliver_timer(entry.key)
             case EventType.CHILD_COMPLETED | EventType.CHILD_FAILED:
-                run.deliver_child(self._expected(run.children, entry.key), kind, entry.data)
+                run.deliver_child(self._expected(run.children, entry.key), kind, run.data(entry))
             case _:
                 key, attempt = split_step_key(entry.key)
                 pending = self._expected(run.steps, key)
                 pending.attempt = attempt
-                run.deliver_outcome(pending, kind, entry.data)
+                run.deliver_outcome(pending, kind, run.data(entry))
 
     def _note(self, kind: EventType, entry: Entry) -> None:
         """Take in what the code is not told."""
@@ -128,7 +133,8 @@ class Replay:
         key, attempt = split_step_key(entry.key)
         pending = self._expected(self._run.steps, key)
         pending.attempt = attempt + 1
-        pending.retry_at = from_json(entry.data)["retry_at"] if kind is EventType.STEP_RETRYING else None
+        is_retrying = kind is EventType.STEP_RETRYING
+        pending.retry_at = from_json(self._run.data(entry))["retry_at"] if is_retrying else None
 
     def _expected(self, asked: dict[str, T], key: str) -> T:
         if key not in asked:

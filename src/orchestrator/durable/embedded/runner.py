@@ -17,7 +17,7 @@ from orchestrator.core.errors import PayloadTooLargeError
 from orchestrator.durable.attempt import Attempt, StepInfo
 from orchestrator.durable.errors import Failure
 from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS, Verdict, perform
-from orchestrator.durable.payloads import PayloadError, to_json
+from orchestrator.durable.payloads import USUAL_RULES, PayloadError, to_json
 from orchestrator.durable.runs import EventType
 from orchestrator.durable.threads import StepThreads, ThreadPlace
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.core.clock import Clock
     from orchestrator.durable.embedded.pending import PendingStep
     from orchestrator.durable.embedded.timers import Alarm, Alarms
+    from orchestrator.durable.payloads import PayloadRules
     from orchestrator.durable.registry import Registry
     from orchestrator.journal import Journal
 
@@ -48,6 +49,7 @@ class StepRunner:
         clock: Clock,
         alarms: Alarms,
         most_at_once: int = MOST_STEPS_AT_ONCE,
+        rules: PayloadRules = USUAL_RULES,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -56,6 +58,7 @@ class StepRunner:
         self._clock = clock
         self._alarms = alarms
         self._most_at_once = most_at_once
+        self._rules = rules
         self._threads = StepThreads(MOST_THREADS, on_free=self._thread_ended)
         self._running: dict[PendingStep, asyncio.Task[bytes | Verdict]] = {}
         self._queued: deque[PendingStep] = deque()
@@ -176,6 +179,7 @@ class StepRunner:
             pending.arguments,
             Attempt(info, _Progress(self, pending), partial(self._hangs, pending)),
             place,
+            self._rules,
         )
         task = self._loop.create_task(work, context=contextvars.Context())
         self._running[pending] = task
@@ -195,7 +199,7 @@ class StepRunner:
             pending.run.step_ended(pending, EventType.STEP_CANCELLED, b"")
             return
         error = task.exception()
-        outcome = task.result() if error is None else Verdict(Failure.of(error))
+        outcome = task.result() if error is None else Verdict(Failure.of(error, self._rules.redactor))
         if isinstance(outcome, bytes):
             pending.run.step_ended(pending, EventType.STEP_COMPLETED, outcome)
         elif outcome.retry_after_s is None or pending.ended is not None:
@@ -232,8 +236,13 @@ class StepRunner:
             self._hanging.discard(pending)
         self._moved.set()
 
-    def report(self, pending: PendingStep, data: bytes) -> None:
-        """Record progress of an attempt, from whatever thread it comes."""
+    def report(self, pending: PendingStep, progress: object) -> None:
+        """Record progress of an attempt, without secrets, from whatever thread it comes.
+
+        Raises:
+            PayloadError: it has no JSON form. PayloadTooLargeError: or too large a one.
+        """
+        data = self._rules.redactor.json(to_json(progress, "progress", self._rules.most_bytes))
         if threading.get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self._report, pending, data)
         else:
@@ -261,11 +270,9 @@ class _Progress:
                 logger.warning("step %s reports too much; the rest is not shown", self._pending.step.name)
             return
         try:
-            encoded = to_json(data, "progress")
+            self._runner.report(self._pending, data)
         except (PayloadError, PayloadTooLargeError) as error:
             logger.warning("progress of step %s is not shown: %s", self._pending.step.name, error)
-        else:
-            self._runner.report(self._pending, encoded)
 
 
 def _recorded(failure: Failure) -> bytes:

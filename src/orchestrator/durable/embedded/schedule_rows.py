@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class ScheduleRow:
     """A row of ``schedules``, its fields in the order of the columns.
 
-    ``digest`` tells workflows and inputs apart, ``input`` is the JSON that every run begins with. Times
-    are in seconds since 1970.
+    ``digest`` tells workflows and inputs apart, ``input`` is the sealed JSON that every run begins with.
+    Times are in seconds since 1970.
     """
 
     name: str

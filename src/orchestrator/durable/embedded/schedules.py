@@ -12,11 +12,11 @@ import math
 from collections import deque
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.clock import rfc3339, utc
 from orchestrator.core.errors import ConflictError, NotFoundError, TerminalError
-from orchestrator.durable.embedded.history import tags_text
+from orchestrator.durable.embedded.history import identity_of, tags_text
 from orchestrator.durable.embedded.schedule_rows import (
     DELETE_SCHEDULE,
     PUT_SCHEDULE,
@@ -26,13 +26,15 @@ from orchestrator.durable.embedded.schedule_rows import (
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.schedules import SCHEDULE_TAG, ScheduleStatus, stated_run_id
 from orchestrator.durable.timetable import HORIZON_YEARS, InvalidTimetableError, Timetable
-from orchestrator.journal.errors import JournalError, JournalFullError
+from orchestrator.journal.errors import JournalError, JournalFullError, UnreadableError
 
 if TYPE_CHECKING:
+    from orchestrator.core.errors import OrchestratorError
     from orchestrator.durable.embedded.open_runs import OpenRuns
     from orchestrator.durable.embedded.services import Services
     from orchestrator.durable.embedded.timers import Alarm
     from orchestrator.durable.schedules import ScheduleInfo
+    from orchestrator.durable.workflows import Workflow
     from orchestrator.journal import Group
 
 logger = logging.getLogger(__name__)
@@ -85,6 +87,16 @@ class Schedules:
         if name not in self._rows:
             raise NotFoundError(f"there is no schedule {name!r}")
         return self._rows[name]
+
+    def recorded(self, name: str, workflow: Workflow[Any, Any], input: Any) -> tuple[bytes, bytes]:
+        """The digest of a schedule's workflow and input, and its input as it is stored.
+
+        Raises:
+            PayloadError, PayloadTooLargeError: the input has no JSON form, or a too large one.
+        """
+        codec, most_bytes = self._services.codec, self._services.rules.most_bytes
+        data = workflow.input.record(input, most_bytes)
+        return codec.digest(identity_of(workflow.type_name, data)), codec.seal(data, *_place(name))
 
     async def put(self, row: ScheduleRow) -> None:
         """Make a schedule of these settings, or give them to the one of that id; nothing if it has them.
@@ -268,7 +280,7 @@ class Schedules:
                 served = replace(served, missed_at=due)
             if times and not self._runs.is_open(row.last_run):
                 served = self._started(served, stated_run_id(row.name, times[0]), times.pop(0))
-        except TerminalError as error:
+        except (TerminalError, UnreadableError) as error:
             return self._stuck(row, error)
         # The first run of several that are due late cannot have ended before the next is due.
         if times:
@@ -278,12 +290,18 @@ class Schedules:
     def _started(self, row: ScheduleRow, run_id: str, at: float) -> ScheduleRow:
         """The schedule with a run of that id, which is staged with it."""
         workflow = self._services.registry.workflow(row.workflow)
-        workflow.input.decode(row.input)  # refused here, or every run of it would be stuck
+        data = self._services.codec.open(row.input, *_place(row.name))
+        workflow.input.decode(data)  # refused here, or every run of it would be stuck
         if self._runs.is_open(run_id) is None:
             tags = tags_text(json.loads(row.tags) | {SCHEDULE_TAG: row.name})
-            self._runs.begin(workflow, row.input, run_id, owner=row.owner, tags=tags)
+            self._runs.begin(workflow, data, run_id, owner=row.owner, tags=tags)
         return replace(row, last_run=run_id, last_at=at)
 
-    def _stuck(self, row: ScheduleRow, error: TerminalError) -> ScheduleRow:
+    def _stuck(self, row: ScheduleRow, error: OrchestratorError) -> ScheduleRow:
         logger.error("schedule %s is stuck: %s", row.name, error.message)
         return replace(row, status=ScheduleStatus.STUCK, reason=error.message)
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Where the input of a schedule belongs: it opens nowhere else."""
+    return "schedules", name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from orchestrator.durable.embedded.history import digest_of, tags_text
+from orchestrator.durable.embedded.history import tags_text
 from orchestrator.durable.embedded.schedule_handle import EmbeddedSchedule
 from orchestrator.durable.embedded.schedule_rows import ScheduleRow
 from orchestrator.durable.errors import EngineStoppedError
@@ -89,7 +89,7 @@ class Scheduling(ABC):
         """
         schedules = self.kept_schedules
         self._registry.workflow(workflow.type_name)
-        data = workflow.input.record(input)
+        digest, data = schedules.recorded(id, workflow, input)
         await schedules.put(
             ScheduleRow(
                 name=checked_schedule_id(id),
@@ -97,7 +97,7 @@ class Scheduling(ABC):
                 owner=owner,
                 tags=tags_text(tags),
                 priority=NORMAL_PRIORITY,
-                digest=digest_of(workflow.type_name, data),
+                digest=digest,
                 input=data,
                 cron=" ".join(cron.split()),
                 zone=zone,

@@ -17,7 +17,7 @@ from orchestrator.durable.context import Context
 from orchestrator.durable.errors import Failure, StepError
 from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS, is_cancelled
 from orchestrator.durable.temporal.failures import failure_of, recorded_error
-from orchestrator.durable.temporal.payloads import carried
+from orchestrator.durable.temporal.payloads import MAX_CARRIED_BYTES, carried
 from orchestrator.durable.temporal.unsupported import LaterOfMachine
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class TemporalMachine(LaterOfMachine):
         self.run_id = info.workflow_id
         self.workflow = info.workflow_type
         self.seed = info.first_execution_run_id.encode()
+        self.most_payload_bytes = MAX_CARRIED_BYTES
         self._mailbox = mailbox
         self._latest_s = 0.0
         self._loop = asyncio.get_running_loop()
