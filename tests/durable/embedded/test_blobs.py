@@ -206,6 +206,29 @@ async def test_a_full_disk_keeps_a_large_result_in_memory(
     assert len(calls) > 2
 
 
+@workflow
+async def rounds(ctx: Context, left: int) -> int:
+    """Begin anew after each large value."""
+    text = await ctx.run(write, left * LARGE)
+    if left > 1:
+        ctx.continue_as(left - 1)
+    return len(text)
+
+
+async def test_files_of_a_history_that_was_left_behind_are_gone(tmp_path: Path) -> None:
+    """An endless workflow takes no more room than its last history, also when it crashes on the way."""
+    path = tmp_path / "r.db"
+    async with EmbeddedEngine(path, workflows=[rounds], steps=[write]) as engine:
+        run = await engine.start(rounds, 5)
+        assert await run.result() == LARGE
+        other = await engine.start(rounds, 1)  # written after what was removed
+        await other.result()
+        first = min(files(path)).parent
+        assert len(list(first.iterdir())) == 2  # its last progress and its last result
+    report = await crash_everywhere(rounds, 3, steps=[write], folder=tmp_path)
+    assert report.result == LARGE
+
+
 CHILD = """
 import asyncio, sys
 from pathlib import Path

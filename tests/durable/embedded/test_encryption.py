@@ -314,6 +314,49 @@ async def test_a_schedule_starts_runs_from_its_encrypted_input_and_heals_like_a_
         assert (await (await engine.get(runs[0].id)).describe()).reason.endswith("failure-plaintext hello")
 
 
+@workflow
+async def parent(ctx: Context, text: str) -> str:
+    """Wait, and have a child tell something."""
+    await ctx.receive("go")
+    told: str = await ctx.child(child, text, id="child")
+    return f"parent of {told}"
+
+
+@workflow
+async def child(ctx: Context, text: str) -> str:
+    """Begin anew, then tell."""
+    said = await ctx.run(echo, text)
+    if text == "first":
+        ctx.continue_as("second")
+    return said
+
+
+async def test_children_and_new_histories_are_sealed_too(path: Path, folder: Path) -> None:
+    """And their parents read them."""
+    async with EmbeddedEngine(path, workflows=[parent, child], steps=[echo], encryption=OLD) as engine:
+        run = await engine.start(parent, "first", id="parent")
+        await run.signal("go")
+        assert await run.result() == "parent of result-plaintext second"
+    assert b"plaintext" not in everything_in(folder)
+
+
+async def test_a_parent_whose_childs_outcome_has_lost_its_key_is_stuck_and_heals(path: Path) -> None:
+    """The child is done and its outcome is read again once the key is back."""
+    engine = EmbeddedEngine(path, workflows=[parent, child], steps=[echo], encryption=OLD)
+    async with engine:
+        await (await engine.start(child, "other", id="child")).result()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE runs SET parent = 2")
+    connection.close()
+    async with EmbeddedEngine(path, workflows=[parent, child], steps=[echo], encryption=NEW) as engine:
+        run = await engine.start(parent, "other", id="parent")
+        await run.signal("go")
+        with pytest.raises(MismatchError, match=r"outcome of child run child cannot be read.*key '2025'"):
+            await run.result()
+    async with EmbeddedEngine(path, workflows=[parent, child], steps=[echo], encryption=BOTH) as engine:
+        assert await (await engine.get("parent")).result() == "parent of result-plaintext other"
+
+
 def test_an_encryption_shows_no_key(path: Path) -> None:
     """Neither in a repr nor in what watchers see."""
     engine = EmbeddedEngine(path, encryption=NEW)
