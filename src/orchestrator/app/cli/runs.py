@@ -200,7 +200,7 @@ def fork(
     if with_input is not None:
         wanted["input"] = _json(with_input)
     settings = settings_from(config, data_dir)
-    with _reading(_journal_path(config, data_dir)) as reader:
+    with _reading(config, data_dir) as reader:
         run_id = _found(reader, run_id).id
 
     screen = Screen()
