@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.core.private_files import make_private_file
+from orchestrator.core.turns import Turns
 from orchestrator.journal.errors import JournalClosedError, JournalError, JournalFullError
 from orchestrator.journal.lock import FileLock
 from orchestrator.journal.schema import prepare, refused
@@ -61,10 +62,12 @@ class Journal:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
         self.blobs = StreamBlobs(path)
         self._sweep(self.blobs.sweep(self._threaded_reader))
+        self.turns = Turns(asyncio.get_running_loop())
         self._writer = Writer(
             path,
             connection,
             asyncio.get_running_loop(),
+            self.turns,
             on_commit=self._committed,
             on_broken=self._broke,
             fault=fault,
@@ -205,6 +208,7 @@ class Journal:
         self._reader.close()
         # The last connection to close moves the log into the file, which only this one may.
         self._writer.stop()
+        self.turns.stop()
         self._broke(JournalClosedError())
         self._lock.release()
 

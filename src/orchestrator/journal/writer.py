@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from orchestrator.core.turns import Turns
     from orchestrator.journal.stream_blobs import Removal, StreamBlob
 
 # A group with this many rows takes no more once the turn of the loop that filled it is over.
@@ -91,6 +92,7 @@ class Writer:
         path: Path,
         connection: sqlite3.Connection,
         loop: asyncio.AbstractEventLoop,
+        turns: Turns,
         *,
         on_commit: Callable[[Group], None],
         on_broken: Callable[[JournalError], None],
@@ -99,6 +101,7 @@ class Writer:
         self._path = path
         self._connection = connection
         self._loop = loop
+        self._turns = turns
         self._on_commit = on_commit
         self._on_broken = on_broken
         self._fault = fault
@@ -106,6 +109,7 @@ class Writer:
         self._sealed: deque[Group] = deque()
         self._writing: Group | None = None
         self._flush_asked = False
+        self._delivering = False
         self._lazy: asyncio.TimerHandle | None = None
         self._statements: dict[tuple[Statement, int], str] = {}
         self._queue: SimpleQueue[Group | None] = SimpleQueue()
@@ -157,7 +161,7 @@ class Writer:
         """Have the open group written, together with all that this turn of the loop still adds."""
         if not self._flush_asked and (self._open.size or self._open.then or self._sealed):
             self._flush_asked = True
-            if self._writing is None:
+            if self._writing is None and not self._delivering:
                 self._loop.call_soon(self._hand_over)
 
     def flush_soon(self) -> None:
@@ -182,7 +186,7 @@ class Writer:
         self.flush()
 
     def _hand_over(self) -> None:
-        if self._writing is not None or self.broken is not None:
+        if self._writing is not None or self._delivering or self.broken is not None:
             return
         if self._sealed:
             group = self._sealed.popleft()
@@ -206,24 +210,22 @@ class Writer:
         self.full = ""
         self.filled.clear()
         self._writing = None
+        self._delivering = True
         group.committed = True
         self._on_commit(group)
         for call in group.then:
-            self._safely(call)
+            self._turns.add(call)
+        self._turns.add(self._delivered)
         # Runs that wait keep their last group; what it carried is on the disk.
         group.rows.clear()
         group.places.clear()
         group.blobs.clear()
         group.then.clear()
+
+    def _delivered(self) -> None:
+        self._delivering = False
         if self._flush_asked or self._sealed:
             self._hand_over()
-
-    def _safely(self, call: Callable[[], None]) -> None:
-        """One listener's mistake must not keep the others, and the next group, waiting for ever."""
-        try:
-            call()
-        except Exception as error:  # noqa: BLE001  # shown by the loop, as for any callback
-            self._loop.call_exception_handler({"message": "after a commit", "exception": error})
 
     def _failed(self, group: Group, error: BaseException) -> None:
         if _is_full(error):

@@ -49,7 +49,7 @@ class Children:
             self._fail_soon(child, "ConflictError", "run_conflict", taken)
         elif row.closed_at is not None:
             child.ending = True
-            self._services.loop.call_soon(self._deliver, child, row)
+            self._services.journal.turns.add(self._deliver, child, row)
 
     def stop(self, child: PendingChild) -> None:
         """Cancel a child; where it was never begun, that is the end of it."""
@@ -58,7 +58,7 @@ class Children:
             self._fail_soon(child, "CancelledError", "cancelled", f"child {child.child_id} was not begun")
         else:
             self.start(child)
-            self._services.loop.call_soon(self._runs.cancel, child.child_id)
+            self._services.journal.turns.add(self._runs.cancel, child.child_id)
 
     def ending(self, row: RunRow) -> None:
         """A run is about to be recorded as ended: have its parent stay awake until it is told."""
@@ -78,7 +78,7 @@ class Children:
         for child in run.children.values():
             row = self._runs.find_row(child.child_id)
             if row is not None and _is_of(child, row):
-                self._services.loop.call_soon(self._runs.cancel, row.id)
+                self._services.journal.turns.add(self._runs.cancel, row.id)
 
     def leave_of(self, row: RunRow) -> None:
         """Cancel the children that a run outside of memory has left open."""
@@ -90,7 +90,7 @@ class Children:
 
     def _cancel(self, names: Iterable[tuple[str]]) -> None:
         for (name,) in names:
-            self._services.loop.call_soon(self._runs.cancel, name.removeprefix(RUN_STREAM))
+            self._services.journal.turns.add(self._runs.cancel, name.removeprefix(RUN_STREAM))
 
     def _begin(self, child: PendingChild) -> None:
         parent = child.run
@@ -125,7 +125,7 @@ class Children:
 
     def _fail_soon(self, child: PendingChild, type: str, code: str, message: str) -> None:
         child.ending = True
-        self._services.loop.call_soon(self._fail, child, type, code, message)
+        self._services.journal.turns.add(self._fail, child, type, code, message)
 
     def _fail(self, child: PendingChild, type: str, code: str, message: str) -> None:
         failure = Failure(type=type, code=code, message=message)

@@ -440,7 +440,7 @@ class Execution:
             if pending.launched:
                 self._services.runner.cancel(pending)
             else:
-                self._services.loop.call_soon(self.step_ended, pending, EventType.STEP_CANCELLED, b"")
+                self._services.journal.turns.add(self.step_ended, pending, EventType.STEP_CANCELLED, b"")
 
     @property
     def life(self) -> str:
@@ -471,7 +471,7 @@ class Execution:
             data: bytes = root.result()
         except ContinueAs as error:
             self._continues = True
-            self._services.loop.call_soon(self._continue_as, error.data)
+            self._services.journal.turns.add(self._continue_as, error.data)
         except Misfit as error:
             self.become_stuck(MismatchError(f"a recorded result does not fit the code: {error}"))
         except BaseException as error:  # noqa: BLE001  # whatever it is, the run failed with it

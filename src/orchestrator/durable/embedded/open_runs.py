@@ -6,7 +6,6 @@ has come, or a signal does, its history is replayed and it goes on.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from dataclasses import replace
@@ -41,6 +40,7 @@ from orchestrator.journal import UnreadableError
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Sequence
 
     from orchestrator.durable.embedded.services import Services
@@ -90,11 +90,12 @@ class OpenRuns:
             for row in (RunRow(*values) for values in rows):
                 last = row.number
                 # Runs turn outside of any task, so that theirs may run.
-                loop.call_soon(self._load, row)
-            await asyncio.sleep(0)
-        loop.call_soon(self._wake_due)
-        loop.call_soon(self.children.cancel_orphans)
-        await asyncio.sleep(0)
+                journal.turns.add(self._load, row)
+        journal.turns.add(self._wake_due)
+        journal.turns.add(self.children.cancel_orphans)
+        recovered: asyncio.Future[None] = loop.create_future()
+        journal.turns.add(recovered.set_result, None)
+        await recovered
         if self._without_code is not None:
             await journal.durable(self._without_code)
 
@@ -144,7 +145,7 @@ class OpenRuns:
         ]
         self.count += 1
         group = services.journal.stage(ADD_RUN, row.values)
-        services.loop.call_soon(self._begin(row, workflow, entries, group).replay, entries)
+        services.journal.turns.add(self._begin(row, workflow, entries, group).replay, entries)
         return row, group
 
     def is_open(self, run_id: str) -> bool | None:
@@ -231,7 +232,7 @@ class OpenRuns:
             except Exception as error:  # noqa: BLE001  # raised where it is awaited
                 changed.set_exception(error)
 
-        self._services.loop.call_soon(now)
+        self._services.journal.turns.add(now)
         run = await changed
         if run is None:
             return False
@@ -288,7 +289,7 @@ class OpenRuns:
             self.refuse(EngineStoppedError("the engine was closed; the run goes on at the next opening"))
             left.set_result(None)
 
-        self._services.loop.call_soon(now)
+        self._services.journal.turns.add(now)
         await left
 
     # What runs say of themselves.
@@ -413,7 +414,7 @@ class OpenRuns:
         self._resting.pop(run_id, None)
         if self._crowded:
             self._crowded = False
-            self._services.loop.call_soon(self._wake_due)
+            self._services.journal.turns.add(self._wake_due)
 
     def _set_open(self, number: int, status: Status, wakes_at: float | None = None) -> None:
         self._services.journal.stage(SET_OPEN, (number, status, "", wakes_at))

@@ -1,0 +1,54 @@
+"""Sharing an event loop: much work that is ready at once is done a little at a time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, TypeVarTuple, Unpack
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+Ts = TypeVarTuple("Ts")
+
+# How long calls are made before everything else on the loop, such as web requests, gets its turn.
+TURN_S = 0.002
+
+
+class Turns:
+    """Makes calls outside of any task, in the order in which they were added."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._calls: deque[Callable[[], object]] = deque()
+        self._scheduled = False
+
+    def add(self, call: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
+        """Call ``call(*args)`` after all that was added before."""
+        self._calls.append(partial(call, *args) if args else call)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._take)
+
+    def stop(self) -> None:
+        """Forget what has not been called."""
+        self._calls.clear()
+
+    def _take(self) -> None:
+        until = time.perf_counter() + TURN_S
+        while self._calls:
+            self._make(self._calls.popleft())
+            if time.perf_counter() > until:
+                break
+        self._scheduled = bool(self._calls)
+        if self._scheduled:
+            self._loop.call_soon(self._take)
+
+    def _make(self, call: Callable[[], object]) -> None:
+        """One call's mistake must not keep the others waiting for ever."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001  # shown by the loop, as for any callback
+            self._loop.call_exception_handler({"message": f"error in {call}", "exception": error})
