@@ -37,7 +37,7 @@ class HastyClock:
         """Seconds since 1970."""
         return self._began + (time.time() - self._began) * HASTE
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> Wake:
+    def call_at(self, when: float, callback: Callable[[], None], *, background: bool = False) -> Wake:  # noqa: ARG002  # it keeps all alike
         """Call back once this clock shows ``when``."""
 
         def look() -> None:

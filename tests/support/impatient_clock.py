@@ -14,7 +14,10 @@ START_S = 1_795_000_000.0  # 2026-11-18; any moment would do
 
 
 class ImpatientClock:
-    """A clock that jumps to whatever moment somebody waits for, and else stands still."""
+    """A clock that jumps to whatever moment somebody waits for, and else stands still.
+
+    What is in the background never comes.
+    """
 
     def __init__(self) -> None:
         self._now = START_S
@@ -24,7 +27,7 @@ class ImpatientClock:
         """Seconds since 1970."""
         return self._now
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> Wake:
+    def call_at(self, when: float, callback: Callable[[], None], *, background: bool = False) -> Wake:
         """Jump to ``when``, and call back at once."""
 
         def jump() -> None:
@@ -32,4 +35,7 @@ class ImpatientClock:
             self._now = max(self._now, when)
             callback()
 
-        return asyncio.get_running_loop().call_soon(jump)
+        wake = asyncio.get_running_loop().call_soon(jump)
+        if background:
+            wake.cancel()
+        return wake

@@ -29,7 +29,7 @@ class StoppedClock:
         """Seconds since 1970."""
         return 1_697_327_915.0
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> Wake:
+    def call_at(self, when: float, callback: Callable[[], None], *, background: bool = False) -> Wake:
         """Nothing ever comes due."""
         raise NotImplementedError
 

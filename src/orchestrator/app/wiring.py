@@ -74,6 +74,7 @@ def _assembled(settings: Settings, claim: Claim) -> Service:
         settings.data_dir / JOURNAL_FILE,
         clock=clock,
         most_payload_bytes=settings.payloads.max_bytes,
+        retention=settings.journal.retention,
         encryption=encryption_of(settings),
         secrets=[*secrets_in(settings), claim.token],
         on_ended=count,

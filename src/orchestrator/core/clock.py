@@ -28,8 +28,11 @@ class Clock(Protocol):
         """Seconds since 1970-01-01 UTC."""
         ...
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> Wake:
-        """Call back on the running event loop once ``time()`` has reached ``when``, never before."""
+    def call_at(self, when: float, callback: Callable[[], None], *, background: bool = False) -> Wake:
+        """Call back on the running event loop once ``time()`` has reached ``when``, never before.
+
+        Nobody waits for what is in the ``background``: a clock that goes to the next call goes past it.
+        """
         ...
 
 
@@ -49,7 +52,7 @@ class SystemClock:
         """Seconds since 1970-01-01 UTC."""
         return time.time()
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> Wake:
+    def call_at(self, when: float, callback: Callable[[], None], *, background: bool = False) -> Wake:  # noqa: ARG002  # it never skips time
         """Call back once the wall clock shows ``when``, even if someone sets the clock meanwhile."""
         return _SystemWake(self, when, callback)
 

@@ -7,6 +7,7 @@ description completes the sentence "It takes …", which is what people see when
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
@@ -81,6 +82,19 @@ class DatabaseSettings(Section):
     url: SecretStr | None = Field(None, description="an address like postgres://user:password@host:5432/name")
     max_open_conns: int = Field(25, ge=1, le=10_000, description="the most connections open, from 1 to 10000")
     max_idle_conns: int = Field(5, ge=0, le=10_000, description="the most connections idle, from 0 to 10000")
+
+
+class JournalSettings(Section):
+    """Where runs are recorded: how long those that have ended are kept."""
+
+    retention_days: int = Field(
+        30, ge=0, le=36_500, description="days that ended runs are kept, up to 36500, or 0 for ever"
+    )
+
+    @property
+    def retention(self) -> timedelta | None:
+        """How long ended runs are kept; None is for ever."""
+        return timedelta(days=self.retention_days) if self.retention_days else None
 
 
 class RedisSettings(Section):
@@ -241,6 +255,7 @@ class Settings(BaseSettings):
     engine: Annotated[Literal["embedded", "temporal"], BeforeValidator(_lower)] = Field(
         "embedded", description="embedded or temporal"
     )
+    journal: JournalSettings = JournalSettings()
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
     temporal: TemporalSettings = TemporalSettings()

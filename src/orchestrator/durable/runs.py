@@ -87,7 +87,7 @@ LAST_EVENTS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of a run's history. ``offset`` begins at 1 and has no gaps.
+    """One entry of a run's history. ``offset`` begins at 1, with gaps where dropped progress was.
 
     ``name`` is the step's, signal's or published event's name, ``operation`` the identity of the operation
     (``2``, or ``3.0/1`` for the first one in branch 0 of a gather), ``attempt`` counts from 1 for steps.

@@ -28,9 +28,15 @@ class _ManualWake:
     when: float
     number: int
     callback: Callable[[], None] | None = field(compare=False)
+    background: bool = field(compare=False)
 
     def cancel(self) -> None:
         self.callback = None
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for it."""
+        return self.callback is not None and not self.background
 
     def ring(self) -> None:
         callback, self.callback = self.callback, None
@@ -62,10 +68,13 @@ class ManualClock:
         """The same time, as an aware datetime in UTC."""
         return utc(self.now)
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> Wake:
-        """Call back on the running loop once a test has moved the time to ``when``."""
+    def call_at(self, when: float, callback: Callable[[], None], *, background: bool = False) -> Wake:
+        """Call back on the running loop once a test has moved the time to ``when``.
+
+        What is in the ``background``, such as housekeeping, is no deadline to go to.
+        """
         self.asked += 1
-        wake = _ManualWake(when, next(self._numbers), callback)
+        wake = _ManualWake(when, next(self._numbers), callback, background)
         heapq.heappush(self._wakes, wake)
         self.set(self.now)
         return wake
@@ -82,10 +91,9 @@ class ManualClock:
 
     @property
     def next_wake(self) -> float | None:
-        """When the earliest wake-up is due, if any was asked for."""
-        while self._wakes and self._wakes[0].callback is None:
-            heapq.heappop(self._wakes)
-        return self._wakes[0].when if self._wakes else None
+        """When the earliest wake-up is due for which somebody waits, if any was asked for."""
+        self._drop_cancelled()
+        return min((wake.when for wake in self._wakes if wake.awaited), default=None)
 
     async def advance(
         self,
@@ -109,7 +117,7 @@ class ManualClock:
             raise ValueError(f"time does not go back by {-passing}; to set the clock itself use clock.set(…)")
         until = self.now + passing.total_seconds()
         await self.settle()
-        while (due := self.next_wake) is not None and due <= until + SAME_MOMENT_S:
+        while (due := self._next_call) is not None and due <= until + SAME_MOMENT_S:
             self.set(max(self.now, due))
             await self.settle()
         self.set(max(self.now, until))
@@ -150,3 +158,12 @@ class ManualClock:
     def jump(self, seconds: float) -> None:
         """Show a time that many seconds later at once, as where the machine slept. Waits for nobody."""
         self.set(self.now + seconds)
+
+    @property
+    def _next_call(self) -> float | None:
+        self._drop_cancelled()
+        return self._wakes[0].when if self._wakes else None
+
+    def _drop_cancelled(self) -> None:
+        while self._wakes and self._wakes[0].callback is None:
+            heapq.heappop(self._wakes)

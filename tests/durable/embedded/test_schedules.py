@@ -51,7 +51,8 @@ def engine_on(
     path: Path, clock: ManualClock, *workflows: Workflow[Any, Any], fault: Callable[[str], None] | None = None
 ) -> EmbeddedEngine:
     """An engine with the workflows of this file, or these."""
-    return EmbeddedEngine(path, workflows=workflows or (report, long_report), clock=clock, fault=fault)
+    chosen = workflows or (report, long_report)
+    return EmbeddedEngine(path, workflows=chosen, clock=clock, retention=None, fault=fault)
 
 
 @pytest.fixture

@@ -24,7 +24,13 @@ class OneWake:
         """What the test says it is."""
         return self.now
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> OneWake.Wake:
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[], None],
+        *,
+        background: bool = False,  # noqa: ARG002  # it keeps all alike
+    ) -> OneWake.Wake:
         """Keep it until the test comes to that time."""
         self.wakes.append((when, callback))
         return self.Wake(self, (when, callback))

@@ -182,6 +182,19 @@ def test_a_crash_in_a_step_takes_back_what_was_said() -> None:
     assert run.say(CONTENT, " so", 20) == {"delta": " so", "progress": 20}
 
 
+def test_who_was_told_half_of_what_the_journal_has_dropped_takes_it_back() -> None:
+    """Where deltas are missing, what a part came to is told whole, and the client begins it anew."""
+    run = History()
+    run.parts(CONTENT, 2)
+    run.start(CONTENT, "1")
+    run.offset += 40
+    told = run.complete(CONTENT, "1")
+    assert told is not None
+    assert (told["data"]["delta"], told["data"]["reset"]) == (f"{CONTENT} done", True)
+    run.start(CONTENT, "2")
+    assert "reset" not in run.say(CONTENT, "all of it", 50, "2")
+
+
 def test_a_failure_names_the_step_and_the_reason() -> None:
     """Our own errors speak for themselves."""
     run = History()

@@ -19,6 +19,7 @@ from orchestrator.features.lessons.lesson import STEPS, LessonRequest
 from orchestrator.features.lessons.tables import Intent, SessionRow
 from orchestrator.features.lessons.workflow import lesson
 from support.lessons_room import OWNER, LessonsRoom
+from support.model_server import error, model_server
 
 SAMPLE = (Path(__file__).parents[3] / "samples" / "photosynthesis.md").read_text()
 
@@ -264,6 +265,59 @@ async def test_a_session_outlives_the_loss_of_its_journal(tmp_path: Path) -> Non
     assert resumed is not None
     assert [stream[-1][1]["type"] for stream in (watched, resumed)] == ["final", "final"]
     assert (resumed[0][0], resumed[1][0].split("-")[0]) == ("0-0", "2")
+
+
+async def test_a_lesson_outlives_its_run(tmp_path: Path) -> None:
+    """When the journal lets go of the run, the session is what it was: shown, read, watched, not rewritten.
+
+    Who was told all of it is told nothing more; who was told half gets what ends the story.
+    """
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create("Photosynthesis", SAMPLE)
+        await room.run(session_id)
+        before = await room.watch(session_id)
+        shown = await room.service.show(OWNER, session_id)
+        result = await room.service.result(OWNER, session_id)
+        await room.service.keep()
+        await room.service.keep()
+        await room.engine.delete(f"lesson-{session_id}-1")
+    assert before is not None
+    async with LessonsRoom(tmp_path) as room:
+        assert await room.service.show(OWNER, session_id) == shown
+        assert await room.service.result(OWNER, session_id) == result
+        assert [item.status for item in (await room.service.page(OWNER, 10, None)).items] == ["completed"]
+        with pytest.raises(ConflictError, match="already completed"):
+            await room.service.run(OWNER, session_id)
+        without_deltas = [event for event in before if event[1]["type"] != "step-delta"]
+        assert await room.watch(session_id) == without_deltas
+        assert await room.watch(session_id, before[-1][0]) is None
+        half = await room.watch(session_id, without_deltas[4][0])
+        assert half is not None
+        assert half[1:] == without_deltas[5:]
+        assert await room.engine.list() == []
+        await room.service.delete(OWNER, session_id)
+        with pytest.raises(NotFoundError):
+            await room.service.show(OWNER, session_id)
+
+
+async def test_a_failed_session_outlives_its_run_and_can_be_run_again(tmp_path: Path) -> None:
+    """It tells what it failed with, and a new attempt takes the place of what was kept."""
+    with model_server() as provider:
+        provider.respond = error(401, message="wrong key")
+        async with LessonsRoom(tmp_path, provider) as room:
+            session_id = await room.create()
+            told = await room.run(session_id)
+            await room.service.keep()
+            await room.engine.delete(f"lesson-{session_id}-1")
+            assert (await room.service.show(OWNER, session_id)).status == "failed"
+            watched = await room.watch(session_id)
+            assert watched is not None
+            assert watched[-1][1] == told[-1]
+            assert told[-1]["type"] == "error"
+    async with LessonsRoom(tmp_path) as room:
+        again = await room.run(session_id)
+        assert again[-1]["type"] == "final"
+        assert (await room.service.show(OWNER, session_id)).status == "completed"
 
 
 async def test_a_launch_that_fails_can_be_tried_again(

@@ -10,6 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.durable.embedded.history import (
+    MARK_TOLD,
     RUN_STREAM,
     SEED_BYTES,
     SELECT_OPEN_CHILDREN,
@@ -108,28 +109,32 @@ class Children:
         parent.child_started(child)
 
     def _deliver(self, child: PendingChild, row: RunRow) -> None:
+        if self._tell(child, row):
+            # In one commit with what the parent records, or a child that is gone would be begun again.
+            self._services.journal.stage(MARK_TOLD, (row.number,))
+
+    def _tell(self, child: PendingChild, row: RunRow) -> bool:
         status = Status(row.status)
         if status in ENDED_OTHERWISE:
             name = ENDED_OTHERWISE[status]
             told = f"child run {row.id} was {name}"
-            self._fail(child, f"Run{name.capitalize()}Error", f"run_{name}", told)
-            return
+            return self._fail(child, f"Run{name.capitalize()}Error", f"run_{name}", told)
         kind = EventType.CHILD_COMPLETED if status is Status.COMPLETED else EventType.CHILD_FAILED
         try:
             data = self._services.histories.last(row.number)
         except UnreadableError as error:
             told = f"the outcome of child run {row.id} cannot be read: {error.message}"
             child.run.become_stuck(MismatchError(told))
-        else:
-            child.run.child_ended(child, kind, data)
+            return False
+        return child.run.child_ended(child, kind, data)
 
     def _fail_soon(self, child: PendingChild, type: str, code: str, message: str) -> None:
         child.ending = True
         self._services.journal.turns.add(self._fail, child, type, code, message)
 
-    def _fail(self, child: PendingChild, type: str, code: str, message: str) -> None:
+    def _fail(self, child: PendingChild, type: str, code: str, message: str) -> bool:
         failure = Failure(type=type, code=code, message=message)
-        child.run.child_ended(child, EventType.CHILD_FAILED, failure.model_dump_json().encode())
+        return child.run.child_ended(child, EventType.CHILD_FAILED, failure.model_dump_json().encode())
 
 
 def _is_of(child: PendingChild, row: RunRow) -> bool:

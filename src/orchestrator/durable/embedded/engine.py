@@ -18,7 +18,6 @@ from orchestrator.durable.codec import codec_for
 from orchestrator.durable.embedded.handle import EmbeddedRun
 from orchestrator.durable.embedded.histories import Histories
 from orchestrator.durable.embedded.history import (
-    DELETE_RUN,
     NEVER,
     RunRow,
     identity_of,
@@ -26,8 +25,10 @@ from orchestrator.durable.embedded.history import (
     selection,
     tags_text,
 )
+from orchestrator.durable.embedded.housekeeping import PROGRESS_KEPT, RETENTION, Housekeeping, Kept
 from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY, OpenRuns
 from orchestrator.durable.embedded.prefix import prefix_of_fork
+from orchestrator.durable.embedded.removals import Removals
 from orchestrator.durable.embedded.runner import MOST_STEPS_AT_ONCE, StepRunner
 from orchestrator.durable.embedded.schedules import Schedules
 from orchestrator.durable.embedded.scheduling import Scheduling
@@ -38,12 +39,13 @@ from orchestrator.durable.errors import EngineStoppedError, RunClosedError
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, PayloadRules, to_json, within_limit
 from orchestrator.durable.registry import NotRegisteredError, Registry
 from orchestrator.durable.runs import FORKED_FROM, SAME_INPUT, Prefix, RunInfo, Status
-from orchestrator.journal import Group, Journal, JournalError, UnreadableError
+from orchestrator.journal import Journal, JournalError, UnreadableError
 from orchestrator.streams import EmbeddedStreams
 
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from datetime import timedelta
     from types import TracebackType
 
     from orchestrator.durable.codec import Encryption
@@ -73,6 +75,8 @@ class EmbeddedEngine(Scheduling):
         most_payload_bytes: int = MAX_PAYLOAD_BYTES,
         encryption: Encryption | None = None,
         secrets: Iterable[str] = (),
+        retention: timedelta | None = RETENTION,
+        progress_retention: timedelta | None = PROGRESS_KEPT,
         on_ended: Callable[[RunInfo], None] | None = None,
         fault: Callable[[str], None] | None = None,
     ) -> None:
@@ -88,6 +92,9 @@ class EmbeddedEngine(Scheduling):
             most_payload_bytes: what one value may take as JSON; more fails at once, and is not tried again.
             encryption: keys for all values that are recorded; without it they are plain JSON.
             secrets: what no failure and no event may show; secrets that look like one need not be given.
+            retention: how long ended runs are kept; None is for ever. Open ones are never removed.
+            progress_retention: how long what steps reported is kept after their run's end; None is as long
+                as the run.
             on_ended: told of every run that ended, once that is durable; metrics are made of it.
             fault: called at named points of every write, for tests that cut the power there.
 
@@ -101,6 +108,7 @@ class EmbeddedEngine(Scheduling):
         self._codec = codec_for(encryption)
         known = [*secrets, *(encryption.secrets if encryption else ())]
         self._rules = PayloadRules(most_payload_bytes, Redactor(known))
+        self._kept = Kept(retention, progress_retention)
         self._on_ended = on_ended
         self._fault = fault
         self._registry = Registry()
@@ -110,7 +118,8 @@ class EmbeddedEngine(Scheduling):
         self._runs: OpenRuns | None = None
         self._leave_clock: Callable[[], None] | None = None
         self._broken: JournalError | None = None
-        self._deleting: dict[str, Group] = {}
+        self._removals: Removals | None = None
+        self._housekeeping: Housekeeping | None = None
 
     def add(self, *, workflows: Iterable[Workflow[Any, Any]] = (), steps: Iterable[object] = ()) -> None:
         """Take more workflows and steps, before the engine is opened.
@@ -161,9 +170,12 @@ class EmbeddedEngine(Scheduling):
         try:
             self._runs = OpenRuns(self._services, self._most_runs_in_memory, self._on_ended)
             journal.listen(lambda _: None, self._on_broken)
+            self._removals = Removals(self._services)
+            self._housekeeping = Housekeeping(self._services, self._removals, self._kept)
             await self._runs.recover()
             self._schedules = Schedules(self._services, self._runs)
             await self._schedules.load()
+            self._housekeeping.start()
         except BaseException:
             await self.close()
             raise
@@ -173,12 +185,15 @@ class EmbeddedEngine(Scheduling):
         services, self._services = self._services, None
         runs, self._runs = self._runs, None
         schedules, self._schedules = self._schedules, None
+        housekeeping, self._housekeeping = self._housekeeping, None
         if services is None:
             return
         if self._leave_clock is not None:
             self._leave_clock()
         if schedules is not None:
             schedules.stop()
+        if housekeeping is not None:
+            await housekeeping.stop()
         try:
             await services.runner.stop()
             services.alarms.stop()
@@ -204,12 +219,14 @@ class EmbeddedEngine(Scheduling):
             EngineStoppedError: the engine is not open.
             JournalError: nothing can be written any more.
         """
+        if self._housekeeping is not None:
+            await self._housekeeping.idle()
         await settle(self._open, within)
 
     @property
     def active(self) -> int:
         """How many runs have not ended, in this process."""
-        return self._open_runs.count
+        return 0 if self._runs is None else self._runs.count
 
     @property
     def streams(self) -> EmbeddedStreams:
@@ -327,15 +344,9 @@ class EmbeddedEngine(Scheduling):
         row = self.row(id)
         if row.closed_at is None or self._open_runs.in_memory(id) is not None:
             raise ConflictError(f"run {id} has not ended; cancel it first", code="run_open")
-        services = self._open
-        services.journal.check_writable()
-        services.histories.stage_delete(row.number)
-        group = self._deleting[id] = services.journal.stage(DELETE_RUN, (row.number,))
-        services.journal.flush()
-        try:
-            await services.journal.durable(group)
-        finally:
-            self._deleting.pop(id, None)
+        removals = self._open_removals
+        await removals.remove([await removals.weighed(id)])
+        await removals.clear()
 
     # For handles.
 
@@ -464,10 +475,15 @@ class EmbeddedEngine(Scheduling):
             raise self._broken
         return self._runs
 
+    @property
+    def _open_removals(self) -> Removals:
+        if self._removals is None:
+            raise EngineStoppedError("the engine is not open; use `async with EmbeddedEngine(…) as engine:`")
+        return self._removals
+
     async def _already(self, run_id: str, identity: bytes) -> EmbeddedRun[Any] | None:
         """The run that has this id, if there is one; it is durable then."""
-        while run_id in self._deleting:
-            await self._open.journal.durable(self._deleting[run_id])
+        await self._open_removals.done(run_id)
         run = self._open_runs.in_memory(run_id)
         try:
             row = self.row(run_id) if run is None else run.row

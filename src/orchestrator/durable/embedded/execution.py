@@ -16,7 +16,15 @@ from pydantic_core import from_json
 
 from orchestrator.core.clock import utc
 from orchestrator.durable.context import Context, next_place
-from orchestrator.durable.embedded.history import NEVER, SET_ENDED, SET_OPEN, life_of, signal_key, step_key
+from orchestrator.durable.embedded.history import (
+    MARK_DELTAS,
+    NEVER,
+    SET_ENDED,
+    SET_OPEN,
+    life_of,
+    signal_key,
+    step_key,
+)
 from orchestrator.durable.embedded.loop import RunLoop
 from orchestrator.durable.embedded.mailbox import Mailbox
 from orchestrator.durable.embedded.pending import PendingChild, PendingStep
@@ -98,6 +106,7 @@ class Execution:
         self._began = 1
         self._continues = False
         self._cancelled_late = False
+        self._has_deltas = False
 
     # What the run's code asks for, through its context and its loop.
 
@@ -204,6 +213,9 @@ class Execution:
 
     def step_progress(self, pending: PendingStep, data: bytes) -> None:
         """Record partial output."""
+        if not self._has_deltas:
+            self._has_deltas = True
+            self._services.journal.stage(MARK_DELTAS, (self.row.number,))
         self._stage(EventType.STEP_PROGRESS, step_key(pending.key, pending.attempt), data, lazy=True)
 
     def step_retrying(self, pending: PendingStep, data: bytes) -> None:
@@ -242,11 +254,13 @@ class Execution:
             if self.parking:
                 self._runs.stays(self)
 
-    def child_ended(self, child: PendingChild, kind: EventType, data: bytes) -> None:
-        """Record a child's outcome and let the code go on."""
-        if not self._inert and self.children.get(child.key) is child:
-            self._stage(kind, child.key, data)
-            self.deliver_child(child, kind, data)
+    def child_ended(self, child: PendingChild, kind: EventType, data: bytes) -> bool:
+        """Record a child's outcome and let the code go on; False where it does not matter any more."""
+        if self._inert or self.children.get(child.key) is not child:
+            return False
+        self._stage(kind, child.key, data)
+        self.deliver_child(child, kind, data)
+        return True
 
     def pause(self) -> None:
         """Record that nothing new is to begin."""

@@ -8,7 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.durable.codec import SEALED
-from orchestrator.durable.embedded.history import FORGET_ENTRIES, SELECT_ENTRIES, SELECT_LAST_ENTRY
+from orchestrator.durable.embedded.history import (
+    ENTRIES_PAGE,
+    FORGET_ENTRIES,
+    SELECT_ENTRIES,
+    SELECT_ENTRIES_PAGE,
+    SELECT_LAST_ENTRY,
+)
 from orchestrator.journal import UnreadableError
 from orchestrator.journal.stream_blobs import MOST_IN_ROW_BYTES, POINTER
 from orchestrator.streams import Entry
@@ -112,8 +118,13 @@ class Histories(Opener):
         Raises:
             UnreadableError: one of them cannot be read.
         """
-        rows = await self._journal.fetch(SELECT_ENTRIES, (number,))
-        return await self._opened([Entry(*row) for row in rows], number)
+        entries: list[Entry] = []
+        while True:
+            after = entries[-1].offset if entries else 0
+            page = await self._journal.fetch(SELECT_ENTRIES_PAGE, (number, after, ENTRIES_PAGE))
+            entries += await self._opened([Entry(*row) for row in page], number)
+            if len(page) < ENTRIES_PAGE:
+                return entries
 
     def last(self, number: int) -> bytes:
         """What the last durable entry of a run holds, at once.

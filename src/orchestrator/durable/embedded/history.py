@@ -58,6 +58,10 @@ FORGET_ENTRIES: Final = Statement(
     "AND entries.offset <= gone.last)",
     2,
 )
+# Its history holds progress, which is not kept as long as the rest.
+MARK_DELTAS: Final = Statement(4, "UPDATE runs SET deltas = 1 WHERE number IN ({rows})", 1)
+# The parent has recorded the child's outcome, and needs the child no more.
+MARK_TOLD: Final = Statement(4, "UPDATE runs SET told = 1 WHERE number IN ({rows})", 1)
 DELETE_RUN: Final = Statement(7, "DELETE FROM runs WHERE number IN ({rows})", 1)
 
 # What wake_at says of a run that waits for no time at all.
@@ -90,6 +94,11 @@ SELECT_ORPHANS: Final = (
     "(SELECT 1 FROM runs WHERE number = child.parent AND closed_at IS NULL)"
 )
 SELECT_ENTRIES: Final = "SELECT offset, at, type, key, data FROM entries WHERE stream = ? ORDER BY offset"
+SELECT_ENTRIES_PAGE: Final = (
+    "SELECT offset, at, type, key, data FROM entries WHERE stream = ? AND offset > ? ORDER BY offset LIMIT ?"
+)
+# A long read keeps SQLite's log from being moved into the file, so long histories are read in pages.
+ENTRIES_PAGE: Final = 1_000
 SELECT_LAST_OFFSET: Final = "SELECT coalesce(max(offset), 0) FROM entries WHERE stream = ?"
 SELECT_LAST_ENTRY: Final = (
     "SELECT offset, at, type, key, data FROM entries WHERE stream = ? ORDER BY offset DESC LIMIT 1"

@@ -12,8 +12,9 @@ from orchestrator.core.redaction import Redactor
 from orchestrator.durable.codec import codec_for
 from orchestrator.durable.embedded.histories import Opener, is_sealed
 from orchestrator.durable.embedded.history import (
+    ENTRIES_PAGE,
     RUN_STREAM,
-    SELECT_ENTRIES,
+    SELECT_ENTRIES_PAGE,
     SELECT_LAST_ENTRY,
     SELECT_RUN,
     RunRow,
@@ -112,9 +113,12 @@ class JournalReader:
             UnreadableError: some of it is encrypted with a key that is not given, or was changed.
         """
         number = self._row(run_id).number
-        rows = self._rows(SELECT_ENTRIES, [number])
-        entries = self._opener.opened(number, [Entry(*row) for row in rows if row[0] > after])
-        return [event_of(entry, self._redactor) for entry in entries]
+        events: list[Event] = []
+        while page := self._rows(SELECT_ENTRIES_PAGE, [number, after, ENTRIES_PAGE]):
+            entries = self._opener.opened(number, [Entry(*row) for row in page])
+            events += [event_of(entry, self._redactor) for entry in entries]
+            after = events[-1].offset
+        return events
 
     def steps(self, run_id: str) -> Sequence[StepView]:
         """A run's steps.

@@ -25,7 +25,8 @@ def build(resources: Resources) -> Feature:
         router=lessons_router(service),
         workflows=(lesson,),
         steps=(LessonSteps(sessions, _composer(resources), resources.blobs),),
-        on_start=(service.sweep,),
+        on_start=(service.sweep, service.keep),
+        background=(service.keep_always,),
         sessions=service.running,
         open_cors=OPEN_ROUTES,
     )

@@ -129,6 +129,7 @@ class Story:
         self._took = timedelta()
         self._run = 0
         self._run_began_at: datetime | None = None
+        self._offset = 0
         self._failed_step: str | None = None
         self.may_go_on = True
         """Whether those who see the session stop are told to run it again."""
@@ -148,6 +149,7 @@ class Story:
         """What is told from now on is of this run of the session, which began at that time."""
         self._run = number
         self._run_began_at = began_at
+        self._offset = 0
         self._failed_step = None
         for step in self._steps.values():
             if not step.is_complete:
@@ -156,6 +158,9 @@ class Story:
     def tell(self, event: Event) -> SessionEvent | None:
         """The event that clients get for ``event``; None if it is not for them."""
         position = Position(self._run, event.offset)
+        if event.offset > self._offset + 1:
+            self._deltas_are_gone()
+        self._offset = event.offset
         if event.type is EventType.PUBLISHED and event.name == PARTS:
             parts = Parts.model_validate(event.data)
             self._steps[parts.step].parts = parts.count
@@ -166,6 +171,14 @@ class Story:
         if step is None or tell is None or event.operation in step.outcomes:
             return None
         return tell(position, event, step)
+
+    def _deltas_are_gone(self) -> None:
+        """Deltas are kept for a while only: who was told some takes them back, and gets the whole."""
+        for step in self._steps.values():
+            for operation, part in step.by_operation.items():
+                if operation not in step.outcomes:
+                    part.begins_anew = True
+                    part.said_something = False
 
     def _started(self, position: Position, event: Event, step: _Step) -> SessionEvent | None:
         step.part(event.operation).begin(event.attempt)

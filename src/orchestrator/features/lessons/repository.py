@@ -9,12 +9,13 @@ from sqlalchemy import delete, func, select, update
 
 from orchestrator.core.errors import NotFoundError
 from orchestrator.db import SYSTEM
+from orchestrator.features.lessons.kept import Kept
 from orchestrator.features.lessons.lesson import Material
 from orchestrator.features.lessons.schemas import NewMetadata
 from orchestrator.features.lessons.tables import Intent, SessionRow, SpendingRow
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from orchestrator.agents.budget import Entry
     from orchestrator.db import Database
@@ -70,6 +71,30 @@ class SessionRepository:
         kept = (SessionRow.id == session_id, SessionRow.intent == Intent.LAUNCH)
         async with self._database.session(owner) as session:
             await session.change(update(SessionRow).where(*kept).values(intent=Intent.NONE))
+
+    async def unkept(self) -> list[SessionRow]:
+        """Everybody's sessions whose last run is not kept: it has not ended, or not long ago."""
+        async with self._database.session(SYSTEM) as session:
+            return await session.all(select(SessionRow).where(SessionRow.kept_run < SessionRow.runs))
+
+    async def keep(self, row: SessionRow, status: str, ended_at: datetime, kept: Kept) -> None:
+        """Write down how the session's last run ended, unless it has had another one meanwhile."""
+        values = {
+            "kept_run": row.runs,
+            "ended_as": status,
+            "ended_at": ended_at,
+            "kept": kept.model_dump(mode="json"),
+        }
+        seen = (SessionRow.id == row.id, SessionRow.runs == row.runs)
+        async with self._database.session(row.owner) as session:
+            await session.change(update(SessionRow).where(*seen).values(**values))
+
+    async def kept(self, row: SessionRow) -> Kept | None:
+        """What is kept of the session's last run."""
+        query = select(SessionRow.kept).where(SessionRow.id == row.id, SessionRow.kept_run == row.runs)
+        async with self._database.session(row.owner) as session:
+            found = await session.one(query)
+        return None if found is None else Kept.model_validate(found)
 
     async def promise_delete(self, owner: str, session_id: str) -> None:
         """Promise that the session will go, whatever happens."""

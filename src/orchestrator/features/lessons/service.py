@@ -23,6 +23,7 @@ from orchestrator.core.ids import new_id
 from orchestrator.durable.errors import MismatchError, RunError
 from orchestrator.durable.runs import LAST_EVENTS, Prefix, RunInfo, Status
 from orchestrator.features.lessons.events import BEGINNING, Position, Story
+from orchestrator.features.lessons.kept import Kept
 from orchestrator.features.lessons.lesson import LessonRequest
 from orchestrator.features.lessons.schemas import (
     NewSession,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 # A step hears of its cancellation at its next wait; a thread that computes ends on its own before long.
 CANCEL_LIMIT_S: Final = 20.0
+# A day is the least that the journal keeps an ended run.
+KEPT_EVERY_S: Final = 3_600.0
 LOOK_AGAIN_AFTER_S: Final = 5.0
 # Finding an event in the history takes milliseconds; a busy machine gets its time.
 KNOWN_WITHIN_S: Final = 5.0
@@ -87,17 +90,22 @@ class LessonService:
     async def show(self, owner: str, session_id: str) -> Session:
         """A session with its steps, and its result if it has one."""
         row = await self._row(owner, session_id)
-        info = await self._last_run(row)
-        views = await self._steps(info) if info else []
-        shown = _shown(row, info)
-        completed = info is not None and info.status is Status.COMPLETED
         brought = await self._sessions.brought(owner, session_id)
+        metadata = brought if brought.materials else None
+        info = await self._last_run(row)
+        shown = _shown(row, info)
+        kept = await self._kept(row)
+        if kept is not None:
+            update = {"steps": kept.steps, "result": kept.result, "metadata": metadata}
+            return shown.model_copy(update=update)
+        views = await self._steps(info) if info else []
+        completed = info is not None and info.status is Status.COMPLETED
         return shown.model_copy(
             update={
                 "updated_at": max([shown.updated_at, *(view.closed_at or view.started_at for view in views)]),
                 "steps": steps_shown(info.status if info else Status.PENDING, views),
                 "result": await self._result(row) if completed else None,
-                "metadata": brought if brought.materials else None,
+                "metadata": metadata,
             }
         )
 
@@ -162,6 +170,11 @@ class LessonService:
     ) -> AsyncGenerator[SessionEvent] | None:
         """The session's events after ``last_event_id``; None when all were delivered. Starts an idle one."""
         row = await self._row(owner, session_id)
+        kept = await self._kept(row)
+        if kept is not None:
+            after = Position.parse(last_event_id)
+            rest = kept.told(row.id, after)
+            return _each([Story(row.id).connected(after), *rest]) if rest else None
         if row.intent is not Intent.NONE or await self._last_run(row) is None:
             row = await self._awake(owner, session_id)
         runs = await self._runs(row)
@@ -203,6 +216,41 @@ class LessonService:
             except OrchestratorError as error:
                 log.warning("session not swept", session=row.id, intent=row.intent, code=error.code)
 
+    async def keep(self) -> None:
+        """Keep what sessions have become that have ended, since their runs leave the journal one day."""
+        for row in await self._sessions.unkept():
+            info = await self._last_run(row)
+            if info is not None and info.closed_at is not None:
+                with suppress(OrchestratorError):  # deleted meanwhile, or run again
+                    shown = await self.show(row.owner, row.id)
+                    story = await self._told(row, await self._runs(row), BEGINNING)
+                    kept = Kept.of(shown.steps or [], shown.result, [event async for event in story])
+                    if kept.events:
+                        await self._sessions.keep(row, info.status, shown.updated_at, kept)
+
+    async def keep_always(self) -> None:
+        """Keep what sessions have become, hour after hour."""
+        while True:
+            await self._hour()
+            await self.keep()
+
+    async def _hour(self) -> None:
+        over = asyncio.Event()
+        wake = self._clock.call_at(self._clock.time() + KEPT_EVERY_S, over.set, background=True)
+        try:
+            await over.wait()
+        finally:
+            wake.cancel()
+
+    async def _kept(self, row: SessionRow) -> Kept | None:
+        """What was kept of a session whose last run has left the journal."""
+        if not row.runs or row.kept_run != row.runs:
+            return None
+        with suppress(NotFoundError):
+            await self._engine().get(_run_id(row.id, row.runs))
+            return None
+        return await self._sessions.kept(row)
+
     async def _row(self, owner: str, session_id: str) -> SessionRow:
         row = await self._sessions.find(owner, session_id)
         if row is None:
@@ -217,9 +265,13 @@ class LessonService:
         """The session's last run; None before the first, while one is only promised, and if it is lost."""
         if not row.runs:
             return None
+        run_id = _run_id(row.id, row.runs)
         with suppress(NotFoundError):
-            return await (await self._engine().get(_run_id(row.id, row.runs))).describe()
-        return None
+            return await (await self._engine().get(run_id)).describe()
+        if row.kept_run != row.runs or row.ended_as is None or row.ended_at is None:
+            return None
+        ended_as = Status(row.ended_as)
+        return RunInfo(run_id, lesson.type_name, ended_as, row.created_at, row.ended_at, row.owner)
 
     async def _runs(self, row: SessionRow) -> dict[int, Run[Lesson]]:
         """The session's runs by their numbers; without those that an earlier journal took with it."""
@@ -302,6 +354,9 @@ class LessonService:
         return kept is not None and kept.intent is not Intent.DELETE
 
     async def _result(self, row: SessionRow) -> SessionResult:
+        kept = await self._kept(row)
+        if kept is not None and kept.result is not None:
+            return kept.result
         runs = list((await self._runs(row)).values())
         if not runs:
             raise _no_session()

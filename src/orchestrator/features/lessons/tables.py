@@ -14,6 +14,7 @@ from orchestrator.db import Base, Owned, UtcTime
 UUID_CHARS = 36
 LONGEST_KEY_CHARS = 255
 LONGEST_TOPIC_CHARS = 500
+STATUS_CHARS = 16
 
 
 class Intent(StrEnum):
@@ -33,7 +34,8 @@ _INTENT = Enum(
 class SessionRow(Owned, Base):
     """A session: its topic, what the learner brought, and how many runs it has had.
 
-    Status, steps, times and result are those of its runs.
+    Status, steps, times and result are those of its runs. They are kept here once the last of them,
+    ``kept_run``, has ended, since runs leave the journal some time after their end.
     """
 
     __tablename__ = "lesson_sessions"
@@ -47,6 +49,11 @@ class SessionRow(Owned, Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     runs: Mapped[int] = mapped_column(default=0)
     intent: Mapped[Intent] = mapped_column(_INTENT, default=Intent.NONE, index=True)
+    kept_run: Mapped[int] = mapped_column(default=0, server_default="0")
+    ended_as: Mapped[str | None] = mapped_column(String(STATUS_CHARS))
+    ended_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    # As large as its lesson, so it is read only where it is asked for by name.
+    kept: Mapped[dict[str, JsonValue] | None] = mapped_column(JSON, deferred=True, deferred_raiseload=True)
 
     __table_args__ = (Index("ix_lesson_sessions_owner_id", "owner", "id"),)
 
