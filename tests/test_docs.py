@@ -17,6 +17,11 @@ SCHEDULES = DOCS / "schedules.md"
 PRINTED = {
     "workflows.md": [
         ["Crawl: 19 words"],
+        [
+            "program.py:13: book → hash: text hashes that differ in each process; use hashlib",
+            "program.py:8: book → Order.stamp → time.time: the machine's clock; use ctx.now()",
+            "Where a function gives the same on every replay all the same, mark it with @deterministic.",
+        ],
         ["Tides: published"],
         ["step-progress tell 1 {'word': 'once', 'percent': 25}", "run-completed  0 4"],
         ["gave back machine-7", "run_cancelled"],

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from orchestrator.durable.context import Context
     from orchestrator.durable.embedded import EmbeddedEngine
     from orchestrator.durable.errors import StepError
+    from orchestrator.durable.guard import deterministic
     from orchestrator.durable.steps import Retry, step
     from orchestrator.durable.temporal import TemporalEngine
     from orchestrator.durable.workflows import workflow
@@ -23,6 +24,7 @@ __all__ = [
     "StepError",
     "StepInfo",
     "TemporalEngine",
+    "deterministic",
     "progress",
     "step",
     "step_info",
@@ -37,6 +39,7 @@ _HOMES = {
     "StepError": "orchestrator.durable.errors",
     "StepInfo": "orchestrator.durable.attempt",
     "TemporalEngine": "orchestrator.durable.temporal",
+    "deterministic": "orchestrator.durable.guard",
     "progress": "orchestrator.durable.attempt",
     "step": "orchestrator.durable.steps",
     "step_info": "orchestrator.durable.attempt",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import TerminalError
+from orchestrator.durable.guard import check
 from orchestrator.durable.steps import Op, Step, StepDefinition
 from orchestrator.durable.workflows import Workflow
 
@@ -40,10 +41,14 @@ class Registry:
         Raises:
             TypeError: something that is neither.
             ValueError: a name that is taken.
+            NondeterministicWorkflowError: a replay of a workflow would not do the same; all places are named.
         """
-        for workflow in workflows:
+        given_workflows = list(workflows)
+        for workflow in given_workflows:
             if not isinstance(workflow, Workflow):
                 raise TypeError(f"workflows=[{workflow!r}]: decorate it with @workflow")
+        check(given_workflows)
+        for workflow in given_workflows:
             if self._workflows.setdefault(workflow.type_name, workflow) is not workflow:
                 raise ValueError(
                     f"two workflows are named {workflow.type_name!r}; give one @workflow(name=…)"

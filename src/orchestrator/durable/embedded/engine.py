@@ -26,6 +26,7 @@ from orchestrator.durable.embedded.history import (
     tags_text,
 )
 from orchestrator.durable.embedded.housekeeping import PROGRESS_KEPT, RETENTION, Housekeeping, Kept
+from orchestrator.durable.embedded.loop import RunLoop
 from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY, OpenRuns
 from orchestrator.durable.embedded.prefix import prefix_of_fork
 from orchestrator.durable.embedded.removals import Removals
@@ -36,6 +37,7 @@ from orchestrator.durable.embedded.services import Services
 from orchestrator.durable.embedded.settling import SETTLES_WITHIN_S, settle
 from orchestrator.durable.embedded.timers import Alarms
 from orchestrator.durable.errors import EngineStoppedError, RunClosedError
+from orchestrator.durable.guard import refuse_io_on
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, PayloadRules, to_json, within_limit
 from orchestrator.durable.registry import NotRegisteredError, Registry
 from orchestrator.durable.runs import FORKED_FROM, SAME_INPUT, Prefix, RunInfo, Status
@@ -147,6 +149,7 @@ class EmbeddedEngine(Scheduling):
             JournalInUseError: another process has the file.
             JournalError: it cannot be used; the message says why.
         """
+        refuse_io_on(RunLoop)
         journal = Journal(self._path, *([self._fault] if self._fault else []))
         alarms = Alarms(self._clock)
         streams = EmbeddedStreams(journal, self._clock)

@@ -15,6 +15,7 @@ from temporalio.exceptions import FailureError
 
 from orchestrator.durable.context import Context
 from orchestrator.durable.errors import Failure, StepError
+from orchestrator.durable.guard import refuse_io_on
 from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS, is_cancelled
 from orchestrator.durable.temporal.failures import failure_of, recorded_error
 from orchestrator.durable.temporal.payloads import MAX_CARRIED_BYTES, carried
@@ -55,6 +56,7 @@ def workflow_type(definition: Workflow[Any, Any]) -> type:
 
 
 async def _run(definition: Workflow[Any, Any], data: bytes, mailbox: Mailbox) -> RawValue:
+    refuse_io_on(type(asyncio.get_running_loop()))
     context = Context(TemporalMachine(mailbox))
     try:
         return carried(await definition.begin(context, data), f"the result of {definition.name}")
