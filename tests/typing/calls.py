@@ -88,6 +88,23 @@ async def functions(ctx: Context) -> None:
     await ctx.run(len, "t")  # type: ignore[call-overload]
 
 
+async def in_any_place(ctx: Context, pages: Pages) -> str:
+    """What an operation gives goes wherever a value of its type goes, however little that place asks for."""
+    assert_type(len(await ctx.run(shorten, "t", suffix="…")), int)
+    assert_type(str(await ctx.run(count, Page("u", []))), str)
+    assert_type(max(await ctx.run(count, Page("u", [])), 3), int)
+    assert_type(len(await ctx.map(Pages.read, ["u"])), int)
+    assert_type(sum(await ctx.map(count, [Page("u", [])])), int)
+    assert_type(bool(await ctx.child(crawl, "u")), bool)
+    repr((await ctx.run(Pages.read, "u"), await ctx.run(pages.rate, Page("u", []))))
+    ctx.publish("found", await ctx.run(fetch, "u"))
+    ctx.publish("found", await ctx.child(crawl, "u"))
+    ctx.publish("found", [await ctx.map(fetch, ["u"]), await ctx.gather(ctx.run(fetch, "u"), ctx.sleep(1))])
+    if await ctx.run(count, Page("u", [])) > 1:
+        ctx.continue_as(await ctx.run(fetch, "u"))
+    return f"{await ctx.run(fetch, 'u')}: {await ctx.run(Pages.rate, Page('u', [])):.1f}"
+
+
 async def methods(ctx: Context, pages: Pages) -> None:
     """Steps that are methods, named through their class or an instance."""
     assert_type(await ctx.run(Pages.read, "u"), Page)
@@ -105,6 +122,9 @@ async def fan_out(ctx: Context) -> None:
     assert_type(await ctx.map(fetch, ["u"], at_once=8), list[Page])
     assert_type(await ctx.map(Pages.read, ["u"]), list[Page])
     assert_type(await ctx.gather(ctx.run(fetch, "u"), ctx.run(count, Page("u", []))), tuple[Page, int])
+    page, number = ctx.run(fetch, "u"), ctx.run(count, Page("u", []))
+    assert_type(await ctx.gather(page, number), tuple[Page, int])
+    assert_type(await ctx.gather(ctx.child(tidy), ctx.sleep(1)), tuple[int, None])
     branches = [ctx.run(fetch, url) for url in "abc"]
     assert_type(await ctx.gather(*branches), tuple[Page, ...])
     await ctx.map(fetch, [3])  # type: ignore[arg-type]

@@ -35,6 +35,9 @@ T3 = TypeVar("T3")
 T4 = TypeVar("T4")
 T5 = TypeVar("T5")
 
+# An operation is a Coroutine[object, object, R]: what passes through it on the way is nobody's. With Any in
+# those places mypy could not tell the overloads of gather apart, and would call its results Any.
+
 # A Temporal server fails a workflow for ever above 2,000 pending operations; half of it is safe on both.
 MOST_AT_ONCE = 1_000
 
@@ -85,12 +88,14 @@ class Context:
         return WorkflowInfo(self._machine.run_id, self._machine.workflow)
 
     @overload
-    def run(self, step: Op[P, R, Any], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    def run(
+        self, step: Op[P, R, Any], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[object, object, R]: ...
     @overload
     def run(
         self, step: Unbound[Any, P, R, Any], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, R]: ...
-    def run(self, step: Any, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    ) -> Coroutine[object, object, R]: ...
+    def run(self, step: Any, /, *args: Any, **kwargs: Any) -> Coroutine[object, object, Any]:
         """Run a step, once: a recorded outcome is never computed again. Await what this gives.
 
         Raises:
@@ -184,11 +189,13 @@ class Context:
             raise
 
     @overload
-    def child(self, workflow: Workflow[None, R], /, *, id: str | None = None) -> Coroutine[Any, Any, R]: ...
+    def child(
+        self, workflow: Workflow[None, R], /, *, id: str | None = None
+    ) -> Coroutine[object, object, R]: ...
     @overload
     def child(
         self, workflow: Workflow[In, R], input: In, /, *, id: str | None = None
-    ) -> Coroutine[Any, Any, R]: ...
+    ) -> Coroutine[object, object, R]: ...
     def child(
         self,
         workflow: Workflow[Any, Any],
@@ -196,7 +203,7 @@ class Context:
         /,
         *,
         id: str | None = None,  # likewise
-    ) -> Coroutine[Any, Any, Any]:
+    ) -> Coroutine[object, object, Any]:
         """Run another workflow as a run of its own, once. Await what this gives for its result.
 
         The child has the owner and priority of this run, and its own history, steps and retries. A cancel of
@@ -217,9 +224,7 @@ class Context:
         self._in_flight[operation.place] = pending
         return _Begun(partial(self._outcome, operation.place, pending, workflow.output))
 
-    def continue_as(
-        self, input: Any = None
-    ) -> NoReturn:  # Any: mypy would expect `await ctx.run(…)` to be an object
+    def continue_as(self, input: object = None) -> NoReturn:
         """End this history here and begin the workflow anew with ``input``, under the same id.
 
         For workflows without an end, whose history would grow for ever: it keeps what was signalled and not
@@ -232,7 +237,7 @@ class Context:
         self._check_open()
         raise ContinueAs(self._machine.encode_input(input))
 
-    def sleep(self, duration: float | timedelta) -> Coroutine[Any, Any, None]:
+    def sleep(self, duration: float | timedelta) -> Coroutine[object, object, None]:
         """Wait for that many seconds, through restarts; the deadline stays what it was at the call."""
         operation = self._operation("sleep")
         return _Begun(partial(_awaited, self._machine.sleep(operation, _seconds(duration))))
@@ -240,16 +245,18 @@ class Context:
     @overload
     def receive(
         self, name: str, type: type[T], *, timeout: float | timedelta | None = None
-    ) -> Coroutine[Any, Any, T]: ...
+    ) -> Coroutine[object, object, T]: ...
     @overload
-    def receive(self, name: str, *, timeout: float | timedelta | None = None) -> Coroutine[Any, Any, Any]: ...
+    def receive(
+        self, name: str, *, timeout: float | timedelta | None = None
+    ) -> Coroutine[object, object, Any]: ...
     def receive(
         self,
         name: str,
         type: Any = Any,  # the word of the contract
         *,
         timeout: float | timedelta | None = None,
-    ) -> Coroutine[Any, Any, Any]:
+    ) -> Coroutine[object, object, Any]:
         """Wait for the next signal of that name, in the order of arrival; one that came earlier counts.
 
         Raises:
@@ -261,7 +268,7 @@ class Context:
         future = self._machine.receive(operation, name, seconds)
         return _Begun(partial(_decoded, future, Payload.of(type, f"signal {name}")))
 
-    def publish(self, name: str, data: Any = None) -> None:
+    def publish(self, name: str, data: object = None) -> None:
         """Add an event for those who watch the run; exactly once, also through crashes."""
         operation = self._operation(f"publish {_text(name)}")
         encoded = to_json(data, f"the event {name}", self._machine.most_payload_bytes)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 C = TypeVar("C")  # what a direct call gives: a coroutine of R, or R itself for a plain `def`
 S = TypeVar("S")
 
@@ -67,7 +68,7 @@ class StepDefinition:
     result: Payload
 
 
-class Op(Generic[P, R, C]):
+class Op(Generic[P, R_co, C]):
     """Something a workflow can run: a step that is a function, or a method bound to its instance."""
 
     def __init__(self, definition: StepDefinition, instance: object = None) -> None:
@@ -83,7 +84,7 @@ class Op(Generic[P, R, C]):
         return f"<step {self.definition.name}>"
 
 
-class Unbound(Generic[S, P, R, C]):
+class Unbound(Generic[S, P, R_co, C]):
     """A step named through its class, ``LessonSteps.write``; the engine knows the instance."""
 
     def __init__(self, definition: StepDefinition) -> None:
@@ -97,7 +98,7 @@ class Unbound(Generic[S, P, R, C]):
         return f"<step {self.definition.name}>"
 
 
-class Step(Op[P, R, C]):
+class Step(Op[P, R_co, C]):
     """What ``@step`` makes of a function; in a class body it binds as a method does."""
 
     @overload
