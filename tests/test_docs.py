@@ -32,6 +32,10 @@ PRINTED = {
             "('undo/1', 'cancel'), ('undo/2', 'refund')",
         ],
         ["researched tides\ndry: facts about tides\nmerry: facts about tides\nTrue"],
+        [
+            "pending - waits for a place in limit 'deliver by key' of 'Ada' (1 of 1 taken)",
+            "packing 1 for Ada\npacking 3 for Ada\npacking 2 for Ada\n['parcel 1', 'parcel 2', 'parcel 3']",
+        ],
     ],
     "streams.md": [["done: 1", "done: 3", "dead: b'two' of billing because: invalid literal", "trimmed: 2"]],
     "schedules.md": [re.findall(r"^(?:morning-report@|next: ).*$", SCHEDULES.read_text(), re.MULTILINE)],

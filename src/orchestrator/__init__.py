@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from orchestrator.durable.embedded import EmbeddedEngine
     from orchestrator.durable.errors import StepError
     from orchestrator.durable.guard import deterministic
+    from orchestrator.durable.limits import Limit
     from orchestrator.durable.steps import Retry, step
     from orchestrator.durable.temporal import TemporalEngine
     from orchestrator.durable.workflows import workflow
@@ -20,6 +21,7 @@ __all__ = [
     "Context",
     "EmbeddedEngine",
     "Encryption",
+    "Limit",
     "Retry",
     "StepError",
     "StepInfo",
@@ -35,6 +37,7 @@ _HOMES = {
     "Context": "orchestrator.durable.context",
     "Encryption": "orchestrator.durable.codec",
     "EmbeddedEngine": "orchestrator.durable.embedded",
+    "Limit": "orchestrator.durable.limits",
     "Retry": "orchestrator.durable.steps",
     "StepError": "orchestrator.durable.errors",
     "StepInfo": "orchestrator.durable.attempt",

@@ -161,10 +161,13 @@ class Engine(Protocol):
 
     ``start`` begins a run, which is durable when it returns. It takes one of the workflows that the
     engine was given; the workflow's input; ``id``, your own id, under which the same input gives the
-    same run, finished or not; ``owner``, whose it is; ``tags`` to find it by; ``prefix``, outcomes to
-    begin with instead of running those operations. It raises ConflictError for another workflow or input
-    under this id, PayloadTooLargeError for an input that is too large, and EngineStoppedError when the
-    engine is not running.
+    same run, finished or not; ``owner``, whose it is; ``tags`` to find it by; ``priority``, from 1,
+    which is served first, to 5, with 3 as the normal one; ``prefix``, outcomes to begin with instead of
+    running those operations. A run that a limit of its workflow keeps waiting is pending: it can be
+    signalled, and a cancel ends it before its code began. It raises ConflictError for another workflow or
+    input under this id, InvalidInputError for another priority or where a limit finds no key in the input,
+    PayloadTooLargeError for an input that is too large, and EngineStoppedError when the engine is not
+    running.
 
     ``schedule`` starts such a run at every time of ``cron`` (five fields, or a macro such as ``@daily``) as
     the clocks of ``zone`` show it, each under the id ``{id}@{time in UTC, RFC 3339}`` and with a tag
@@ -184,6 +187,7 @@ class Engine(Protocol):
         id: str | None = None,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        priority: int = ...,
         prefix: Prefix | None = None,
     ) -> Run[Out]: ...
     @overload
@@ -195,6 +199,7 @@ class Engine(Protocol):
         id: str | None = None,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        priority: int = ...,
         prefix: Prefix | None = None,
     ) -> Run[Out]: ...
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import TerminalError
 from orchestrator.durable.guard import check
+from orchestrator.durable.limits import check_same
 from orchestrator.durable.steps import Op, Step, StepDefinition
 from orchestrator.durable.workflows import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+
+    from orchestrator.durable.limits import Limit
 
 
 class NotRegisteredError(TerminalError):
@@ -33,6 +36,7 @@ class Registry:
     """Finds workflows by type name and steps by name."""
 
     _workflows: dict[str, Workflow[Any, Any]] = field(default_factory=dict)
+    _limits: dict[str, Limit] = field(default_factory=dict)
     _steps: dict[str, BoundStep] = field(default_factory=dict)
 
     def add(self, workflows: Iterable[Workflow[Any, Any]], steps: Iterable[object]) -> None:
@@ -40,7 +44,7 @@ class Registry:
 
         Raises:
             TypeError: something that is neither.
-            ValueError: a name that is taken.
+            ValueError: a name that is taken, or a limit that is not the same in two workflows.
             NondeterministicWorkflowError: a replay of a workflow would not do the same; all places are named.
         """
         given_workflows = list(workflows)
@@ -53,6 +57,8 @@ class Registry:
                 raise ValueError(
                     f"two workflows are named {workflow.type_name!r}; give one @workflow(name=…)"
                 )
+            for limit in workflow.limits:
+                check_same(limit, self._limits.setdefault(limit.name, limit))
         for given in steps:
             for bound in _steps_of(given):
                 if self._steps.setdefault(bound.definition.name, bound) is not bound:
@@ -60,6 +66,11 @@ class Registry:
                         f"two steps are named {bound.definition.name!r}; give one @step(name=…), "
                         "and one instance for each class"
                     )
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """How many runs each limit lets be under way at once, by its name."""
+        return {name: limit.at_once for name, limit in self._limits.items()}
 
     @property
     def workflows(self) -> tuple[Workflow[Any, Any], ...]:

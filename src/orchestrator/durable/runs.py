@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.core.errors import InvalidInputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 # Priorities go from 1, the first to be served, to 5.
 NORMAL_PRIORITY: Final = 3
+PRIORITIES: Final = range(1, 6)
 
 
 class Status(StrEnum):
@@ -49,6 +52,7 @@ class EventType(StrEnum):
 
     RUN_STARTED = "run-started"
     RUN_FORKED = "run-forked"
+    RUN_ADMITTED = "run-admitted"
     STEP_STARTED = "step-started"
     STEP_PROGRESS = "step-progress"
     STEP_RETRYING = "step-retrying"
@@ -152,6 +156,20 @@ class Prefix:
     seed: bytes
     began_at: float
     entries: tuple[Recorded, ...]
+
+
+def check_priority(priority: int) -> int:
+    """The priority itself, if it is one.
+
+    Raises:
+        InvalidInputError: it is not among the five.
+    """
+    if priority not in PRIORITIES:
+        raise InvalidInputError(
+            f"priority {priority!r}: give a number from {PRIORITIES[0]}, which is served first, to "
+            f"{PRIORITIES[-1]}; {NORMAL_PRIORITY} is normal"
+        )
+    return priority
 
 
 def key_of(operation: str, name: str) -> str:

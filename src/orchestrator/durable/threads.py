@@ -33,6 +33,11 @@ class StepThreads:
             self._free -= 1
         return ThreadPlace(self._give_back)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a place is free now."""
+        return self._free > 0
+
     def _give_back(self) -> None:
         with self._lock:
             self._free += 1

@@ -7,12 +7,14 @@ import typing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
+from orchestrator.durable.limits import named, slot_of
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, Payload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from orchestrator.durable.context import Context
+    from orchestrator.durable.limits import Limit, Slot
 
 I_contra = TypeVar("I_contra", contravariant=True)
 O_co = TypeVar("O_co", covariant=True)
@@ -21,7 +23,13 @@ O_co = TypeVar("O_co", covariant=True)
 class Workflow(Generic[I_contra, O_co]):
     """What ``@workflow`` makes of an async function of a context and, mostly, one input."""
 
-    def __init__(self, function: Callable[..., Coroutine[Any, Any, Any]], name: str, version: int) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Coroutine[Any, Any, Any]],
+        name: str,
+        version: int,
+        limits: Iterable[Limit] = (),
+    ) -> None:
         takes = list(inspect.signature(function).parameters)[1:]
         if len(takes) > 1:
             raise TypeError(
@@ -31,6 +39,10 @@ class Workflow(Generic[I_contra, O_co]):
         self.name = name
         self.version = version
         self.takes_input = bool(takes)
+        self.limits = named(limits, name)
+        for limit in self.limits:
+            if limit.key is not None and not takes:
+                raise TypeError(f"workflow {name} takes no input in which limit {limit.name!r} finds a key")
         self.input = Payload(lambda: self._input_type(takes), f"the input of {name}")
         self.output = Payload.returned_by(function)
 
@@ -49,6 +61,17 @@ class Workflow(Generic[I_contra, O_co]):
         """
         inputs = (self.input.decode(data),) if self.takes_input else ()
         return context.carry_out(partial(self._result, context, most_bytes, *inputs))
+
+    def slots(self, data: bytes) -> tuple[Slot, ...]:
+        """The slots that a run on the recorded input needs.
+
+        Raises:
+            InvalidInputError: a limit finds no key in the input.
+        """
+        if not self.limits:
+            return ()
+        value = self.input.decode(data) if self.takes_input else None
+        return tuple(slot_of(limit, value) for limit in self.limits)
 
     async def _result(self, context: Context, most_bytes: int, *inputs: object) -> bytes:
         return self.output.record(await self.function(context, *inputs), most_bytes)
@@ -82,13 +105,16 @@ def workflow(
     function: Callable[[Context, I_contra], Coroutine[Any, Any, O_co]], /
 ) -> Workflow[I_contra, O_co]: ...
 @overload
-def workflow(*, name: str | None = None, version: int = 1) -> WorkflowDecorator: ...
+def workflow(
+    *, name: str | None = None, version: int = 1, limits: Iterable[Limit] = ()
+) -> WorkflowDecorator: ...
 def workflow(
     function: Callable[..., Coroutine[Any, Any, Any]] | None = None,
     /,
     *,
     name: str | None = None,
     version: int = 1,
+    limits: Iterable[Limit] = (),
 ) -> Any:
     """Make a durable workflow of an async function ``(ctx, input) -> output`` or ``(ctx) -> output``.
 
@@ -99,10 +125,11 @@ def workflow(
         function: the function, when used without options.
         name: recorded with every run; the function's name when not given.
         version: raise it when the order of operations changes; runs keep the version they began with.
+        limits: how many runs may be under way at once; more are pending.
 
     Raises:
-        TypeError: not an async function, or one of more than one input.
-        ValueError: a version below 1, or an ``@`` in the name.
+        TypeError: not an async function, or one of more than one input; a limit with a key without an input.
+        ValueError: a version below 1, an ``@`` in the name, or two limits of one name.
     """
     if version < 1:
         raise ValueError(f"@workflow(version={version}): versions begin at 1")
@@ -113,6 +140,6 @@ def workflow(
             raise ValueError(f"@workflow(name={chosen!r}): '@' separates name and version; leave it out")
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"workflow {chosen} is not an async function; write `async def`")
-        return Workflow(function, chosen, version)
+        return Workflow(function, chosen, version, limits)
 
     return decorate if function is None else decorate(function)

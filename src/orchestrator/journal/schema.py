@@ -51,8 +51,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX open_runs ON runs(number) WHERE closed_at IS NULL;
     """,
     # wake_at: until when an open run is out of memory, 9e999 until a signal comes; NULL for one that must be
-    # loaded at the opening. parent: the number of the run it is a child of. slots: JSON, of the engine.
-    # deltas: 1 where the history may hold progress. told: 1 where the parent has recorded a child's outcome.
+    # loaded at the opening. parent: the number of the run it is a child of. slots: of the engine. deltas: 1
+    # where the history may hold progress. told: 1 where the parent has recorded a child's outcome.
     # trimmed: the last offset that was removed from a stream's beginning. position: the last one that a group
     # has handed out; deliveries: what of that is not acknowledged.
     """
@@ -60,12 +60,13 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE runs ADD COLUMN wake_at REAL;
     ALTER TABLE runs ADD COLUMN parent INTEGER;
     ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 3;
-    ALTER TABLE runs ADD COLUMN slots TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN slots BLOB NOT NULL DEFAULT x'';
     ALTER TABLE runs ADD COLUMN deltas INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE runs ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
     DROP INDEX open_runs;
     CREATE INDEX awake_runs ON runs(number) WHERE closed_at IS NULL AND wake_at IS NULL;
     CREATE INDEX parked_runs ON runs(wake_at) WHERE closed_at IS NULL AND wake_at IS NOT NULL;
+    CREATE INDEX slot_runs ON runs(number) WHERE closed_at IS NULL AND slots <> x'';
     CREATE INDEX closed_runs ON runs(closed_at) WHERE closed_at IS NOT NULL;
     CREATE INDEX closed_runs_with_deltas ON runs(closed_at) WHERE closed_at IS NOT NULL AND deltas = 1;
     CREATE INDEX open_children ON runs(parent) WHERE parent IS NOT NULL AND closed_at IS NULL;

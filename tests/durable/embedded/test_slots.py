@@ -151,7 +151,7 @@ class CountedHeap:
 @pytest.mark.parametrize(
     "narrow",
     [
-        lambda run: (),
+        lambda _: (),
         lambda run: (Slot("key", f"{run % 7}"),),
         lambda run: (Slot("tenant", f"{run % 7}"), Slot("key", f"{run}")),
     ],
@@ -182,9 +182,9 @@ def test_a_turn_does_not_go_through_the_line(
 def test_a_claim_is_read_back_as_it_was_written() -> None:
     """A row keeps what its run takes and what it inherits; a run without limits keeps nothing."""
     claim = Claim((Slot("a", None),), (Slot("b", "key"),))
-    assert Claim.of(claim.text) == claim
-    assert Claim().text == ""
-    assert Claim.of("") == Claim()
+    assert Claim.of(claim.data) == claim
+    assert Claim().data == b""
+    assert Claim.of(b"") == Claim()
 
 
 def test_a_child_does_not_take_what_its_ancestors_have() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.core.errors import InvalidInputError
 from orchestrator.durable.embedded.history import (
     MARK_TOLD,
     RUN_STREAM,
@@ -95,18 +96,22 @@ class Children:
 
     def _begin(self, child: PendingChild) -> None:
         parent = child.run
-        self._runs.begin(
-            child.workflow,
-            child.data,
-            child.child_id,
-            owner=parent.row.owner,
-            tags=tags_text({}),
-            # What follows from the parent's own is the same after a crash that loses this row.
-            seed=hashlib.sha256(parent.seed + child.key.encode()).digest()[:SEED_BYTES],
-            priority=parent.row.priority,
-            parent=parent.row.number,
-        )
-        parent.child_started(child)
+        try:
+            self._runs.begin(
+                child.workflow,
+                child.data,
+                child.child_id,
+                owner=parent.row.owner,
+                tags=tags_text({}),
+                # What follows from the parent's own is the same after a crash that loses this row.
+                seed=hashlib.sha256(parent.seed + child.key.encode()).digest()[:SEED_BYTES],
+                priority=parent.row.priority,
+                parent=parent.row,
+            )
+        except InvalidInputError as error:  # a limit finds no key
+            self._fail_soon(child, type(error).__name__, error.code, error.message)
+        else:
+            parent.child_started(child)
 
     def _deliver(self, child: PendingChild, row: RunRow) -> None:
         if self._tell(child, row):

@@ -40,7 +40,15 @@ from orchestrator.durable.errors import EngineStoppedError, RunClosedError
 from orchestrator.durable.guard import refuse_io_on
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, PayloadRules, to_json, within_limit
 from orchestrator.durable.registry import NotRegisteredError, Registry
-from orchestrator.durable.runs import FORKED_FROM, SAME_INPUT, Prefix, RunInfo, Status
+from orchestrator.durable.runs import (
+    FORKED_FROM,
+    NORMAL_PRIORITY,
+    SAME_INPUT,
+    Prefix,
+    RunInfo,
+    Status,
+    check_priority,
+)
 from orchestrator.journal import Journal, JournalError, UnreadableError
 from orchestrator.streams import EmbeddedStreams
 
@@ -244,6 +252,7 @@ class EmbeddedEngine(Scheduling):
         id: str | None = None,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        priority: int = NORMAL_PRIORITY,
         prefix: Prefix | None = None,
     ) -> EmbeddedRun[Out]: ...
     @overload
@@ -255,6 +264,7 @@ class EmbeddedEngine(Scheduling):
         id: str | None = None,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        priority: int = NORMAL_PRIORITY,
         prefix: Prefix | None = None,
     ) -> EmbeddedRun[Out]: ...
     async def start(  # the port's options
@@ -265,12 +275,14 @@ class EmbeddedEngine(Scheduling):
         id: str | None = None,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        priority: int = NORMAL_PRIORITY,
         prefix: Prefix | None = None,
     ) -> EmbeddedRun[Any]:
         """Start a run; it is durable when this returns. See the port for the arguments.
 
         Raises:
             ConflictError: another workflow or input under this id.
+            InvalidInputError: no such priority, or a limit of the workflow finds no key in the input.
             NotRegisteredError: the engine was not given this workflow.
             PayloadError, PayloadTooLargeError: the input has no JSON form, or a too large one.
             JournalFullError: the disk is full; nothing was started.
@@ -278,8 +290,11 @@ class EmbeddedEngine(Scheduling):
         """
         self._open.journal.check_writable()
         self._registry.workflow(workflow.type_name)
+        check_priority(priority)
         data = workflow.input.record(input, self._rules.most_bytes)
-        return await self._begin(workflow, data, id=id, owner=owner, tags=tags or {}, prefix=prefix)
+        return await self._begin(
+            workflow, data, id=id, owner=owner, tags=tags or {}, priority=priority, prefix=prefix
+        )
 
     async def _begin(  # what a run is made of
         self,
@@ -289,6 +304,7 @@ class EmbeddedEngine(Scheduling):
         id: str | None,
         owner: str,
         tags: Mapping[str, str],
+        priority: int,
         prefix: Prefix | None,
         origin: bytes = b"",
     ) -> EmbeddedRun[Any]:
@@ -300,7 +316,14 @@ class EmbeddedEngine(Scheduling):
         if found is not None:
             return found
         row, group = self._open_runs.begin(
-            workflow, data, run_id, owner=owner, tags=tags_text(tags), prefix=prefix, origin=origin
+            workflow,
+            data,
+            run_id,
+            owner=owner,
+            tags=tags_text(tags),
+            priority=priority,
+            prefix=prefix,
+            origin=origin,
         )
         await services.journal.durable(group)
         return EmbeddedRun(self, row.number, run_id)
@@ -428,6 +451,7 @@ class EmbeddedEngine(Scheduling):
             id=id,
             owner=row.owner,
             tags={**row.info().tags, FORKED_FROM: run_id},
+            priority=row.priority,
             prefix=prefix_of_fork(row.seed, entries, from_step, self._clock.time(), origin),
             origin=origin,
         )
@@ -436,7 +460,12 @@ class EmbeddedEngine(Scheduling):
         """Deliver a signal to an open run."""
         within_limit(data, f"signal {name}", self._rules.most_bytes)
         self._open.journal.check_writable()
-        if not await self._open_runs.change(run_id, lambda run: run.signal(name, data, signal_id)):
+        runs = self._open_runs
+        if not await runs.change(
+            run_id,
+            lambda run: run.signal(name, data, signal_id),
+            pending=lambda row: runs.queue.signal(row, name, data, signal_id),
+        ):
             raise RunClosedError(f"run {run_id} is {self.row(run_id).status} and takes no signals")
 
     async def cancel(self, run_id: str, force_after: float | None) -> None:
@@ -451,13 +480,15 @@ class EmbeddedEngine(Scheduling):
     async def pause(self, run_id: str) -> None:
         """Have an open run begin nothing new."""
         self._open.journal.check_writable()
-        if not await self._open_runs.change(run_id, lambda run: run.pause()):
+        runs = self._open_runs
+        if not await runs.change(run_id, lambda run: run.pause(), pending=runs.queue.pause):
             raise RunClosedError(f"run {run_id} is {self.row(run_id).status} and cannot be paused")
 
     async def resume(self, run_id: str) -> None:
         """Let a paused run go on; try a stuck one again."""
         self._open.journal.check_writable()
-        if not await self._open_runs.change(run_id, lambda run: run.resume(), stuck_too=True):
+        runs = self._open_runs
+        if not await runs.change(run_id, lambda run: run.resume(), pending=runs.queue.resume, stuck_too=True):
             raise RunClosedError(f"run {run_id} is {self.row(run_id).status} and cannot be resumed")
 
     # Inside.
@@ -496,8 +527,9 @@ class EmbeddedEngine(Scheduling):
             raise ConflictError(
                 f"run {run_id!r} exists with another workflow or input; use another id", code="run_conflict"
             )
-        if run is not None and run.cause is not None:
-            await self._open.journal.durable(run.cause)
+        cause = self._open_runs.queue.arrival(run_id) if run is None else run.cause
+        if cause is not None:
+            await self._open.journal.durable(cause)
         return EmbeddedRun(self, row.number, run_id)
 
     def _on_broken(self, error: JournalError) -> None:

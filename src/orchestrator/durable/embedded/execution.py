@@ -358,7 +358,10 @@ class Execution:
         self._now = max(self._now, at)
 
     def go_on_at(self, at: float) -> None:
-        """It is a fork: after what it took over, time goes on at ``at``; waits keep what is left of them."""
+        """After what a fork took over, or what was sent to a pending run, time goes on at ``at``.
+
+        Waits keep what is left of them.
+        """
         self.timers.put_off(max(at - self._now, 0.0))
         self.reach(at)
 

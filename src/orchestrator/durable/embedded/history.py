@@ -99,10 +99,16 @@ SELECT_ENTRIES_PAGE: Final = (
 )
 # A long read keeps SQLite's log from being moved into the file, so long histories are read in pages.
 ENTRIES_PAGE: Final = 1_000
-SELECT_LAST_OFFSET: Final = "SELECT coalesce(max(offset), 0) FROM entries WHERE stream = ?"
 SELECT_LAST_ENTRY: Final = (
     "SELECT offset, at, type, key, data FROM entries WHERE stream = ? ORDER BY offset DESC LIMIT 1"
 )
+# Of the open runs those that hold slots, or wait for some.
+SELECT_SLOTS: Final = (
+    "SELECT number, status, priority, slots FROM runs "
+    "WHERE closed_at IS NULL AND slots <> x'' AND number > ? ORDER BY number LIMIT ?"
+)
+SELECT_KEYS: Final = "SELECT key FROM entries WHERE stream = ? AND type = ? ORDER BY offset"
+SELECT_LAST_PLACE: Final = "SELECT offset, at FROM entries WHERE stream = ? ORDER BY offset DESC LIMIT 1"
 # Of these two the file may say the other: it follows when a run leaves memory or comes back.
 IN_MEMORY: Final = frozenset({Status.RUNNING, Status.WAITING})
 
@@ -124,7 +130,7 @@ class RunRow:
     wake_at: float | None
     parent: int | None
     priority: int
-    slots: str
+    slots: bytes
     name: str
 
     @property

@@ -25,7 +25,6 @@ from orchestrator.durable.embedded.history import (
     SELECT_AWAKE,
     SELECT_BY_NUMBER,
     SELECT_DUE,
-    SELECT_LAST_OFFSET,
     SELECT_RUN,
     SET_ENDED,
     SET_OPEN,
@@ -33,6 +32,7 @@ from orchestrator.durable.embedded.history import (
     RunRow,
     identity_of,
 )
+from orchestrator.durable.embedded.run_queue import RunQueue
 from orchestrator.durable.errors import EngineStoppedError, MismatchError
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.runs import NORMAL_PRIORITY, EventType, Status
@@ -80,11 +80,13 @@ class OpenRuns:
         self._crowded = False
         self._without_code: Group | None = None
         self.children = Children(services, self)
+        self.queue = RunQueue(services, self._load)
         self.count: int = services.journal.read(COUNT_OPEN)[0][0]
 
     async def recover(self) -> None:
         """Bring back what was in memory when the last process ended, and what is due since."""
         journal, loop = self._services.journal, self._services.loop
+        await self.queue.recover()
         last = 0
         while rows := await journal.fetch(SELECT_AWAKE, (last, OPEN_RUNS_PAGE)):
             for row in (RunRow(*values) for values in rows):
@@ -94,10 +96,15 @@ class OpenRuns:
         journal.turns.add(self._wake_due)
         journal.turns.add(self.children.cancel_orphans)
         recovered: asyncio.Future[None] = loop.create_future()
-        journal.turns.add(recovered.set_result, None)
+        journal.turns.add(self._recovered, recovered)
         await recovered
         if self._without_code is not None:
             await journal.durable(self._without_code)
+
+    def _recovered(self, recovered: asyncio.Future[None]) -> None:
+        """What was in memory is there again, pending orphans are about to be cancelled; then others begin."""
+        self._services.journal.turns.add(self.queue.admit)
+        self._services.journal.turns.add(recovered.set_result, None)
 
     def begin(  # noqa: PLR0913  # a run's own facts, one each
         self,
@@ -111,18 +118,23 @@ class OpenRuns:
         origin: bytes = b"",
         seed: bytes | None = None,
         priority: int = NORMAL_PRIORITY,
-        parent: int | None = None,
+        parent: RunRow | None = None,
     ) -> tuple[RunRow, Group]:
         """Take a new run on the recorded input ``data``; it is durable with the group that this gives.
 
         ``origin`` tells a fork from other runs of the same input.
 
         It is staged before this returns, so what else the same turn of the loop stages is of that group too.
+
+        Raises:
+            InvalidInputError: a limit of the workflow finds no key in the input.
         """
         services = self._services
+        needs = workflow.slots(data)
         now = services.clock.time()
+        number = services.streams.create(RUN_STREAM + run_id, owner)
         row = RunRow(
-            number=services.streams.create(RUN_STREAM + run_id, owner),
+            number=number,
             workflow=workflow.type_name,
             owner=owner,
             tags=tags,
@@ -133,9 +145,9 @@ class OpenRuns:
             closed_at=None,
             reason="",
             wake_at=None,
-            parent=parent,
+            parent=None if parent is None else parent.number,
             priority=priority,
-            slots="",
+            slots=self.queue.slots(number, needs, parent),
             name=RUN_STREAM + run_id,
         )
         entries = [Entry(1, prefix.began_at if prefix else now, EventType.RUN_STARTED, "", data)]
@@ -144,6 +156,8 @@ class OpenRuns:
             for offset, recorded in enumerate(prefix.entries if prefix else (), 2)
         ]
         self.count += 1
+        if not self.queue.take(row):
+            return self.queue.add(row, entries)
         group = services.journal.stage(ADD_RUN, row.values)
         services.journal.turns.add(self._begin(row, workflow, entries, group).replay, entries)
         return row, group
@@ -174,7 +188,7 @@ class OpenRuns:
         found = self._services.journal.read(SELECT_RUN, (RUN_STREAM + run_id,))
         if found:
             return RunRow(*found[0])
-        return None if run is None else run.row
+        return self.queue.arriving(run_id) if run is None else run.row
 
     def of_number(self, number: int) -> Execution | None:
         """The run of that number, if it is open and can move."""
@@ -202,43 +216,54 @@ class OpenRuns:
             NotFoundError: there is none.
         """
         found = self._services.journal.read(SELECT_RUN, (RUN_STREAM + run_id,))
-        if not found:
+        row = RunRow(*found[0]) if found else self.queue.arriving(run_id)
+        if row is None:
             raise NotFoundError(f"there is no run {run_id!r}")
-        return RunRow(*found[0])
+        return row
 
     def info(self, row: RunRow) -> RunInfo:
         """What is known of a run; where it stands, memory knows better than its row."""
         run = self._in_memory.get(row.id)
+        if run is None and row.status == Status.PENDING:
+            return replace(row.info(), reason=self.queue.reason(row))
         return row.info(None if run is None or run.status.closed else run.stands)
 
     async def change(
-        self, run_id: str, change: Callable[[Execution], None], *, stuck_too: bool = False
+        self,
+        run_id: str,
+        change: Callable[[Execution], None],
+        *,
+        pending: Callable[[RunRow], Group | None] | None = None,
+        stuck_too: bool = False,
     ) -> bool:
         """Do something to a run that can move, and wait until it is durable; False for any other run.
 
-        With ``stuck_too`` a run that is stuck is first tried again.
+        ``pending`` does it to the row of a run that waits for its slots. With ``stuck_too`` a stuck run is
+        first tried again.
 
         Raises:
             NotFoundError: there is no run of that id.
         """
-        changed: asyncio.Future[Execution | None] = self._services.loop.create_future()
+        changed: asyncio.Future[tuple[bool, Group | None]] = self._services.loop.create_future()
 
         def now() -> None:
             try:
                 run = self._find(run_id, stuck_too=stuck_too)
                 if run is not None:
                     change(run)
-                changed.set_result(run)
+                    changed.set_result((True, run.cause))
+                elif pending is not None and self._is_pending(row := self.row(run_id)):
+                    changed.set_result((True, pending(row)))
+                else:
+                    changed.set_result((False, None))
             except Exception as error:  # noqa: BLE001  # raised where it is awaited
                 changed.set_exception(error)
 
         self._services.journal.turns.add(now)
-        run = await changed
-        if run is None:
-            return False
-        if run.cause is not None:
-            await self._services.journal.durable(run.cause)
-        return True
+        was_done, cause = await changed
+        if cause is not None:
+            await self._services.journal.durable(cause)
+        return was_done
 
     async def terminate(self, run_id: str) -> None:
         """End a run that its code cannot end; nothing if it has ended.
@@ -266,8 +291,8 @@ class OpenRuns:
         return self.row(run_id), None if run is None else run.result
 
     def last_offset(self, number: int) -> int:
-        """Of the last durable entry of a run."""
-        return int(self._services.journal.read(SELECT_LAST_OFFSET, (number,))[0][0])
+        """Of the last entry of a run that is not in memory."""
+        return self.queue.last_offset(number)
 
     def refuse(self, error: Exception) -> None:
         """Tell all who wait for a run's end that they wait in vain."""
@@ -286,6 +311,7 @@ class OpenRuns:
                 run.drop()
             self._in_memory.clear()
             self._resting.clear()
+            self.queue.stop()
             self.refuse(EngineStoppedError("the engine was closed; the run goes on at the next opening"))
             left.set_result(None)
 
@@ -313,6 +339,7 @@ class OpenRuns:
             self.count -= 1
             self.children.ended(run.row)
             self.children.leave(run)
+            self.queue.release(run.row)
         self._tell(run.run_id, run)
         if self._on_ended is not None and run.status.closed:
             self._on_ended(run.info())
@@ -332,20 +359,22 @@ class OpenRuns:
         return run
 
     def _end(self, row: RunRow) -> Group | None:
-        """Record a run as terminated; None if it has ended already."""
+        """Record a run as terminated, or as cancelled where it never began; None if it has ended already."""
         if row.closed_at is not None:
             return None
         services = self._services
         group = self._terminating.get(row.number)
         if group is None:
             self.children.ending(row)
-            now = services.clock.time()
-            offset = self.last_offset(row.number) + 1
-            services.histories.stage(row.number, offset, now, EventType.RUN_TERMINATED, "", b"")
-            group = services.journal.stage(SET_ENDED, (row.number, Status.TERMINATED, now, row.reason))
-            group.then.append(partial(self._terminated, row))
-            self._terminating[row.number] = group
-            services.journal.flush()
+            kind = EventType.RUN_TERMINATED
+            ended = replace(row, status=Status.TERMINATED, closed_at=services.clock.time())
+            if self._is_pending(row):
+                kind, ended = EventType.RUN_CANCELLED, replace(ended, status=Status.CANCELLED, reason="")
+                self.queue.withdraw(row)
+            self.queue.append(row.number, kind)
+            values = (row.number, ended.status, ended.closed_at, ended.reason)
+            group = self._terminating[row.number] = services.journal.stage(SET_ENDED, values)
+            group.then.append(partial(self._terminated, ended))
         return group
 
     def _take(self, row: RunRow, workflow: Workflow[Any, Any]) -> Execution:
@@ -365,11 +394,19 @@ class OpenRuns:
     def _is_open(self, row: RunRow) -> bool:
         return row.closed_at is None and row.status != Status.STUCK
 
+    def _is_pending(self, row: RunRow) -> bool:
+        waits = row.status == Status.PENDING and row.id not in self._in_memory
+        return waits and row.number not in self._terminating
+
     def _goes_on(self, row: RunRow) -> bool:
-        return self._is_open(row) and row.number not in self._terminating
+        begun = self._is_open(row) and row.status != Status.PENDING
+        return begun and row.number not in self._terminating
 
     def _load(self, row: RunRow) -> Execution | None:
-        """Bring a run back to memory; None where this engine has no code for it, which makes it stuck."""
+        """Bring a run to memory; None where this engine has no code for it, which makes it stuck."""
+        cause = None
+        if row.status == Status.PENDING:
+            row, cause = self.queue.admitted(row)
         try:
             workflow = self._services.registry.workflow(row.workflow)
         except NotRegisteredError as error:
@@ -381,12 +418,15 @@ class OpenRuns:
             # Before the replay, after which the run may be stuck, or on its way out of memory again.
             self._set_open(row.number, Status.PAUSED if row.status == Status.PAUSED else Status.RUNNING)
         run = self._take(row, workflow)
+        run.cause = cause
         try:
-            entries = self._services.histories.read(row.number)
+            entries = self.queue.history(row.number)
         except UnreadableError as error:
             run.become_stuck(MismatchError(f"the history cannot be read: {error.message}"))
-        else:
-            run.replay(entries)
+            return run
+        run.replay(entries)
+        if cause is not None and run.paused:
+            self.stays(run)
         return run
 
     def _make_room(self) -> None:
@@ -425,7 +465,10 @@ class OpenRuns:
         self.count -= 1
         self.children.ended(row)
         self.children.leave_of(row)
+        self.queue.release(row)
         self._tell(row.id, None)
+        if self._on_ended is not None:
+            self._on_ended(row.info())
 
     def _tell(self, run_id: str, run: Execution | None) -> None:
         for waiting in self._waiters.pop(run_id, ()):

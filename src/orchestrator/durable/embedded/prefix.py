@@ -30,7 +30,13 @@ _ENDS = frozenset(
 )
 _SETBACKS = frozenset({EventType.STEP_FAILED, EventType.CHILD_FAILED, EventType.CANCEL_REQUESTED})
 _OTHERS_TAKEN_OVER = frozenset(
-    {EventType.TIMER_FIRED, EventType.SIGNAL_RECEIVED, EventType.PUBLISHED, EventType.RUN_FORKED}
+    {
+        EventType.TIMER_FIRED,
+        EventType.SIGNAL_RECEIVED,
+        EventType.PUBLISHED,
+        EventType.RUN_FORKED,
+        EventType.RUN_ADMITTED,
+    }
 )
 
 

@@ -5,6 +5,7 @@ A replay never guesses: what was recorded and the code does not ask for, or the 
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic_core import from_json
@@ -30,10 +31,13 @@ _NOTES = frozenset(
         EventType.PUBLISHED,
         EventType.CHILD_STARTED,
         EventType.RUN_FORKED,
+        EventType.RUN_ADMITTED,
         EventType.RUN_PAUSED,
         EventType.RUN_RESUMED,
     }
 )
+# What people may ask of a run that waits for its place.
+_WISHES = frozenset({EventType.SIGNAL_RECEIVED, EventType.RUN_PAUSED, EventType.RUN_RESUMED})
 
 
 class Replay:
@@ -44,6 +48,7 @@ class Replay:
         self._recorded = list(recorded)
         self._published = {entry.key for entry in self._recorded if entry.type == EventType.PUBLISHED}
         self._said: set[str] = set()
+        self._early = _before_admission(self._recorded)
         self.unsaid: dict[str, bytes] = {}
 
     @property
@@ -84,18 +89,16 @@ class Replay:
 
     def _deliver(self, entry: Entry) -> None:
         kind = EventType(entry.type)
+        run = self._run
         if kind in _NOTES:
             self._note(kind, entry)
             return
-        if self.unsaid:
-            # What one turn says is on the disk before whatever comes next.
-            raise MismatchError(
-                f"the code asks for {', '.join(self.unsaid)}, which the history does not have"
-            )
-        run = self._run
-        run.reach(entry.at)
+        if entry.offset not in self._early:
+            self._check_said()
+            run.reach(entry.at)
         match kind:
             case EventType.RUN_STARTED:
+                run.reach(self._first_admission)
                 run.begin(run.data(entry))
             case EventType.SIGNAL_RECEIVED:
                 run.deliver_signal(entry.key, run.data(entry))
@@ -113,6 +116,27 @@ class Replay:
                 pending.attempt = attempt
                 run.deliver_outcome(pending, kind, run.data(entry))
 
+    def _check_said(self) -> None:
+        """What one turn says is on the disk before whatever comes next, unless that came before the turn.
+
+        Raises:
+            MismatchError: it is not.
+        """
+        if self.unsaid:
+            raise MismatchError(
+                f"the code asks for {', '.join(self.unsaid)}, which the history does not have"
+            )
+
+    @property
+    def _first_admission(self) -> float:
+        """When a run that waited for its place got it, if its code began only then; else 0."""
+        for entry in islice(self._recorded, 1, None):
+            if entry.type == EventType.RUN_ADMITTED:
+                return entry.at
+            if entry.offset not in self._early:
+                break
+        return 0.0
+
     def _note(self, kind: EventType, entry: Entry) -> None:
         """Take in what the code is not told."""
         match kind:
@@ -122,7 +146,7 @@ class Replay:
                 self._expected({key: key for key in self._said}, entry.key)
             case EventType.CHILD_STARTED:
                 self._expected(self._run.children, entry.key)
-            case EventType.RUN_FORKED:
+            case EventType.RUN_FORKED | EventType.RUN_ADMITTED:
                 self._run.go_on_at(entry.at)
             case EventType.RUN_PAUSED:
                 self._run.paused = True
@@ -145,3 +169,20 @@ class Replay:
         run = self._run
         asks = ", ".join(sorted([*run.steps, *run.children, *run.timers.keys, *self.unsaid])) or "nothing"
         return MismatchError(f"the history has operation {key}, but the code at this point asks for {asks}")
+
+
+def _before_admission(recorded: Iterable[Entry]) -> set[int]:
+    """The offsets of what people asked of a run while it waited for its place, when no code of it ran.
+
+    It is delivered to what the code does first, later than it is recorded.
+    """
+    early: set[int] = set()
+    wishes: list[int] = []
+    for entry in recorded:
+        if entry.type in _WISHES:
+            wishes.append(entry.offset)
+            continue
+        if entry.type == EventType.RUN_ADMITTED:
+            early.update(wishes)
+        wishes.clear()
+    return early

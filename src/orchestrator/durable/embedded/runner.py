@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import heapq
+import itertools
 import logging
 import threading
-from collections import deque
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from pydantic_core import to_json as _to_json
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from orchestrator.durable.payloads import PayloadRules
     from orchestrator.durable.registry import Registry
     from orchestrator.journal import Journal
+
+    # The priority of the step's run, and when the step came: the lowest has the first turn.
+    Turn = tuple[int, int, PendingStep]
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +66,9 @@ class StepRunner:
         self._rules = rules
         self._threads = StepThreads(MOST_THREADS, on_free=self._thread_ended)
         self._running: dict[PendingStep, asyncio.Task[bytes | Verdict]] = {}
-        self._queued: deque[PendingStep] = deque()
-        self._queued_for_threads: deque[PendingStep] = deque()
+        self._arrivals = itertools.count()
+        self._queued: list[Turn] = []
+        self._queued_for_threads: list[Turn] = []
         self._places: dict[PendingStep, ThreadPlace] = {}
         self._counting: set[PendingStep] = set()
         self._backing_off: dict[PendingStep, Alarm] = {}
@@ -107,18 +113,23 @@ class StepRunner:
     def _due(self, pending: PendingStep) -> None:
         self._backing_off.pop(pending, None)
         pending.backs_off = False
+        self._enter((pending.run.row.priority, next(self._arrivals), pending))
+
+    def _enter(self, turn: Turn) -> None:
+        """Begin the attempt whose turn it is, or have it queue."""
+        pending = turn[2]
         if self._stopped or not pending.run.wants(pending):
             return
         if pending.attempt > pending.step.retry.attempts + MOST_LOST_ATTEMPTS:
             self._loop.call_soon(self._give_up, pending)
             return
         if not self._has_room:
-            self._queued.append(pending)
+            heapq.heappush(self._queued, turn)
             return
         if not pending.step.is_async:
             place = self._threads.take()
             if place is None:
-                self._queued_for_threads.append(pending)
+                heapq.heappush(self._queued_for_threads, turn)
                 return
             self._places[pending] = place
         group = pending.run.step_started(pending)
@@ -140,11 +151,13 @@ class StepRunner:
         return len(self._running) + len(self._counting) < self._most_at_once
 
     def _admit(self) -> None:
-        """Let in those who queue, as far as there is room."""
-        waiting, self._queued_for_threads = self._queued_for_threads, deque()
-        self._queued.extendleft(reversed(waiting))
-        while self._queued and self._has_room:
-            self._due(self._queued.popleft())
+        """Let in those who queue, as far as there is room: by priority, then as they came."""
+        while (self._queued or self._queued_for_threads) and self._has_room:
+            lines = [self._queued, self._queued_for_threads if self._threads.has_room else []]
+            line = min((line for line in lines if line), key=itemgetter(0), default=None)
+            if line is None:
+                return
+            self._enter(heapq.heappop(line))
 
     def _thread_ended(self) -> None:
         # A loop that was closed meanwhile has nobody left to let in.
@@ -218,7 +231,8 @@ class StepRunner:
     @property
     def at_work(self) -> list[PendingStep]:
         """Steps that run or queue, without those that say of themselves that they hang."""
-        return [*(self._running.keys() - self._hanging), *self._queued, *self._queued_for_threads]
+        queued = [turn[2] for turn in (*self._queued, *self._queued_for_threads)]
+        return [*(self._running.keys() - self._hanging), *queued]
 
     async def moved(self) -> None:
         """Until a step has ended, or hangs, or ``stir`` was called."""

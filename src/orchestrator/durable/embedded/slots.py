@@ -32,20 +32,20 @@ class Claim:
     inherits: tuple[Slot, ...] = ()
 
     @classmethod
-    def of(cls, text: str) -> Self:
-        """What ``text`` gave; of an empty text, none."""
-        found = json.loads(text) if text else {}
+    def of(cls, data: bytes) -> Self:
+        """What is kept as ``data``; where that is empty, none."""
+        found = json.loads(data) if data else {}
         return cls(*(tuple(Slot(*slot) for slot in found.get(kind, ())) for kind in ("takes", "inherits")))
 
     @property
-    def text(self) -> str:
-        """As a row keeps it; empty for none."""
+    def data(self) -> bytes:
+        """As it is kept; empty for none."""
         if not self.takes and not self.inherits:
-            return ""
-        return json.dumps({"takes": self.takes, "inherits": self.inherits})
+            return b""
+        return json.dumps({"takes": self.takes, "inherits": self.inherits}).encode()
 
     def child(self, needs: Iterable[Slot]) -> Claim:
-        """The claim of a child that needs these: what this run has of them it neither waits for nor counts."""
+        """The claim of a child that needs these: it does not take again what this one has."""
         inherits = self.takes + self.inherits
         return Claim(tuple(slot for slot in needs if slot not in inherits), inherits)
 
@@ -138,7 +138,7 @@ class Slots:
             for slot in slots
             if self._is_full(slot)
         ]
-        return f"waits for a place in {' and in '.join(full)}" if full else "waits for its turn"
+        return _place_in(full) if full else "waits for its turn"
 
     def _at_once_of(self, slot: Slot) -> float:
         return self._at_once.get(slot.limit, math.inf)
@@ -171,7 +171,10 @@ class Slots:
                 self._list(queue, queue.line[0][0])
 
     def _first(self, queue: _Queue) -> Turn | None:
-        """The first turn whose slots, from this queue on, are free. What hides behind a full one is unlisted."""
+        """The first turn whose slots, from this queue on, are all free.
+
+        Queues below that have none now leave the line, until a slot is free again.
+        """
         while queue.line:
             turn, below = queue.line[0]
             if below is None:
@@ -198,3 +201,12 @@ class Slots:
         self._gone = 0
         for run, (priority, slots) in self._waiting.items():
             self._line_up((priority, run), slots)
+
+
+def waits_for(slots: Iterable[Slot]) -> str:
+    """What one who needs these may wait for, in words that say nothing of its input."""
+    return _place_in(f"limit {slot.limit!r}" for slot in slots)
+
+
+def _place_in(limits: Iterable[str]) -> str:
+    return f"waits for a place in {' and in '.join(limits)}"

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -19,6 +19,7 @@ from orchestrator.core.ids import new_id
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.durable.payloads import Payload
 from orchestrator.durable.registry import NotRegisteredError, Registry
+from orchestrator.durable.runs import NORMAL_PRIORITY, check_priority
 from orchestrator.durable.temporal.activities import HEARTBEAT_EVERY_S, Activities
 from orchestrator.durable.temporal.machine import workflow_type
 from orchestrator.durable.temporal.payloads import carried
@@ -46,10 +47,11 @@ class TemporalEngine(LaterOfEngine):
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
 
     Not there yet, and refused with a `NotYetOnTemporalError`: ``list``, ``delete``, ``start(prefix=…)``,
-    ``Run.recorded``, ``Run.fork``, schedules, and ``ctx.publish``, which needs an event stream beside the
-    cluster. ``progress`` logs once that nobody sees it. ``Run.events`` tells what Temporal's history knows:
-    no progress, no single retries, and a step's start is the moment in which it was asked for. A stuck run
-    shows as running. Ids are known for as long as the namespace retains its runs.
+    ``Run.recorded``, ``Run.fork``, schedules, workflows with limits, and ``ctx.publish``, which needs an
+    event stream beside the cluster. ``progress`` logs once that nobody sees it. ``Run.events`` tells what
+    Temporal's history knows: no progress, no single retries, and a step's start is the moment in which it
+    was asked for. A stuck run shows as running. Ids are known for as long as the namespace retains its
+    runs. What a priority does is the cluster's affair.
 
     Args:
         address: ``host:port`` of the cluster.
@@ -111,6 +113,7 @@ class TemporalEngine(LaterOfEngine):
         id: str | None = None,  # the word of the port
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        priority: int = NORMAL_PRIORITY,
         prefix: Prefix | None = None,
     ) -> TemporalRun[Out]:
         """Start a run, as the port says. The same id finds the same run within the namespace's retention."""
@@ -119,6 +122,9 @@ class TemporalEngine(LaterOfEngine):
             raise NotRegisteredError(f"another workflow {workflow.type_name!r} was given to this engine")
         if prefix is not None:
             raise NotYetOnTemporalError("start(prefix=…)")
+        if workflow.limits:
+            raise NotYetOnTemporalError("a workflow with limits")
+        check_priority(priority)
         data = workflow.input.record(input)
         digest = hashlib.sha256(f"{workflow.type_name}\0".encode() + data).hexdigest()
         run_id = id or new_id()
@@ -128,6 +134,7 @@ class TemporalEngine(LaterOfEngine):
                 carried(data, f"the input of {workflow.name}"),
                 id=run_id,
                 task_queue=self._task_queue,
+                priority=Priority(priority_key=priority),
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 memo={INPUT_DIGEST: digest, OWNER: owner, TAGS: dict(tags or {})},
