@@ -309,9 +309,8 @@ async def test_keys_of_limits_are_as_secret_as_the_input_they_are_of(tmp_path: P
     jobs = [Job(number=number, tenant="tenant-of-ours", document="secret-paper") for number in range(2)]
     for _ in range(2):
         async with EmbeddedEngine(path, workflows=[write], steps=[desk], encryption=encryption) as engine:
-            for job in jobs:
-                run = await engine.start(write, job, id=f"{job.number}")
-            info = await run.describe()
+            runs = [await engine.start(write, job, id=f"{job.number}") for job in jobs]
+            info = await runs[-1].describe()
             assert info.status is Status.PENDING
             assert "of 'secret-paper' (1 of 1 taken)" in info.reason
     stored = b"".join(file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
