@@ -37,6 +37,15 @@ PRINTED = {
             "packing 1 for Ada\npacking 3 for Ada\npacking 2 for Ada\n['parcel 1', 'parcel 2', 'parcel 3']",
         ],
     ],
+    "payloads.md": [
+        [
+            "result: {'user': 'ada', 'password': 'lovelace'}",
+            "run-started ***",
+            "step-progress logging in with password=***",
+            "step-completed {'user': 'ada', 'password': '***'}",
+            "on disk: False",
+        ]
+    ],
     "streams.md": [["done: 1", "done: 3", "dead: b'two' of billing because: invalid literal", "trimmed: 2"]],
     "schedules.md": [re.findall(r"^(?:morning-report@|next: ).*$", SCHEDULES.read_text(), re.MULTILINE)],
 }
