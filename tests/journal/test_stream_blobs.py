@@ -126,24 +126,27 @@ async def test_a_row_never_names_a_file_that_is_not_there(path: Path, point: str
 
 
 async def test_files_go_after_their_rows_are_gone(path: Path) -> None:
-    """All of a stream, or those up to an offset; the others stay."""
+    """All of a stream, those up to an offset, or some; the others stay."""
     journal = Journal(path)
-    for number, offset in ((3, 1), (3, 5), (3, 7), (4, 1)):
+    for number, offset in ((3, 1), (3, 5), (3, 7), (4, 1), (6, 1), (6, 2), (6, 3)):
         await keep(journal, number, offset)
     delete = Statement(8, "DELETE FROM entries WHERE (stream, offset) IN (VALUES {rows})", 2)
     for offset in (1, 5):
         journal.stage(delete, (3, offset))
+    for offset in (1, 3):
+        journal.stage(delete, (6, offset))
     journal.stage_removal(journal.blobs.removal(3, up_to=5))
+    journal.stage_removal(journal.blobs.removal(6, offsets=[1, 3]))
     journal.flush()
     await journal.written()
     await keep(journal, 5, 1)  # the writer removes before it takes the next group
-    assert files(path) == ["3/7", "4/1", "5/1"]
+    assert files(path) == ["3/7", "4/1", "5/1", "6/2"]
     journal.stage(delete, (4, 1))
     journal.stage_removal(journal.blobs.removal(4))
     journal.flush()
     await journal.written()
     await keep(journal, 5, 2)
-    assert files(path) == ["3/7", "5/1", "5/2"]
+    assert files(path) == ["3/7", "5/1", "5/2", "6/2"]
     await journal.close()
 
 

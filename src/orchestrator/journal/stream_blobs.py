@@ -46,10 +46,22 @@ class StreamBlob:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """Files to be removed: those of a stream up to that offset, or all, with their folder, if None."""
+    """Files of a stream to be removed: up to an offset, or of some offsets, or all with their folder."""
 
     folder: Path
     up_to: int | None = None
+    offsets: frozenset[int] | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the stream keeps no file."""
+        return self.up_to is None and self.offsets is None
+
+    def takes(self, offset: int) -> bool:
+        """Whether the file of the entry at that offset goes."""
+        return (self.up_to is None or offset <= self.up_to) and (
+            self.offsets is None or offset in self.offsets
+        )
 
 
 class StreamBlobs:
@@ -81,9 +93,11 @@ class StreamBlobs:
             raise UnreadableError(f"the file {path} with a recorded value is not as it was written")
         return data
 
-    def removal(self, number: int, up_to: int | None = None) -> Removal:
-        """What to remove with a stream's entries up to that offset, or with all of them."""
-        return Removal(self.folder / str(number), up_to)
+    def removal(
+        self, number: int, *, up_to: int | None = None, offsets: Iterable[int] | None = None
+    ) -> Removal:
+        """What to remove with a stream's entries up to an offset, or of some offsets, or with all of them."""
+        return Removal(self.folder / str(number), up_to, None if offsets is None else frozenset(offsets))
 
     def sweep(self, connection: sqlite3.Connection) -> Iterator[None]:
         """Remove what a crash left behind, some folders at each step, but nothing of this opening."""
@@ -134,13 +148,13 @@ def write_blobs(blobs: Iterable[StreamBlob]) -> None:
 def remove_blobs(removals: Iterable[Removal]) -> None:
     """Remove files whose rows are gone; what cannot be removed is left to the next opening's sweep."""
     for removal in removals:
-        if removal.up_to is None:
+        if removal.is_whole:
             shutil.rmtree(removal.folder, ignore_errors=True)
             continue
         with suppress(OSError):
             for path in removal.folder.iterdir():
                 found = _FILE.fullmatch(path.name)
-                if found and int(found["offset"]) <= removal.up_to:
+                if found and removal.takes(int(found["offset"])):
                     path.unlink(missing_ok=True)
 
 

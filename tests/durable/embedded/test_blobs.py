@@ -8,6 +8,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,7 @@ from orchestrator.durable.errors import MismatchError
 from orchestrator.durable.runs import Status
 from orchestrator.journal import UnreadableError
 from orchestrator.journal.stream_blobs import MOST_IN_ROW_BYTES
-from orchestrator.testing import Signal, crash_everywhere
+from orchestrator.testing import ManualClock, Signal, crash_everywhere
 from support.contract_lab import Gates, all_events
 
 if TYPE_CHECKING:
@@ -227,6 +228,28 @@ async def test_files_of_a_history_that_was_left_behind_are_gone(tmp_path: Path) 
         assert len(list(first.iterdir())) == 2  # its last progress and its last result
     report = await crash_everywhere(rounds, 3, steps=[write], folder=tmp_path)
     assert report.result == LARGE
+
+
+async def test_files_of_progress_go_when_its_time_is_over(path: Path, gates: Gates) -> None:
+    """Results stay until their run goes."""
+    clock = ManualClock()
+    engine = EmbeddedEngine(
+        path,
+        workflows=[held],
+        steps=[write, gates],
+        clock=clock,
+        progress_retention=timedelta(hours=1),
+        retention=timedelta(days=1),
+    )
+    gates.open("gate")
+    async with engine:
+        await (await engine.start(held, LARGE)).result()
+        assert len(files(path)) == 2
+        await clock.advance(hours=2)
+        await (await engine.start(held, 1)).result()  # written after what was removed
+        assert [file.read_bytes()[:2] for file in files(path) if file.parent.name == "1"] == [b'"x']
+        await clock.advance(days=2)
+    assert files(path) == []
 
 
 CHILD = """

@@ -20,7 +20,7 @@ from orchestrator.journal.stream_blobs import MOST_IN_ROW_BYTES, POINTER
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from orchestrator.durable.codec import Codec
     from orchestrator.durable.runs import EventType
@@ -92,8 +92,12 @@ class Histories(Opener):
 
     def stage_forget(self, number: int, up_to: int) -> None:
         """Stage the end of a run's entries up to that offset, and of their files."""
-        self._journal.stage_removal(self._journal.blobs.removal(number, up_to))
+        self._journal.stage_removal(self._journal.blobs.removal(number, up_to=up_to))
         self._journal.stage(FORGET_ENTRIES, (number, up_to))
+
+    def stage_removal(self, number: int, offsets: Iterable[int]) -> None:
+        """Stage the end of the files of these entries, whose end is staged in the same turn of the loop."""
+        self._journal.stage_removal(self._journal.blobs.removal(number, offsets=offsets))
 
     def stage_delete(self, number: int) -> Group:
         """Stage the end of a run's stream with all its entries and files."""

@@ -188,8 +188,10 @@ class Housekeeping:
     async def _stage(self, deltas: Sequence[Any], done: Sequence[int]) -> None:
         journal = self._services.journal
         journal.check_writable()
-        for number, upto in {number: offset for number, offset, _ in deltas}.items():
-            journal.stage(DROP_DELTAS, (number, upto))
+        for number, rows in groupby(deltas, key=itemgetter(0)):
+            offsets = [offset for _, offset, _ in rows]
+            self._services.histories.stage_removal(number, offsets)
+            journal.stage(DROP_DELTAS, (number, offsets[-1]))
         for number in done:
             journal.stage(CLEAR_DELTAS, (number,))
         await journal.written()
