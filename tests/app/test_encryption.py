@@ -65,7 +65,11 @@ async def test_without_keys_the_journal_is_plain(tmp_path: Path) -> None:
     assert TOPIC.encode() in written
 
 
-@pytest.mark.parametrize("keys", ["2026", "2026:short", f"a:{KEY},a:{OLD_KEY}", f"b c:{KEY}"])
+@pytest.mark.parametrize(
+    "keys",
+    ["2026", "2026:short", f"a:{KEY},a:{OLD_KEY}", f"b c:{KEY}"],
+    ids=["no colon", "short", "twice", "no id"],
+)
 def test_wrong_keys_stop_the_start(tmp_path: Path, keys: str) -> None:
     """The message names the setting and what it takes, and repeats no key; the doctor says the same."""
     chosen = {"data_dir": tmp_path, "payloads.encryption_keys": keys}

@@ -145,6 +145,7 @@ def test_wrong_keys_are_refused_in_words(keys: Mapping[str, str | bytes], said: 
         ("2026", "id:base64,id:base64"),
         (f"a:{_text(NEW)},a:{_text(OLD)}", "two encryption keys have the id 'a'"),
     ],
+    ids=["no colon", "twice"],
 )
 def test_a_wrong_line_of_keys_is_refused_in_words(text: str, said: str) -> None:
     """Two keys of one id would leave open which of them is meant."""
