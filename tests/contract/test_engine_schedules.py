@@ -54,11 +54,12 @@ async def test_a_schedule_says_what_it_starts_and_when(lab: Lab) -> None:
             zone="America/New_York",
             owner="ada",
             tags={"team": "north"},
+            priority=1,
         )
         info = await schedule.describe()
         assert info.id == schedule.id == lab.id("morning")
         assert (info.workflow, info.cron, info.zone) == ("report", "30 9 * * *", "America/New_York")
-        assert (info.owner, info.tags) == ("ada", {"team": "north"})
+        assert (info.owner, info.tags, info.priority) == ("ada", {"team": "north"}, 1)
         assert (info.status, info.catch_up) == (ScheduleStatus.ACTIVE, CATCH_UP_S)
         assert (info.last_run, info.last_at, info.skipped, info.missed_at) == ("", None, 0, None)
         assert before <= info.created_at <= datetime.now(UTC)
@@ -221,6 +222,7 @@ async def test_a_schedule_that_says_nothing_clear_is_refused(lab: Lab) -> None:
             ({"id": ""}, "id of the schedule is empty"),
             ({"catch_up": 9}, "at least 10 seconds"),
             ({"catch_up": float("nan")}, "at least 10 seconds"),
+            ({"priority": 0}, "priority 0"),
         ):
             with pytest.raises(InvalidInputError) as refused:
                 await engine.schedule(report, Report(topics=[]), **fine | wrong)

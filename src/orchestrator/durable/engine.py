@@ -243,6 +243,7 @@ class Engine(Protocol):
         catch_up: float = ...,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        priority: int = ...,
     ) -> Schedule: ...
     @overload
     async def schedule(
@@ -256,6 +257,7 @@ class Engine(Protocol):
         catch_up: float = ...,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        priority: int = ...,
     ) -> Schedule: ...
 
     async def get_schedule(self, id: str) -> Schedule:

@@ -294,7 +294,7 @@ class Schedules:
         workflow.input.decode(data)  # refused here, or every run of it would be stuck
         if self._runs.is_open(run_id) is None:
             tags = tags_text(json.loads(row.tags) | {SCHEDULE_TAG: row.name})
-            self._runs.begin(workflow, data, run_id, owner=row.owner, tags=tags)
+            self._runs.begin(workflow, data, run_id, owner=row.owner, tags=tags, priority=row.priority)
         return replace(row, last_run=run_id, last_at=at)
 
     def _stuck(self, row: ScheduleRow, error: OrchestratorError) -> ScheduleRow:

@@ -9,7 +9,7 @@ from orchestrator.durable.embedded.history import tags_text
 from orchestrator.durable.embedded.schedule_handle import EmbeddedSchedule
 from orchestrator.durable.embedded.schedule_rows import ScheduleRow
 from orchestrator.durable.errors import EngineStoppedError
-from orchestrator.durable.runs import NORMAL_PRIORITY
+from orchestrator.durable.runs import NORMAL_PRIORITY, check_priority
 from orchestrator.durable.schedules import (
     CATCH_UP_S,
     ScheduleInfo,
@@ -52,6 +52,7 @@ class Scheduling(ABC):
         catch_up: float = CATCH_UP_S,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        priority: int = NORMAL_PRIORITY,
     ) -> EmbeddedSchedule: ...
     @overload
     async def schedule(
@@ -65,8 +66,9 @@ class Scheduling(ABC):
         catch_up: float = CATCH_UP_S,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        priority: int = NORMAL_PRIORITY,
     ) -> EmbeddedSchedule: ...
-    async def schedule(  # the port's options
+    async def schedule(  # noqa: PLR0913  # the port's options
         self,
         workflow: Workflow[Any, Any],
         input: Any = None,
@@ -77,11 +79,12 @@ class Scheduling(ABC):
         catch_up: float = CATCH_UP_S,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        priority: int = NORMAL_PRIORITY,
     ) -> EmbeddedSchedule:
         """Start a run at every time of ``cron`` in ``zone``. See the port for the arguments.
 
         Raises:
-            InvalidInputError: ``cron``, ``zone``, ``catch_up`` or ``id`` says nothing clear.
+            InvalidInputError: ``cron``, ``zone``, ``catch_up``, ``id`` or ``priority`` is none.
             NotRegisteredError: the engine was not given this workflow.
             PayloadError, PayloadTooLargeError: the input has no JSON form, or a too large one.
             JournalFullError: the disk is full; nothing was changed.
@@ -96,7 +99,7 @@ class Scheduling(ABC):
                 workflow=workflow.type_name,
                 owner=owner,
                 tags=tags_text(tags),
-                priority=NORMAL_PRIORITY,
+                priority=check_priority(priority),
                 digest=digest,
                 input=data,
                 cron=" ".join(cron.split()),

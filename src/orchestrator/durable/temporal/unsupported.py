@@ -1,4 +1,4 @@
-# ruff: noqa: ARG002, D102  # refusals take the port's arguments, use none, and are documented there
+# ruff: noqa: ARG002, D102, PLR0913  # refusals take the port's arguments, use none, and are documented there
 """What the port offers and this adapter does not yet: refused in words, never silently nothing."""
 
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from orchestrator.core.errors import TerminalError
-from orchestrator.durable.runs import SAME_INPUT
+from orchestrator.durable.runs import NORMAL_PRIORITY, SAME_INPUT
 from orchestrator.durable.schedules import CATCH_UP_S
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class LaterOfEngine:
         catch_up: float = CATCH_UP_S,
         owner: str = "",
         tags: Mapping[str, str] | None = None,
+        priority: int = NORMAL_PRIORITY,
     ) -> NoReturn:
         raise NotYetOnTemporalError("schedule()")
 
