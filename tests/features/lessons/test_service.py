@@ -56,6 +56,17 @@ async def test_a_lesson_is_made_from_what_the_learner_brings(tmp_path: Path) -> 
     ]
 
 
+async def test_a_lesson_may_teach_what_a_secret_looks_like(tmp_path: Path) -> None:
+    """Watchers of runs see none, but the lesson that its owner gets is whole, in the stream and after it."""
+    taught = "A database is named postgres://ada:lovelace@host/name, with the password after the colon."
+    async with LessonsRoom(tmp_path) as room:
+        session_id = await room.create("Database addresses", f"{SAMPLE}\n\n{taught}")
+        told = await room.run(session_id)
+        result = await room.service.result(OWNER, session_id)
+    assert "ada:lovelace@host" in result.lesson
+    assert told[-1]["data"]["result"] == result.model_dump(mode="json")
+
+
 async def test_streamed_content_is_the_lesson(tmp_path: Path) -> None:
     """Who joins the deltas of step 3 has the sections as they stand in the lesson, but for the pictures."""
     async with LessonsRoom(tmp_path) as room:
