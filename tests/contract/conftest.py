@@ -94,6 +94,7 @@ EMBEDDED_ALONE = {
     "test_a_pause_survives_a_restart",
     "test_deadlines_go_on_while_a_run_is_paused",
     "test_a_paused_run_can_be_cancelled",
+    "test_what_a_cancelled_run_cleans_up_needs_no_resume",
     "test_pausing_twice_is_pausing_once",
     "test_an_ended_run_cannot_be_paused",
     "test_paused_runs_are_listed",

@@ -93,6 +93,27 @@ async def test_a_paused_run_can_be_cancelled(lab: Lab, gates: Gates) -> None:
             await run.result()
 
 
+async def test_what_a_cancelled_run_cleans_up_needs_no_resume(lab: Lab, gates: Gates) -> None:
+    """A cancel lifts the pause: steps that clean up would wait for ever else. What was held never begins."""
+
+    @workflow
+    async def tidy(ctx: Context) -> None:
+        try:
+            await ctx.receive("go")
+            await ctx.run(Gates.note, "held")
+        finally:
+            await ctx.run(Gates.note, "cleaned up")
+
+    async with lab.open([tidy], [gates]) as engine:
+        run = await engine.start(tidy)
+        await run.pause()
+        await run.signal("go")
+        await run.cancel()
+        with pytest.raises(RunCancelledError):
+            await run.result()
+        assert gates.calls == ["cleaned up"]
+
+
 async def test_pausing_twice_is_pausing_once(lab: Lab, gates: Gates) -> None:
     """Pause and resume say what is to be, so that repeating them changes nothing."""
     async with lab.open([waits], [gates]) as engine:

@@ -71,13 +71,13 @@ class Children:
     def ended(self, row: RunRow) -> None:
         """A run has ended, durably: tell its parent."""
         parent = None if row.parent is None else self._runs.of_number(row.parent)
-        child = None if parent is None else parent.child_of(row.id)
+        child = None if parent is None else parent.operations.child_of(row.id)
         if child is not None:
             self._deliver(child, self._runs.row(row.id))
 
     def leave(self, run: Execution) -> None:
         """Cancel the children that a run in memory has left open."""
-        for child in run.children.values():
+        for child in run.operations.children.values():
             row = self._runs.find_row(child.child_id)
             if row is not None and _is_of(child, row):
                 self._services.journal.turns.add(self._runs.cancel, row.id)
@@ -104,7 +104,7 @@ class Children:
                 owner=parent.row.owner,
                 tags=tags_text({}),
                 # What follows from the parent's own is the same after a crash that loses this row.
-                seed=hashlib.sha256(parent.seed + child.key.encode()).digest()[:SEED_BYTES],
+                seed=hashlib.sha256(parent.row.seed + child.key.encode()).digest()[:SEED_BYTES],
                 priority=parent.row.priority,
                 parent=parent.row,
             )

@@ -7,7 +7,6 @@ may run ahead of the disk; what it asks for starts only when its cause is durabl
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from orchestrator.core.clock import utc
-from orchestrator.durable.context import Context, next_place
+from orchestrator.durable.context import Context
 from orchestrator.durable.embedded.history import (
     MARK_DELTAS,
     NEVER,
@@ -26,14 +25,14 @@ from orchestrator.durable.embedded.history import (
     step_key,
 )
 from orchestrator.durable.embedded.loop import RunLoop
+from orchestrator.durable.embedded.machine import EmbeddedMachine
 from orchestrator.durable.embedded.mailbox import Mailbox
-from orchestrator.durable.embedded.pending import PendingChild, PendingStep
+from orchestrator.durable.embedded.operations import Operations
 from orchestrator.durable.embedded.replay import Replay
 from orchestrator.durable.embedded.run_timers import END, RunTimers
 from orchestrator.durable.errors import (
     ContinueAs,
     DeterminismError,
-    Evicted,
     Failure,
     Misfit,
     MismatchError,
@@ -43,19 +42,15 @@ from orchestrator.durable.runs import EventType, RunInfo, Status
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterable
 
     from orchestrator.durable.embedded.history import RunRow
     from orchestrator.durable.embedded.open_runs import OpenRuns
-    from orchestrator.durable.embedded.pending import PendingOperation
+    from orchestrator.durable.embedded.pending import PendingChild, PendingStep
     from orchestrator.durable.embedded.services import Services
-    from orchestrator.durable.machine import Operation
-    from orchestrator.durable.steps import StepDefinition
     from orchestrator.durable.workflows import Workflow
     from orchestrator.journal import Group
-
-# How often code that leaves memory is told so before it is simply left.
-MOST_EVICTIONS = 100
 
 _CLOSING_EVENT = {
     Status.COMPLETED: EventType.RUN_COMPLETED,
@@ -72,7 +67,7 @@ _UNDELIVERED = frozenset(
 
 
 class Execution:
-    """One run in memory. It is the `Machine` of its context."""
+    """One run in memory."""
 
     def __init__(self, services: Services, runs: OpenRuns, row: RunRow, workflow: Workflow[Any, Any]) -> None:
         self._services = services
@@ -81,116 +76,35 @@ class Execution:
         self.row = row
         self.run_id = row.id
         self.workflow = workflow.type_name
-        self.seed = row.seed
-        self.most_payload_bytes = services.rules.most_bytes
         self.status = Status.RUNNING
         self.reason = ""
         self.result = b""
-        self.loop = RunLoop(self)  # type: ignore[abstract]  # what it leaves out is I/O
+        self.machine = EmbeddedMachine(self, services, workflow)
+        self.loop = RunLoop(self.machine)  # type: ignore[abstract]  # what it leaves out is I/O
         self.offset = 0
         self.cause: Group | None = None
-        self.steps: dict[str, PendingStep] = {}
-        self.children: dict[str, PendingChild] = {}
-        self.paused = False
+        self.operations = Operations(self, services, runs)
+        self.mailbox = Mailbox()
         self.timers = RunTimers(services.alarms, self._timer_due)
         self.parking = False
-        self._now = 0.0
+        self.now = 0.0
         self._root: asyncio.Task[Any] | None = None
         self._cancel_requested = False
         self._replay: Replay | None = None
-        self._inert = False
-        self._asked: list[PendingOperation] = []
-        self._given_up: list[PendingOperation] = []
-        self._mailbox = Mailbox()
-        self._evictions = 0
-        self._began = 1
+        self.inert = False
+        self.began = 1
         self._continues = False
         self._cancelled_late = False
         self._has_deltas = False
-
-    # What the run's code asks for, through its context and its loop.
-
-    def now(self) -> float:
-        """The time of the last thing delivered, never backwards."""
-        return self._now
-
-    def run(self, operation: Operation, step: StepDefinition, arguments: bytes) -> PendingStep:
-        """Start a step, once its cause is durable."""
-        self.check_step(step)
-        pending = PendingStep(self, operation, step, arguments)
-        self.steps[pending.key] = pending
-        self._asked.append(pending)
-        return pending
-
-    def check_step(self, step: StepDefinition) -> None:
-        """Refuse a step that the engine was not given."""
-        self._stay_alive()
-        self._services.registry.step(step.name)
-
-    def child(
-        self, operation: Operation, workflow: Workflow[Any, Any], data: bytes, id: str | None
-    ) -> PendingChild:
-        """Start a child run, once its cause is durable."""
-        self._stay_alive()
-        self._services.registry.workflow(workflow.type_name)
-        pending = PendingChild(self, operation, workflow, data, id or self._child_id(operation))
-        self.children[pending.key] = pending
-        self._asked.append(pending)
-        return pending
-
-    def encode_input(self, input: object) -> bytes:
-        """Input for the run's own workflow as it is recorded."""
-        return self._workflow.input.record(input, self.most_payload_bytes)
-
-    def give_up(self, pending: PendingOperation) -> None:
-        """The run's code no longer wants an operation: it is stopped after this turn."""
-        self._stay_alive()
-        self._given_up.append(pending)
-
-    def sleep(self, operation: Operation, seconds: float) -> asyncio.Future[None]:
-        """A future that is done when the time has come."""
-        self._stay_alive()
-        future: asyncio.Future[None] = self.loop.create_future()
-        self._alarm_for(future, operation.key, seconds, partial(_finish, future))
-        return future
-
-    def receive(self, operation: Operation, name: str, timeout: float | None) -> asyncio.Future[bytes]:
-        """A future of the next signal of that name; a TimeoutError after ``timeout`` seconds."""
-        self._stay_alive()
-        future: asyncio.Future[bytes] = self.loop.create_future()
-        self._mailbox.take(name, future)
-        if timeout is not None and not future.done():
-            late = TimeoutError(f"no signal {name!r} within {timeout:g} seconds")
-            self._alarm_for(future, operation.key, timeout, partial(_fail, future, late))
-        return future
-
-    def publish(self, operation: Operation, name: str, data: bytes) -> None:  # noqa: ARG002  # the key has the name
-        """Add an event for watchers, unless it was recorded before."""
-        self._stay_alive()
-        if self._inert:
-            return
-        if self._replay is None:
-            self._stage(EventType.PUBLISHED, operation.key, self._services.rules.redactor.json(data))
-        else:
-            self._replay.publish(operation.key, data)
-
-    def arm(self, timer: asyncio.TimerHandle) -> None:
-        """A timer of plain asyncio, such as that of ``asyncio.timeout``: an operation like any other."""
-        self._stay_alive()
-        self.timers.watch(f"{next_place()}:timer", timer)
-
-    def disarm(self, timer: asyncio.TimerHandle) -> None:
-        """Forget a timer."""
-        self.timers.forget(timer)
 
     # What happens to the run, from outside. Never called from inside one of its tasks.
 
     def replay(self, entries: Iterable[Entry]) -> None:
         """Deliver what was recorded, in its order, and go on; where the code does not fit it, be stuck."""
-        if self._inert:
+        if self.inert:
             return
         self._replay = replay = Replay(self, entries)
-        self.offset, self._began = replay.last_offset, replay.first_offset
+        self.offset, self.began = replay.last_offset, replay.first_offset
         try:
             replay.deliver()
         except MismatchError as error:
@@ -198,14 +112,23 @@ class Execution:
             return
         self._replay = None
         for key, data in replay.unsaid.items():
-            self._stage(EventType.PUBLISHED, key, self._services.rules.redactor.json(data))
-        for pending in self.steps.values():
+            self.publish(key, data)
+        for pending in self.operations.steps.values():
             pending.in_doubt = self.cause is None
         if self.timers.ends_at <= self._services.clock.time() and not self.status.closed:
             self._timer_due(END)
         elif not self.status.closed:
             self._after_turn()
         self._services.journal.flush()
+
+    def publish(self, key: str, data: bytes) -> None:
+        """Add an event for watchers, unless it was recorded before."""
+        if self.inert:
+            return
+        if self._replay is None:
+            self._stage(EventType.PUBLISHED, key, self._services.rules.redactor.json(data))
+        else:
+            self._replay.publish(key, data)
 
     def step_started(self, pending: PendingStep) -> Group:
         """Record that an attempt begins; nobody waits for this row unless he says so."""
@@ -229,26 +152,18 @@ class Execution:
 
     def step_ended(self, pending: PendingStep, kind: EventType, data: bytes) -> None:
         """Record a step's outcome and let the code go on."""
-        if not self.wants(pending):
+        if not self.operations.wants(pending):
             return
         self._stage(kind, step_key(pending.key, pending.attempt), data)
         self.deliver_outcome(pending, kind, data)
-
-    def wants(self, pending: PendingStep) -> bool:
-        """Whether the outcome of that step still matters."""
-        return not self._inert and self.steps.get(pending.key) is pending
 
     def child_started(self, child: PendingChild) -> None:
         """Record that a child run began, with its id; nobody waits for this row."""
         self._stage(EventType.CHILD_STARTED, child.key, to_json(child.child_id, "a run's id"), lazy=True)
 
-    def child_of(self, child_id: str) -> PendingChild | None:
-        """What was asked for as the run of that id, if its outcome is still wanted."""
-        return next((child for child in self.children.values() if child.child_id == child_id), None)
-
     def child_ending(self, child_id: str) -> None:
         """A child's end is being recorded: stay in memory until its outcome is."""
-        child = self.child_of(child_id)
+        child = self.operations.child_of(child_id)
         if child is not None:
             child.ending = True
             if self.parking:
@@ -256,7 +171,7 @@ class Execution:
 
     def child_ended(self, child: PendingChild, kind: EventType, data: bytes) -> bool:
         """Record a child's outcome and let the code go on; False where it does not matter any more."""
-        if self._inert or self.children.get(child.key) is not child:
+        if not self.operations.wants_child(child):
             return False
         self._stage(kind, child.key, data)
         self.deliver_child(child, kind, data)
@@ -264,22 +179,20 @@ class Execution:
 
     def pause(self) -> None:
         """Record that nothing new is to begin."""
-        if not self.paused:
-            self.paused = True
+        if not self.operations.paused:
+            self.operations.paused = True
             self._stage(EventType.RUN_PAUSED, "", b"")
             self._runs.stays(self)
 
     def resume(self) -> None:
         """Record that it goes on, and begin what was asked for meanwhile."""
-        if self.paused:
-            self.paused = False
-            self._stage(EventType.RUN_RESUMED, "", b"")
-            self._runs.stays(self)
+        if self.operations.paused:
+            self._lift_pause()
             self._after_turn()
 
     def signal(self, name: str, data: bytes, signal_id: str | None) -> None:
         """Record and deliver a signal, once for each id."""
-        if self._mailbox.knows(signal_id):
+        if self.mailbox.knows(signal_id):
             return
         key = signal_key(name, signal_id)
         self._stage(EventType.SIGNAL_RECEIVED, key, data)
@@ -290,21 +203,18 @@ class Execution:
         if end_at <= self._services.clock.time():
             self._close(Status.TERMINATED)
         elif end_at < self.timers.ends_at or not self._cancel_requested:
+            self._lift_pause()  # or what its code does to clean up would wait for ever
             data = _wish_to_stop(end_at)
             self._stage(EventType.CANCEL_REQUESTED, "", data)
             self.deliver_cancel(data)
 
     def drop(self) -> None:
         """Leave memory; the history has everything."""
-        if self._inert:
+        if self.inert:
             return
-        self._inert = True
+        self.inert = True
         self.timers.call_off()
-        for pending in self.steps.values():
-            self._services.runner.cancel(pending)
-            pending.let_go()
-        for child in self.children.values():
-            child.let_go()
+        self.operations.let_go()
         self.loop.drop()
 
     def info(self) -> RunInfo:
@@ -314,29 +224,26 @@ class Execution:
             workflow=self.workflow,
             status=self.status,
             created_at=utc(self.row.created_at),
-            closed_at=utc(self._now),
+            closed_at=utc(self.now),
             reason=self.reason,
         )
 
     @property
     def waits(self) -> bool:
-        """Whether only time or a signal can move it, so that it needs no place in memory."""
-        return all(step.backs_off or self._is_held(step) for step in self.steps.values()) and all(
-            child.goes_on or self._is_held(child) for child in self.children.values()
-        )
+        """Whether only time, a signal or a child can move it, so that it needs no place in memory."""
+        return self.operations.wait
 
     @property
     def stands(self) -> Status:
         """Where it stands, as far as it is open."""
-        if self.paused:
+        if self.operations.paused:
             return Status.PAUSED
-        return Status.RUNNING if self.steps else Status.WAITING
+        return Status.RUNNING if self.operations.steps else Status.WAITING
 
     @property
     def wakes_at(self) -> float:
         """When time moves it next, in seconds since 1970."""
-        retries = [pending.retry_at for pending in self.steps.values() if pending.retry_at is not None]
-        return min([self.timers.earliest, *retries])
+        return min([self.timers.earliest, *self.operations.retries])
 
     @property
     def hides(self) -> bool:
@@ -355,21 +262,22 @@ class Execution:
 
     def reach(self, at: float) -> None:
         """Let the run's time come to ``at``, unless it is later already."""
-        self._now = max(self._now, at)
+        self.now = max(self.now, at)
 
     def go_on_at(self, at: float) -> None:
         """After what a fork took over, or what was sent to a pending run, time goes on at ``at``.
 
         Waits keep what is left of them.
         """
-        self.timers.put_off(max(at - self._now, 0.0))
+        self.timers.put_off(max(at - self.now, 0.0))
         self.reach(at)
 
     def begin(self, data: bytes) -> None:
         """Start the code on its recorded input and turn it for the first time."""
         context = contextvars.Context()
         try:
-            work = self._workflow.begin(context.run(Context, self), data, self.most_payload_bytes)
+            most_bytes = self._services.rules.most_bytes
+            work = self._workflow.begin(context.run(Context, self.machine), data, most_bytes)
         except PayloadError as error:
             raise MismatchError(f"the recorded input does not fit the code: {error.message}") from error
         self._root = self.loop.create_task(work, context=context)
@@ -377,19 +285,19 @@ class Execution:
 
     def deliver_outcome(self, pending: PendingStep, kind: EventType, data: bytes) -> None:
         """Tell the code how a step ended."""
-        del self.steps[pending.key]
+        del self.operations.steps[pending.key]
         pending.deliver(kind, data)
         self._turn()
 
     def deliver_child(self, child: PendingChild, kind: EventType, data: bytes) -> None:
         """Tell the code how a child run ended."""
-        del self.children[child.key]
+        del self.operations.children[child.key]
         child.deliver(kind, data)
         self._turn()
 
     def deliver_signal(self, key: str, data: bytes) -> None:
         """Hand the code a signal."""
-        self._mailbox.put(key, data)
+        self.mailbox.put(key, data)
         self._turn()
 
     def deliver_cancel(self, data: bytes) -> None:
@@ -409,8 +317,14 @@ class Execution:
 
     # How it goes on.
 
+    def _lift_pause(self) -> None:
+        if self.operations.paused:
+            self.operations.paused = False
+            self._stage(EventType.RUN_RESUMED, "", b"")
+            self._runs.stays(self)
+
     def _turn(self) -> None:
-        if self._inert:
+        if self.inert:
             return
         try:
             self.loop.turn()
@@ -427,56 +341,21 @@ class Execution:
             self._conclude(self._root)
             return
         self.timers.set_alarms()
-        if not self.paused:
-            asked, self._asked = self._asked, []
-            for pending in asked:
-                self._when_durable(partial(self._launch, pending))
-        given_up, self._given_up = self._given_up, []
-        for pending in given_up:
-            self._stop(pending)
-        if self.paused or not self.steps:
+        self.operations.after_turn()
+        if self.operations.paused or not self.operations.steps:
             self._runs.may_rest(self)
-
-    def _launch(self, pending: PendingOperation) -> None:
-        if self._inert or pending.ended is not None:
-            return
-        if isinstance(pending, PendingChild):
-            if self.children.get(pending.key) is pending:
-                pending.launched = True
-                self._runs.children.start(pending)
-        elif isinstance(pending, PendingStep) and self.wants(pending):
-            pending.launched = True
-            self._services.runner.launch(pending)
-            if pending.backs_off:
-                self.rests()
-
-    def _stop(self, pending: PendingOperation) -> None:
-        if isinstance(pending, PendingChild):
-            self._when_durable(partial(self._runs.children.stop, pending))
-        elif isinstance(pending, PendingStep):
-            if pending.launched:
-                self._services.runner.cancel(pending)
-            else:
-                self._services.journal.turns.add(self.step_ended, pending, EventType.STEP_CANCELLED, b"")
 
     @property
     def life(self) -> str:
         """Its id, with the life of an endless workflow: operations are counted anew in each."""
-        return life_of(self.run_id, self._began)
+        return life_of(self.run_id, self.began)
 
-    def _is_held(self, pending: PendingOperation) -> bool:
-        return self.paused and not pending.launched and pending.ended is None
-
-    def _when_durable(self, call: Callable[[], None]) -> None:
+    def when_durable(self, call: Callable[[], None]) -> None:
+        """Call once what caused this turn is on the disk."""
         if self.cause is None or self.cause.committed:
             call()
         else:
             self.cause.then.append(call)
-
-    def _child_id(self, operation: Operation) -> str:
-        """The id of a child that was given none; no other life of an endless workflow gives the same."""
-        life = "" if self._began == 1 else f"{self._began}."
-        return f"{self.run_id}.{life}{operation.place.replace('/', '-')}"
 
     def _conclude(self, root: asyncio.Task[Any]) -> None:
         if self._continues:
@@ -498,15 +377,15 @@ class Execution:
 
     def _continue_as(self, data: bytes) -> None:
         """Begin anew, with what was signalled and not received."""
-        if self._inert:
+        if self.inert:
             return
         rows = [(EventType.RUN_STARTED, "", data)]
-        rows += [(EventType.SIGNAL_RECEIVED, key, letter) for key, letter in self._mailbox.kept]
-        if self.paused:
+        rows += [(EventType.SIGNAL_RECEIVED, key, letter) for key, letter in self.mailbox.kept]
+        if self.operations.paused:
             rows.append((EventType.RUN_PAUSED, "", b""))
         if self._cancelled_late or self.timers.ends_at < NEVER:
             rows.append((EventType.CANCEL_REQUESTED, "", _wish_to_stop(self.timers.ends_at)))
-        at = max(self._now, self._services.clock.time())
+        at = max(self.now, self._services.clock.time())
         self._runs.begin_anew(
             self, [Entry(offset, at, *row) for offset, row in enumerate(rows, self.offset + 1)]
         )
@@ -519,7 +398,7 @@ class Execution:
         self._stage(_CLOSING_EVENT[status], "", self.result)
         # Anyone may read this column; where values are encrypted, the last entry alone has the message.
         told = failure.type if failure is not None and self.hides else self.reason
-        row = (self.row.number, status, self._now, told)
+        row = (self.row.number, status, self.now, told)
         self._services.journal.stage(SET_ENDED, row).then.append(partial(self._runs.left, self))
         self._services.journal.flush()
         self.drop()
@@ -536,13 +415,6 @@ class Execution:
 
     # Timers and rows.
 
-    def _alarm_for(
-        self, future: asyncio.Future[Any], key: str, seconds: float, ring: Callable[[], None]
-    ) -> None:
-        timer = asyncio.TimerHandle(self._now + seconds, ring, (), self.loop)
-        self.timers.watch(key, timer)
-        future.add_done_callback(lambda _: timer.cancel())
-
     def _timer_due(self, key: str) -> None:
         if key == END:
             self._close(Status.TERMINATED)
@@ -552,7 +424,7 @@ class Execution:
 
     def _stage(self, kind: EventType, key: str, data: bytes, *, lazy: bool = False) -> Group:
         """Add a row to the history; what is not lazy is delivered too, and causes what follows."""
-        at = max(self._now, self._services.clock.time())
+        at = max(self.now, self._services.clock.time())
         group = self._services.histories.stage(self.row.number, self.offset + 1, at, kind, key, data)
         self.offset += 1
         if self.parking:
@@ -561,33 +433,11 @@ class Execution:
             self._services.journal.flush_soon()
         else:
             if kind not in _UNDELIVERED:
-                self._now = at
+                self.now = at
             self.cause = group
         return group
-
-    def _stay_alive(self) -> None:
-        """Raise Evicted where the run has left memory.
-
-        Code that catches even that, and asks again, is left waiting for ever after a while.
-        """
-        if not self._inert:
-            if not self.loop.turning:
-                raise DeterminismError("a context serves its workflow's own code alone, not its steps")
-        elif self._evictions < MOST_EVICTIONS:
-            self._evictions += 1
-            raise Evicted
 
 
 def _wish_to_stop(end_at: float) -> bytes:
     """The data of a cancel: when the run is to be ended by force, if ever."""
     return b"" if end_at == NEVER else to_json({"end_at": end_at}, "a cancel")
-
-
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def _fail(future: asyncio.Future[Any], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)

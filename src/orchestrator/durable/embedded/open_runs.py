@@ -176,7 +176,7 @@ class OpenRuns:
         """Have a run forget its history and begin another one with these entries, now."""
         run.drop()
         self._resting.pop(run.run_id, None)
-        row = replace(run.row, seed=hashlib.sha256(run.seed + b"anew").digest()[:SEED_BYTES])
+        row = replace(run.row, seed=hashlib.sha256(run.row.seed + b"anew").digest()[:SEED_BYTES])
         self._services.histories.stage_forget(row.number, run.offset)
         group = self._services.journal.stage(SET_SEED, (row.number, row.seed))
         self.children.leave(run)
@@ -425,7 +425,7 @@ class OpenRuns:
             run.become_stuck(MismatchError(f"the history cannot be read: {error.message}"))
             return run
         run.replay(entries)
-        if cause is not None and run.paused:
+        if cause is not None and run.operations.paused:
             self.stays(run)
         return run
 

@@ -35,7 +35,7 @@ class PendingOperation:
     def cancel(self) -> asyncio.Future[None]:
         """Ask for its end; the future is done once it has ended, however it did."""
         if self.ended is None:
-            self.run.give_up(self)
+            self.run.machine.give_up(self)
             self.ended = self.run.loop.create_future()
         return self.ended
 

@@ -109,10 +109,10 @@ class Replay:
                     raise self._unexpected(entry.key)
                 run.deliver_timer(entry.key)
             case EventType.CHILD_COMPLETED | EventType.CHILD_FAILED:
-                run.deliver_child(self._expected(run.children, entry.key), kind, run.data(entry))
+                run.deliver_child(self._expected(run.operations.children, entry.key), kind, run.data(entry))
             case _:
                 key, attempt = split_step_key(entry.key)
-                pending = self._expected(run.steps, key)
+                pending = self._expected(run.operations.steps, key)
                 pending.attempt = attempt
                 run.deliver_outcome(pending, kind, run.data(entry))
 
@@ -145,17 +145,17 @@ class Replay:
             case EventType.PUBLISHED:
                 self._expected({key: key for key in self._said}, entry.key)
             case EventType.CHILD_STARTED:
-                self._expected(self._run.children, entry.key)
+                self._expected(self._run.operations.children, entry.key)
             case EventType.RUN_FORKED | EventType.RUN_ADMITTED:
                 self._run.go_on_at(entry.at)
             case EventType.RUN_PAUSED:
-                self._run.paused = True
+                self._run.operations.paused = True
             case EventType.RUN_RESUMED:
-                self._run.paused = False
+                self._run.operations.paused = False
 
     def _remember_attempt(self, kind: EventType, entry: Entry) -> None:
         key, attempt = split_step_key(entry.key)
-        pending = self._expected(self._run.steps, key)
+        pending = self._expected(self._run.operations.steps, key)
         pending.attempt = attempt + 1
         is_retrying = kind is EventType.STEP_RETRYING
         pending.retry_at = from_json(self._run.data(entry))["retry_at"] if is_retrying else None
@@ -167,7 +167,8 @@ class Replay:
 
     def _unexpected(self, key: str) -> MismatchError:
         run = self._run
-        asks = ", ".join(sorted([*run.steps, *run.children, *run.timers.keys, *self.unsaid])) or "nothing"
+        pending = [*run.operations.steps, *run.operations.children, *run.timers.keys, *self.unsaid]
+        asks = ", ".join(sorted(pending)) or "nothing"
         return MismatchError(f"the history has operation {key}, but the code at this point asks for {asks}")
 
 

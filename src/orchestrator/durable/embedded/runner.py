@@ -118,7 +118,7 @@ class StepRunner:
     def _enter(self, turn: Turn) -> None:
         """Begin the attempt whose turn it is, or have it queue."""
         pending = turn[2]
-        if self._stopped or not pending.run.wants(pending):
+        if self._stopped or not pending.run.operations.wants(pending):
             return
         if pending.attempt > pending.step.retry.attempts + MOST_LOST_ATTEMPTS:
             self._loop.call_soon(self._give_up, pending)
@@ -175,7 +175,7 @@ class StepRunner:
 
     def _begin(self, pending: PendingStep) -> None:
         place = self._places.pop(pending, None)
-        if self._stopped or not pending.run.wants(pending) or pending.ended is not None:
+        if self._stopped or not pending.run.operations.wants(pending) or pending.ended is not None:
             if place is not None:
                 place.let_go()
             return
@@ -206,7 +206,7 @@ class StepRunner:
         if self._stopped:
             return
         self._admit()
-        if not pending.run.wants(pending):
+        if not pending.run.operations.wants(pending):
             return
         if task.cancelled():
             pending.run.step_ended(pending, EventType.STEP_CANCELLED, b"")
@@ -263,7 +263,7 @@ class StepRunner:
             self._report(pending, data)
 
     def _report(self, pending: PendingStep, data: bytes) -> None:
-        if pending in self._running and pending.run.wants(pending):
+        if pending in self._running and pending.run.operations.wants(pending):
             pending.run.step_progress(pending, data)
 
 
