@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 Ts = TypeVarTuple("Ts")
 
@@ -28,27 +28,33 @@ class Turns:
     def add(self, call: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
         """Call ``call(*args)`` after all that was added before."""
         self._calls.append(partial(call, *args) if args else call)
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._take)
+        self._schedule()
+
+    def extend(self, calls: Iterable[Callable[[], object]]) -> None:
+        """Make these calls after all that was added before."""
+        self._calls.extend(calls)
+        self._schedule()
 
     def stop(self) -> None:
         """Forget what has not been called."""
         self._calls.clear()
 
-    def _take(self) -> None:
-        until = time.perf_counter() + TURN_S
-        while self._calls:
-            self._make(self._calls.popleft())
-            if time.perf_counter() > until:
-                break
-        self._scheduled = bool(self._calls)
-        if self._scheduled:
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
             self._loop.call_soon(self._take)
 
-    def _make(self, call: Callable[[], object]) -> None:
-        """One call's mistake must not keep the others waiting for ever."""
-        try:
-            call()
-        except Exception as error:  # noqa: BLE001  # shown by the loop, as for any callback
-            self._loop.call_exception_handler({"message": f"error in {call}", "exception": error})
+    def _take(self) -> None:
+        until = time.perf_counter() + TURN_S
+        calls = self._calls
+        while calls:
+            call = calls.popleft()
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001  # one mistake must not keep the others waiting for ever
+                self._loop.call_exception_handler({"message": f"error in {call}", "exception": error})
+            if time.perf_counter() > until:
+                break
+        self._scheduled = False
+        if calls:
+            self._schedule()

@@ -213,8 +213,7 @@ class Writer:
         self._delivering = True
         group.committed = True
         self._on_commit(group)
-        for call in group.then:
-            self._turns.add(call)
+        self._turns.extend(group.then)
         self._turns.add(self._delivered)
         # Runs that wait keep their last group; what it carried is on the disk.
         group.rows.clear()

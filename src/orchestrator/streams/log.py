@@ -94,10 +94,10 @@ class Log:
 
     def stage(self, number: int, offset: int, at: float, type: str, key: str, data: bytes) -> Group:
         """Stage an entry whose offset the caller keeps."""
-        check_utf8(type, key)
-        extent = self._extents.get(number)
-        if extent is not None:
-            extent.end = offset
+        if not key.isascii() or not type.isascii():
+            check_utf8(type, key)
+        if number in self._extents:
+            self._extents[number].end = offset
         return self._journal.stage(ADD_ENTRY, (number, offset, at, type, key, data))
 
     def append(self, name: str, at: float, type: str, key: str, data: bytes) -> tuple[int, Group]:

@@ -93,6 +93,8 @@ class Execution:
         self._replay: Replay | None = None
         self.inert = False
         self.began = 1
+        # Its id, with the life of an endless workflow: operations are counted anew in each.
+        self.life = row.id
         self._continues = False
         self._cancelled_late = False
         self._has_deltas = False
@@ -105,6 +107,7 @@ class Execution:
             return
         self._replay = replay = Replay(self, entries)
         self.offset, self.began = replay.last_offset, replay.first_offset
+        self.life = life_of(self.run_id, self.began)
         try:
             replay.deliver()
         except MismatchError as error:
@@ -344,11 +347,6 @@ class Execution:
         self.operations.after_turn()
         if self.operations.paused or not self.operations.steps:
             self._runs.may_rest(self)
-
-    @property
-    def life(self) -> str:
-        """Its id, with the life of an endless workflow: operations are counted anew in each."""
-        return life_of(self.run_id, self.began)
 
     def when_durable(self, call: Callable[[], None]) -> None:
         """Call once what caused this turn is on the disk."""

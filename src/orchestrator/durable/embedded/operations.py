@@ -27,7 +27,7 @@ class Operations:
         self.steps: dict[str, PendingStep] = {}
         self.children: dict[str, PendingChild] = {}
         self.paused = False
-        self._asked: list[PendingOperation] = []
+        self._asked: list[PendingStep | PendingChild] = []
         self._given_up: list[PendingOperation] = []
 
     def ask(self, pending: PendingStep | PendingChild) -> None:
@@ -49,8 +49,8 @@ class Operations:
             for pending in asked:
                 self._run.when_durable(partial(self._launch, pending))
         given_up, self._given_up = self._given_up, []
-        for pending in given_up:
-            self._stop(pending)
+        for unwanted in given_up:
+            self._stop(unwanted)
 
     def wants(self, step: PendingStep) -> bool:
         """Whether the outcome of that step still matters."""
@@ -84,18 +84,19 @@ class Operations:
         """When next attempts are due, in seconds since 1970."""
         return [step.retry_at for step in self.steps.values() if step.retry_at is not None]
 
-    def _launch(self, pending: PendingOperation) -> None:
-        if pending.ended is not None:
+    def _launch(self, pending: PendingStep | PendingChild) -> None:
+        if pending.ended is not None or not self._is_wanted(pending):
             return
+        pending.launched = True
         if isinstance(pending, PendingChild):
-            if self.wants_child(pending):
-                pending.launched = True
-                self._runs.children.start(pending)
-        elif isinstance(pending, PendingStep) and self.wants(pending):
-            pending.launched = True
-            self._services.runner.launch(pending)
-            if pending.backs_off:
-                self._run.rests()
+            self._runs.children.start(pending)
+            return
+        self._services.runner.launch(pending)
+        if pending.backs_off:
+            self._run.rests()
+
+    def _is_wanted(self, pending: PendingStep | PendingChild) -> bool:
+        return self.wants_child(pending) if isinstance(pending, PendingChild) else self.wants(pending)
 
     def _stop(self, pending: PendingOperation) -> None:
         if isinstance(pending, PendingChild):
@@ -107,5 +108,5 @@ class Operations:
                 turns = self._services.journal.turns
                 turns.add(self._run.step_ended, pending, EventType.STEP_CANCELLED, b"")
 
-    def _is_held(self, pending: PendingOperation) -> bool:
+    def _is_held(self, pending: PendingStep | PendingChild) -> bool:
         return self.paused and not pending.launched and pending.ended is None

@@ -69,6 +69,8 @@ class RunTimers:
 
     def set_alarms(self) -> None:
         """Have those that were watched meanwhile ring."""
+        if not self._unset:
+            return
         unset, self._unset = self._unset, []
         for key in dict.fromkeys(unset):
             deadline = self._deadlines.get(key)
