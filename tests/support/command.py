@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from support.services import COMMANDS
@@ -42,12 +42,15 @@ class CommandLine:
             check=False,
         )
 
-    @contextmanager
-    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    def started(self, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
         """Start it, to be watched or stopped; what still runs at the end is killed."""
+        return self.program(str(COMMANDS / "orchestrator"), *arguments)
+
+    @contextmanager
+    def program(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """Start another program there; what still runs at the end is killed."""
         with subprocess.Popen(
-            ["orchestrator", *arguments],
-            executable=COMMANDS / "orchestrator",
+            command,
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from orchestrator.app import admin, schedules
 from orchestrator.app.data_dir import BLOBS_DIRECTORY, JOURNAL_FILE, TABLES_FILE, Claim, claimed
@@ -19,6 +19,7 @@ from orchestrator.core.redaction import secrets_in
 from orchestrator.core.telemetry import Metrics, tracer_provider
 from orchestrator.db import Database
 from orchestrator.durable.embedded import EmbeddedEngine
+from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.features import lessons
 from orchestrator.journal.blobs import BlobStore
 from orchestrator.web.application import House, create_app
@@ -60,6 +61,18 @@ def built(settings: Settings) -> Iterator[Service]:
         )
     with claimed(settings.data_dir) as claim:
         yield _assembled(settings, claim)
+
+
+def code_of(settings: Settings) -> tuple[Feature, ...]:
+    """The rooms of a service with these settings, for their workflows and steps; nothing is opened."""
+    database = Database(settings.data_dir / TABLES_FILE)
+    blobs = BlobStore(settings.data_dir / BLOBS_DIRECTORY)
+    # Whether there is a model makes no difference to which steps there are.
+    return _rooms(Resources(settings, SystemClock(), _no_engine, database, blobs, model=None))
+
+
+def _no_engine() -> NoReturn:
+    raise EngineStoppedError("this service was put together to be looked at; it has no engine")
 
 
 def _assembled(settings: Settings, claim: Claim) -> Service:

@@ -167,9 +167,18 @@ class RunClosedError(ConflictError):
 
 
 class MismatchError(InternalError):
-    """The code asks for something else than what was recorded."""
+    """The code asks for something else than what was recorded.
+
+    ``expected`` is the recorded operation for which the code has no place, such as ``2:fetch_page``, and
+    ``came`` what it asks for at that point; empty where that is not what is wrong.
+    """
 
     default_code = "stuck"
+
+    def __init__(self, message: str, *, expected: str = "", came: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.came = tuple(came)
 
 
 class EngineStoppedError(InternalError):

@@ -2,7 +2,16 @@
 
 from orchestrator.journal.errors import JournalError, UnreadableError
 from orchestrator.journal.journal import Journal, open_for_reading
-from orchestrator.journal.schema import refused
+from orchestrator.journal.schema import check_readable, refused
 from orchestrator.journal.writer import Group, Statement
 
-__all__ = ["Group", "Journal", "JournalError", "Statement", "UnreadableError", "open_for_reading", "refused"]
+__all__ = [
+    "Group",
+    "Journal",
+    "JournalError",
+    "Statement",
+    "UnreadableError",
+    "check_readable",
+    "open_for_reading",
+    "refused",
+]

@@ -137,6 +137,23 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise refused(path, error) from error
 
 
+def check_readable(connection: sqlite3.Connection, path: Path) -> None:
+    """Find out whether the file's tables are those that this version reads.
+
+    Raises:
+        JournalError: another program's file, another version's, or a damaged one; the message says which.
+    """
+    try:
+        version = _version(connection, path)
+    except sqlite3.DatabaseError as error:
+        raise refused(path, error) from error
+    if version < len(MIGRATIONS):
+        raise JournalError(
+            f"{path} was written by an older version of Orchestrator (file version {version}, this one reads "
+            f"{len(MIGRATIONS)}). Start this version's service on it once, which brings it up to date."
+        )
+
+
 def refused(path: Path, error: sqlite3.Error) -> JournalError:
     """What to tell people about an error of SQLite at opening."""
     name = error.sqlite_errorname if hasattr(error, "sqlite_errorname") else ""

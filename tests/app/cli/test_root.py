@@ -29,6 +29,7 @@ COMMANDS = (
     ["runs", "show"],
     ["runs", "events"],
     ["runs", "cancel"],
+    ["runs", "check"],
     ["runs", "fork"],
     ["schedules"],
     ["schedules", "list"],
@@ -109,6 +110,9 @@ def test_version_for_people_and_for_scripts(capsys: pytest.CaptureFixture[str]) 
         (["lesson", "Tides", "-m", "absent.md"], ExitCode.USAGE, "absent.md cannot be read"),
         (["runs", "list", "--status", "happy"], ExitCode.USAGE, "happy is none of pending, running"),
         (["runs", "show", "none"], ExitCode.NOT_FOUND, "there is no journal"),
+        (["runs", "check"], ExitCode.NOT_FOUND, "there is no journal"),
+        (["runs", "check", "--module", "absent_app"], ExitCode.USAGE, "absent_app cannot be imported"),
+        (["runs", "check", "--module", "json"], ExitCode.USAGE, "json has no workflow"),
     ],
 )
 def test_an_error_is_one_sentence_and_a_code(

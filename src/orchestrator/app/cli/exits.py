@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 3
     CONFLICT = 4
     UNAVAILABLE = 5
+    MISFIT = 6
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
     @property
@@ -29,6 +30,7 @@ MEANINGS = {
     ExitCode.NOT_FOUND: "there is no such run, session or schedule",
     ExitCode.CONFLICT: "something is in the way: the data directory or the port is in use, or a file exists",
     ExitCode.UNAVAILABLE: "a service that is needed cannot be reached right now; try again later",
+    ExitCode.MISFIT: "`runs check` found open runs that do not fit the code",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C; what was recorded is kept and can go on",
 }
 

@@ -36,6 +36,11 @@ class Opener:
         self._codec = codec
         self._blobs = blobs
 
+    @property
+    def hides(self) -> bool:
+        """Whether values are written so that who has no key cannot read them."""
+        return self._codec.hides
+
     def data(self, number: int, entry: Entry) -> bytes:
         """The data of an entry of run ``number`` as it was recorded.
 
@@ -71,11 +76,6 @@ class Histories(Opener):
         super().__init__(codec, journal.blobs)
         self._journal = journal
         self._streams = streams
-
-    @property
-    def hides(self) -> bool:
-        """Whether values are written so that who has no key cannot read them."""
-        return self._codec.hides
 
     def stage(self, number: int, offset: int, at: float, kind: EventType, key: str, data: bytes) -> Group:
         """Stage an entry of run ``number``; whoever counts its offsets says which one.

@@ -76,6 +76,7 @@ SELECT_RUN: Final = f"{SELECT_RUNS} WHERE name = ?"
 SELECT_AWAKE: Final = (
     f"{SELECT_RUNS} WHERE closed_at IS NULL AND wake_at IS NULL AND number > ? ORDER BY number LIMIT ?"
 )
+SELECT_OPEN: Final = f"{SELECT_RUNS} WHERE closed_at IS NULL AND number > ? ORDER BY number LIMIT ?"
 SELECT_DUE: Final = (
     f"{SELECT_RUNS} WHERE closed_at IS NULL AND wake_at IS NOT NULL AND wake_at <= ? ORDER BY wake_at LIMIT ?"
 )

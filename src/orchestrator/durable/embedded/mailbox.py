@@ -48,6 +48,11 @@ class Mailbox:
         receiver.add_done_callback(partial(_leave, receivers))
 
     @property
+    def awaited(self) -> list[str]:
+        """The names of signals for which somebody waits."""
+        return [name for name, waiting in self._receivers.items() if not all(one.done() for one in waiting)]
+
+    @property
     def kept(self) -> list[tuple[str, bytes]]:
         """Keys and data of what nobody received."""
         return [letter for letters in self._letters.values() for letter in letters]

@@ -14,8 +14,10 @@ from orchestrator.durable.embedded.histories import Opener, is_sealed
 from orchestrator.durable.embedded.history import (
     ENTRIES_PAGE,
     RUN_STREAM,
+    SELECT_ENTRIES,
     SELECT_ENTRIES_PAGE,
     SELECT_LAST_ENTRY,
+    SELECT_OPEN,
     SELECT_RUN,
     RunRow,
     event_of,
@@ -25,12 +27,12 @@ from orchestrator.durable.embedded.history import (
 )
 from orchestrator.durable.embedded.schedule_rows import SELECT_SCHEDULES, ScheduleRow
 from orchestrator.durable.runs import Status
-from orchestrator.journal import UnreadableError, open_for_reading, refused
+from orchestrator.journal import UnreadableError, check_readable, open_for_reading, refused
 from orchestrator.journal.stream_blobs import StreamBlobs
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from orchestrator.durable.runs import Event, RunInfo, StepView
     from orchestrator.durable.schedules import ScheduleInfo
 
+# Runs with their histories that are read at once, and rows alone.
+OPEN_RUNS_PAGE = 50
+ROWS_PAGE = 1_000
 NO_LIMIT = -1  # as SQLite has it
 
 
@@ -62,9 +67,14 @@ class JournalReader:
             SettingsError: the library that decrypts is not installed.
         """
         self._path = path
-        self._opener = Opener(codec_for(encryption), StreamBlobs(path))
-        self._redactor = Redactor(secrets)
+        self.opener = Opener(codec_for(encryption), StreamBlobs(path))
+        self.redactor = Redactor(secrets)
         self._connection = open_for_reading(path)
+        try:
+            check_readable(self._connection, path)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +112,7 @@ class JournalReader:
         with contextlib.suppress(UnreadableError):  # then its row tells no more than the kind of error
             last = Entry(*self._rows(SELECT_LAST_ENTRY, [row.number])[0])
             if is_sealed(last):
-                return replace(row.info(), reason=reason_in(self._opener.data(row.number, last)))
+                return replace(row.info(), reason=reason_in(self.opener.data(row.number, last)))
         return row.info()
 
     def events(self, run_id: str, after: int = 0) -> Sequence[Event]:
@@ -115,8 +125,8 @@ class JournalReader:
         number = self._row(run_id).number
         events: list[Event] = []
         while page := self._rows(SELECT_ENTRIES_PAGE, [number, after, ENTRIES_PAGE]):
-            entries = self._opener.opened(number, [Entry(*row) for row in page])
-            events += [event_of(entry, self._redactor) for entry in entries]
+            entries = self.opener.opened(number, [Entry(*row) for row in page])
+            events += [event_of(entry, self.redactor) for entry in entries]
             after = events[-1].offset
         return events
 
@@ -127,6 +137,34 @@ class JournalReader:
             NotFoundError: there is none of that id. UnreadableError: as in ``events``.
         """
         return steps_of(self.events(run_id))
+
+    def open_runs(self) -> Iterator[Sequence[tuple[RunRow, Sequence[Entry]]]]:
+        """All open runs in pages, each with what was recorded of it, unopened, at the same moment."""
+        last = 0
+        while True:
+            # A read that goes on for long would keep the writer's log from being moved into the file.
+            self._rows("BEGIN", [])
+            try:
+                rows = [RunRow(*row) for row in self._rows(SELECT_OPEN, [last, OPEN_RUNS_PAGE])]
+                page = [(row, self.entries(row.number)) for row in rows]
+            finally:
+                self._rows("COMMIT", [])
+            if not page:
+                return
+            yield page
+            last = page[-1][0].number
+
+    def open_rows(self) -> Iterator[RunRow]:
+        """The rows of all open runs."""
+        last = 0
+        while page := self._rows(SELECT_OPEN, [last, ROWS_PAGE]):
+            for row in page:
+                yield RunRow(*row)
+            last = page[-1][0]
+
+    def entries(self, number: int) -> Sequence[Entry]:
+        """What was recorded of a run, unopened."""
+        return [Entry(*entry) for entry in self._rows(SELECT_ENTRIES, [number])]
 
     def schedules(self) -> Sequence[ScheduleInfo]:
         """All schedules, by id, as far as the engine that has them has come."""

@@ -124,7 +124,8 @@ class Replay:
         """
         if self.unsaid:
             raise MismatchError(
-                f"the code asks for {', '.join(self.unsaid)}, which the history does not have"
+                f"the code asks for {', '.join(self.unsaid)}, which the history does not have",
+                came=list(self.unsaid),
             )
 
     @property
@@ -143,7 +144,8 @@ class Replay:
             case EventType.STEP_STARTED | EventType.STEP_RETRYING:
                 self._remember_attempt(kind, entry)
             case EventType.PUBLISHED:
-                self._expected({key: key for key in self._said}, entry.key)
+                if entry.key not in self._said:
+                    raise self._unexpected(entry.key)
             case EventType.CHILD_STARTED:
                 self._expected(self._run.operations.children, entry.key)
             case EventType.RUN_FORKED | EventType.RUN_ADMITTED:
@@ -167,9 +169,13 @@ class Replay:
 
     def _unexpected(self, key: str) -> MismatchError:
         run = self._run
-        pending = [*run.operations.steps, *run.operations.children, *run.timers.keys, *self.unsaid]
-        asks = ", ".join(sorted(pending)) or "nothing"
-        return MismatchError(f"the history has operation {key}, but the code at this point asks for {asks}")
+        asks = sorted([*run.operations.steps, *run.operations.children, *run.timers.keys, *self.unsaid])
+        return MismatchError(
+            f"the history has operation {key}, but the code at this point asks for "
+            f"{', '.join(asks) or 'nothing'}",
+            expected=key,
+            came=asks,
+        )
 
 
 def _before_admission(recorded: Iterable[Entry]) -> set[int]:
