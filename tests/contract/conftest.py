@@ -127,6 +127,8 @@ EMBEDDED_ALONE = {
     "test_a_pending_run_can_be_paused",
     "test_a_fork_may_have_to_wait",
     "test_who_watches_sees_when_a_run_has_its_place",
+    "test_runs_of_a_schedule_have_its_priority",
+    "test_a_schedule_with_a_wrong_key_or_priority_is_refused",
 }
 
 

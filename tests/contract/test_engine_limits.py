@@ -463,6 +463,30 @@ async def test_who_watches_sees_when_a_run_has_its_place(lab: Lab, gates: Gates)
         assert told[1][:2] == [EventType.RUN_STARTED, EventType.RUN_ADMITTED]
 
 
+async def test_runs_of_a_schedule_have_its_priority(lab: Lab, gates: Gates) -> None:
+    """What a schedule starts waits like any run, before those that are less urgent."""
+    async with lab.open(WORKFLOWS, [gates]) as engine:
+        gates.open("late", "soon")
+        runs = [await engine.start(alone, "first"), await engine.start(alone, "late")]
+        schedule = await engine.schedule(alone, "soon", id=lab.id("soon"), cron="0 9 29 2 *", priority=1)
+        assert (await schedule.describe()).priority == 1
+        runs.append(await schedule.run_now())
+        gates.open("first")
+        for run in runs:
+            await run.result()
+        assert gates.calls == ["first", "soon", "late"]
+
+
+async def test_a_schedule_with_a_wrong_key_or_priority_is_refused(lab: Lab) -> None:
+    """It is said when the schedule is made, not when its first run is due."""
+    async with lab.open(WORKFLOWS, [Gates()]) as engine:
+        with pytest.raises(InvalidInputError, match="it must be a str"):
+            await engine.schedule(misfit, 1, id=lab.id("a"), cron="0 9 29 2 *")
+        with pytest.raises(InvalidInputError, match="from 1, which is served first, to 5"):
+            await engine.schedule(free, "a", id=lab.id("a"), cron="0 9 29 2 *", priority=7)
+        assert await engine.schedules() == []
+
+
 async def _result(run: Run[str]) -> str:
     return await run.result()
 

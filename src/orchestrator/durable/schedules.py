@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.clock import rfc3339, utc
 from orchestrator.core.errors import InvalidInputError
+from orchestrator.durable.runs import NORMAL_PRIORITY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +55,7 @@ class ScheduleInfo:
     missed_at: datetime | None = None
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
-    priority: int = 3
+    priority: int = NORMAL_PRIORITY
     reason: str = ""
 
 

@@ -26,6 +26,8 @@ from support.contract_lab import all_events
 from support.quiet import settle
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orchestrator.durable.engine import Run
     from orchestrator.durable.runs import RunInfo
     from orchestrator.durable.workflows import Workflow
@@ -65,17 +67,46 @@ async def idle(ctx: Context, job: Job) -> int:
     return job.number
 
 
-KINDS: dict[str, Workflow[Job, int]] = {"write": write, "correct": correct, "idle": idle}
+@workflow(limits=[EVERYWHERE, TENANT])
+async def edit(ctx: Context, job: Job) -> int:
+    """Holds two and has children: one that needs nothing else, and one that needs a document besides."""
+    await ctx.gather(
+        ctx.child(chapter, job, id=f"{job.number} chapter"),
+        ctx.child(correct, job, id=f"{job.number} correct"),
+    )
+    return job.number
 
 
-def needs(kind: str, job: Job) -> list[tuple[str, str]]:
-    """What a run of that kind takes, said once more by the test."""
+@workflow(limits=[TENANT, EVERYWHERE])
+async def chapter(ctx: Context, job: Job) -> int:
+    """Needs what its parent has."""
+    ctx.publish("chapter")
+    return job.number
+
+
+KINDS: dict[str, Workflow[Job, int]] = {"write": write, "correct": correct, "idle": idle, "edit": edit}
+
+
+def needs(run_id: str, kind: str, job: Job) -> list[tuple[str, str]]:
+    """What that run takes, said once more by the test."""
     everywhere, tenant, document = ("everywhere", ""), ("tenant", job.tenant), ("document", job.document)
     return {
         "write": [everywhere, tenant, document],
-        "correct": [document, tenant],
+        "correct": [document] if is_child(run_id) else [document, tenant],
         "idle": [everywhere],
+        "edit": [everywhere, tenant],
+        "chapter": [],
     }[kind]
+
+
+def number_of(run_id: str) -> int:
+    """The number of the job of a run; a child's is its parent's."""
+    return int(run_id.split(maxsplit=1)[0])
+
+
+def is_child(run_id: str) -> bool:
+    """Whether it was begun by another run."""
+    return " " in run_id
 
 
 AT_ONCE = {"everywhere": 3, "tenant": 2, "document": 1}
@@ -148,7 +179,7 @@ class Office:
         while True:
             engine = EmbeddedEngine(
                 self.path,
-                workflows=list(KINDS.values()),
+                workflows=[*KINDS.values(), chapter],
                 steps=[self.desk],
                 clock=self.clock,
                 most_runs_in_memory=self.most_in_memory,
@@ -160,28 +191,30 @@ class Office:
                     return
 
     async def _with(self, engine: EmbeddedEngine) -> None:
-        runs: list[Run[int]] = []
         for plan in self.plans:
             kind, run_id = KINDS[plan.kind], f"{plan.job.number}"
-            runs.append(await engine.start(kind, plan.job, id=run_id, priority=plan.priority))
+            run = await engine.start(kind, plan.job, id=run_id, priority=plan.priority)
             if plan.signalled:
-                await self._signal(runs[-1])
+                await self._signal(run)
             await self._check(engine)
         while open_infos := [info for info in await self._infos(engine) if not info.status.closed]:
             place, ends = self.script[self.done % len(self.script)]
             moving = [info for info in open_infos if info.status is not Status.PENDING]
             assert moving, "all that is left waits for each other"
+            place += self.done
+            self.done += 1
             if ends:
                 await self._end(engine, moving[place % len(moving)])
             else:
                 await self._cancel(engine, open_infos[place % len(open_infos)])
-            self.done += 1
             await self._check(engine)
-        for run, plan in zip(runs, self.plans, strict=True):
-            await self._check_story(run, plan)
+        ended = {info.id: info.status for info in await self._infos(engine)}
+        assert ended.keys() >= {f"{plan.job.number}" for plan in self.plans}
+        for run_id in ended:
+            await self._check_story(await engine.get(run_id), ended)
 
     async def _end(self, engine: EmbeddedEngine, info: RunInfo) -> None:
-        number = int(info.id)
+        number = number_of(info.id)
         if self.plans[number].kind == "idle":
             await self._signal(await engine.get(info.id))
         else:
@@ -196,7 +229,7 @@ class Office:
         await (await engine.get(info.id)).cancel()
 
     async def _infos(self, engine: EmbeddedEngine) -> list[RunInfo]:
-        return sorted(await engine.list(limit=1_000), key=lambda info: int(info.id))
+        return sorted(await engine.list(limit=1_000), key=lambda info: (number_of(info.id), info.id))
 
     async def _check(self, engine: EmbeddedEngine) -> None:
         await settle(engine, lambda: len(self.desk.at_work))
@@ -209,7 +242,7 @@ class Office:
             for slot in self._needs(info)
         )
         assert all(count <= AT_ONCE[limit] for (limit, _), count in taken.items()), taken
-        at_work = {int(info.id) for info in infos if info.status is Status.RUNNING}
+        at_work = {number_of(info.id) for info in infos if info.status is Status.RUNNING}
         assert self.desk.at_work <= at_work, "work goes on for a run that is not under way"
         for info in infos:
             if info.status is Status.PENDING:
@@ -218,19 +251,22 @@ class Office:
                 assert all(f"limit '{limit}'" in info.reason for limit, _ in full)
 
     def _needs(self, info: RunInfo) -> list[tuple[str, str]]:
-        plan = self.plans[int(info.id)]
-        return needs(plan.kind, plan.job)
+        return needs(info.id, info.workflow, self.plans[number_of(info.id)].job)
 
-    async def _check_story(self, run: Run[int], plan: Plan) -> None:
-        info = await run.describe()
+    async def _check_story(self, run: Run[int], ended: Mapping[str, Status]) -> None:
+        number = number_of(run.id)
         events = await all_events(run)
         assert [event.offset for event in events] == list(range(1, len(events) + 1))
         assert [event.at for event in events] == sorted(event.at for event in events)
-        if info.status is Status.CANCELLED:
-            assert info.id in self.cancelled
+        family = {run_id for run_id in self.cancelled if number_of(run_id) == number}
+        if ended[run.id] is Status.CANCELLED:
+            assert family if is_child(run.id) else run.id in self.cancelled
             assert events[-1].type is EventType.RUN_CANCELLED
+        elif ended[run.id] is Status.FAILED:
+            assert not is_child(run.id)
+            assert any(map(is_child, family)), "only what became of a child makes its parent fail"
         else:
-            assert await run.result() == plan.job.number
+            assert await run.result() == number
 
 
 def office(
@@ -287,6 +323,7 @@ FEW: list[Plan] = [
             ("correct", 1, False),
             ("idle", 3, False),
             ("idle", 3, True),
+            ("edit", 3, False),
         ]
     )
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator import Context, TemporalEngine, workflow
+from orchestrator import Context, Limit, TemporalEngine, workflow
 from orchestrator.core.errors import PayloadTooLargeError, UnavailableError
 from orchestrator.durable.errors import RunFailedError, RunTerminatedError
 from orchestrator.durable.runs import EventType, Prefix, Status
@@ -53,10 +53,19 @@ async def tidy(ctx: Context) -> None:
         await ctx.run(Gates.note, "cleanup")
 
 
+@workflow(limits=[Limit(1)])
+async def limited(ctx: Context, text: str) -> str:
+    """Give the input back, one run at a time."""
+    return text
+
+
 def engine_on(server: TemporalServer, *steps: object) -> TemporalEngine:
     """An engine of this file's workflows, on a task queue of its own."""
     return TemporalEngine(
-        server.address, workflows=[echo, announce, held, tidy], steps=steps, task_queue=f"own-{uuid.uuid4()}"
+        server.address,
+        workflows=[echo, announce, held, tidy, limited],
+        steps=steps,
+        task_queue=f"own-{uuid.uuid4()}",
     )
 
 
@@ -70,6 +79,8 @@ async def test_what_it_lacks_is_refused_in_words(temporal_server: TemporalServer
             await engine.delete(run.id)
         with pytest.raises(NotYetOnTemporalError, match=r"schedule\(\)"):
             await engine.schedule(echo, "hi", id="daily", cron="@daily")
+        with pytest.raises(NotYetOnTemporalError, match="a workflow with limits"):
+            await engine.start(limited, "hi")
         with pytest.raises(NotYetOnTemporalError, match=r"get_schedule\(\)"):
             await engine.get_schedule("daily")
         with pytest.raises(NotYetOnTemporalError, match=r"schedules\(\)"):

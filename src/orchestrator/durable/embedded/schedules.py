@@ -93,9 +93,11 @@ class Schedules:
 
         Raises:
             PayloadError, PayloadTooLargeError: the input has no JSON form, or a too large one.
+            InvalidInputError: a limit of the workflow finds no key in it.
         """
         codec, most_bytes = self._services.codec, self._services.rules.most_bytes
         data = workflow.input.record(input, most_bytes)
+        workflow.slots(data)
         return codec.digest(identity_of(workflow.type_name, data)), codec.seal(data, *_place(name))
 
     async def put(self, row: ScheduleRow) -> None:

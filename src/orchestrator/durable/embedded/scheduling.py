@@ -84,7 +84,8 @@ class Scheduling(ABC):
         """Start a run at every time of ``cron`` in ``zone``. See the port for the arguments.
 
         Raises:
-            InvalidInputError: ``cron``, ``zone``, ``catch_up``, ``id`` or ``priority`` is none.
+            InvalidInputError: ``cron``, ``zone``, ``catch_up``, ``id`` or ``priority`` is none; or a limit of
+                the workflow finds no key in the input.
             NotRegisteredError: the engine was not given this workflow.
             PayloadError, PayloadTooLargeError: the input has no JSON form, or a too large one.
             JournalFullError: the disk is full; nothing was changed.
