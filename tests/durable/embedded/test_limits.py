@@ -21,7 +21,7 @@ from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY
 from orchestrator.durable.errors import RunClosedError
 from orchestrator.durable.runs import EventType, Status
 from orchestrator.journal import JournalError
-from orchestrator.testing import ManualClock
+from orchestrator.testing import BEGINNING, ManualClock
 from support.contract_lab import all_events
 from support.quiet import settle
 
@@ -109,6 +109,7 @@ def is_child(run_id: str) -> bool:
     return " " in run_id
 
 
+HOUR_S = 3_600.0
 AT_ONCE = {"everywhere": 3, "tenant": 2, "document": 1}
 
 
@@ -354,3 +355,54 @@ async def test_keys_of_limits_are_as_secret_as_the_input_they_are_of(tmp_path: P
     assert b"everywhere" in stored
     assert b"secret-paper" not in stored
     assert b"tenant-of-ours" not in stored
+
+
+@workflow(limits=[Limit(1)])
+async def watch(ctx: Context, name: str) -> list[float]:
+    """Say when it began, when it was told something, and when it had slept for an hour after that."""
+    began = ctx.now().timestamp()
+    await ctx.receive("go", int)
+    told = ctx.now().timestamp()
+    await ctx.sleep(HOUR_S)
+    return [began, told, ctx.now().timestamp()]
+
+
+async def test_a_runs_time_begins_when_it_has_its_place(tmp_path: Path) -> None:
+    """However long it waited, and however often it is replayed; what it was sent meanwhile comes then."""
+    path, clock = tmp_path / "runs.db", ManualClock()
+    async with EmbeddedEngine(path, workflows=[watch], clock=clock) as engine:
+        runs = [await engine.start(watch, name, id=name) for name in ("first", "second")]
+        await clock.advance(hours=1)
+        await runs[1].signal("go", 1)
+        await clock.advance(hours=1)
+        await runs[0].cancel()
+        await settle(engine)
+        assert (await runs[1].describe()).status is Status.WAITING
+    async with EmbeddedEngine(path, workflows=[watch], clock=clock) as engine:
+        run = await engine.get("second")
+        await clock.advance(minutes=59)
+        await settle(engine)
+        assert (await run.describe()).status is Status.WAITING
+        await clock.advance(minutes=1)
+        admitted = BEGINNING + 2 * HOUR_S
+        assert await run.result() == [admitted, admitted, admitted + HOUR_S]
+
+
+@workflow
+async def twice(ctx: Context, job: Job) -> None:
+    """Ask for one child two times at once."""
+    await ctx.gather(ctx.child(idle, job, id="child"), ctx.child(idle, job, id="child"))
+
+
+async def test_a_child_that_is_asked_for_twice_at_once_waits_once(tmp_path: Path) -> None:
+    """It is known from the moment in which it begins to wait, before that is durable."""
+    async with EmbeddedEngine(tmp_path / "runs.db", workflows=[idle, twice]) as engine:
+        jobs = [Job(number=number, tenant="t", document="x") for number in range(4)]
+        for job in jobs[:3]:
+            await engine.start(idle, job)
+        run = await engine.start(twice, jobs[3])
+        await settle(engine)
+        assert [info.id for info in await engine.list(status=[Status.PENDING])] == ["child"]
+        await run.cancel(force_after=0)
+        await settle(engine)
+        assert (await (await engine.get("child")).describe()).status is Status.CANCELLED
