@@ -45,7 +45,7 @@ class LaterOfEngine:
     async def delete(self, id: str) -> NoReturn:
         raise NotYetOnTemporalError("delete()")
 
-    async def schedule(  # noqa: PLR0913  # the port's options
+    async def schedule(  # the port's options
         self,
         workflow: Workflow[Any, Any],
         input: Any = None,
