@@ -65,7 +65,7 @@ async def test_a_child_gives_its_result(lab: Lab) -> None:
 
 
 async def test_a_child_is_a_run_of_its_own(lab: Lab) -> None:
-    """It has an id, an owner, steps and events; its parent's history says which run it is."""
+    """It has an id, an owner, steps and events; it knows its parent, whose history says which run it is."""
 
     @workflow
     async def parent(ctx: Context) -> int:
@@ -77,6 +77,7 @@ async def test_a_child_is_a_run_of_its_own(lab: Lab) -> None:
         child = await engine.get(lab.id("child"))
         info = await child.describe()
         assert (info.status, info.owner, info.workflow) == (Status.COMPLETED, "ada", "doubled")
+        assert (info.parent, (await run.describe()).parent) == (run.id, "")
         assert [view.name for view in await child.steps()] == ["double"]
         told = [(event.type, event.name, event.data) for event in await all_events(run)]
         assert (EventType.CHILD_STARTED, "doubled", lab.id("child")) in told

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from orchestrator.core.errors import ForbiddenError, InvalidInputError, UnauthorizedError
-from orchestrator.durable.errors import RunError
+from orchestrator.core.errors import ForbiddenError, InvalidInputError, TerminalError, UnauthorizedError
+from orchestrator.durable.errors import MismatchError, RunError
 from orchestrator.durable.payloads import PayloadError
 from orchestrator.durable.runs import SAME_INPUT, Status
 from orchestrator.web.feature import Feature
@@ -20,7 +20,7 @@ from orchestrator.web.problems import problems
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.durable.engine import Engine
+    from orchestrator.durable.engine import Engine, Run
 
 SCHEME = "Bearer "
 CLEANING_UP_S = 5.0  # how long the answer waits for the run's end, so that it can tell it
@@ -32,6 +32,28 @@ class CancelledRun(BaseModel):
     id: str = Field(description="The run's id.")
     was: Status = Field(description="Where it stood when it was asked.")
     status: Status = Field(description="Where it stands now; still open while its code cleans up.")
+
+
+class CancelOfRun(BaseModel):
+    """How a run is asked to stop."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    force_after: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds after which it is ended without its code if it is open; never if left out.",
+    )
+
+
+class RunNow(BaseModel):
+    """A run that was paused or resumed."""
+
+    id: str = Field(description="The run's id.")
+    was: Status = Field(description="Where it stood before.")
+    status: Status = Field(description="Where it stands now.")
+    reason: str = Field(description="What a pending run waits for, or how one failed; otherwise empty.")
 
 
 class ForkOfRun(BaseModel):
@@ -61,7 +83,9 @@ def build(engine: Callable[[], Engine], token: str) -> Feature:
     router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
 
     @router.post("/{run_id}/cancel", responses=problems(400, 401, 403, 404))
-    async def cancel(run_id: str, authorization: Annotated[str, Header()] = "") -> CancelledRun:
+    async def cancel(
+        run_id: str, wanted: CancelOfRun | None = None, authorization: Annotated[str, Header()] = ""
+    ) -> CancelledRun:
         """Ask a run to stop.
 
         Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
@@ -69,10 +93,37 @@ def build(engine: Callable[[], Engine], token: str) -> Feature:
         check_token(authorization, token)
         run = await engine().get(run_id)
         was = (await run.describe()).status
-        await run.cancel()
+        await run.cancel(force_after=wanted.force_after if wanted else None)
         with suppress(RunError, TimeoutError):
             await asyncio.wait_for(run.result(), CLEANING_UP_S)
         return CancelledRun(id=run_id, was=was, status=(await run.describe()).status)
+
+    @router.post("/{run_id}/pause", responses=problems(400, 401, 403, 404, 409))
+    async def pause(run_id: str, authorization: Annotated[str, Header()] = "") -> RunNow:
+        """Have a run begin no new step or child until it is resumed; what runs goes on to its end.
+
+        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        """
+        check_token(authorization, token)
+        run = await engine().get(run_id)
+        was = (await run.describe()).status
+        await run.pause()
+        return await _now(run, was)
+
+    @router.post("/{run_id}/resume", responses=problems(400, 401, 403, 404, 409, 422))
+    async def resume(run_id: str, authorization: Annotated[str, Header()] = "") -> RunNow:
+        """Let a paused run go on, or try a stuck one again; 422 with the reason where it is stuck still.
+
+        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        """
+        check_token(authorization, token)
+        run = await engine().get(run_id)
+        was = (await run.describe()).status
+        try:
+            await run.resume()
+        except MismatchError as error:
+            raise TerminalError(error.message, code=error.code) from error
+        return await _now(run, was)
 
     @router.post("/{run_id}/fork", status_code=201, responses=problems(400, 401, 403, 404, 409, 422))
     async def fork(run_id: str, wanted: ForkOfRun, authorization: Annotated[str, Header()] = "") -> ForkedRun:
@@ -90,6 +141,11 @@ def build(engine: Callable[[], Engine], token: str) -> Feature:
         return ForkedRun(id=forked.id, forked_from=run_id)
 
     return Feature(name="admin", router=router)
+
+
+async def _now(run: Run[Any], was: Status) -> RunNow:
+    info = await run.describe()
+    return RunNow(id=info.id, was=was, status=info.status, reason=info.reason)
 
 
 def check_token(authorization: str, token: str) -> None:

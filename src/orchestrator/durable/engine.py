@@ -83,7 +83,7 @@ class Run(Protocol[Out_co]):
         """Go on after a pause; a stuck run is tried again with the code at hand.
 
         Raises:
-            RunClosedError: the run has ended.
+            RunClosedError: the run has ended. MismatchError: it is stuck still; the message says why.
         """
         ...
 

@@ -112,7 +112,8 @@ class Event:
 class RunInfo:
     """What is known of a run. ``workflow`` is its type name, with its version where that is above 1.
 
-    ``reason`` says why a run is stuck or how it failed.
+    ``reason`` says why a run is stuck or pending, or how it failed. ``parent`` is the id of the run that it
+    is a child of; empty if it is none, or if that one was deleted.
     """
 
     id: str
@@ -123,6 +124,7 @@ class RunInfo:
     owner: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

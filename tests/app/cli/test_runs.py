@@ -1,7 +1,8 @@
-"""`orchestrator runs`: reading the journal beside a service and without one, and cancelling both ways."""
+"""`orchestrator runs`: reading the journal beside a service and without one, and changing what runs."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from typing import TYPE_CHECKING
@@ -9,8 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
+from orchestrator import Context, EmbeddedEngine, Limit, workflow
 from orchestrator.app.cli.exits import ExitCode
-from orchestrator.app.data_dir import serving
+from orchestrator.app.data_dir import JOURNAL_FILE, serving
+from orchestrator.app.server import Server
+from orchestrator.app.wiring import built
+from orchestrator.core.settings import load_settings
+from orchestrator.durable.runs import EventType, Status
 from support import model_server
 from support.command import CommandLine
 from support.services import ServiceProcess
@@ -124,6 +130,79 @@ def test_a_wrong_id_starts_nothing(orchestrator: CommandLine) -> None:
     assert "There is no run or session 'none' here" in done.stderr
 
 
+def test_a_run_is_paused_through_a_kill_and_resumed(
+    busy: tuple[ServiceProcess, CommandLine, str],
+) -> None:
+    """The service that runs is told; the pause holds in the next one; repeating either changes nothing."""
+    service, command, session_id = busy
+    run_id = f"lesson-{session_id}-1"
+    for _ in range(2):
+        assert command("runs", "pause", session_id).stdout == f"Run {run_id} is paused.\n"
+    assert json.loads(command("runs", "list", "--status", "paused", "--json").stdout)["id"] == run_id
+    service.restart()
+    paused = json.loads(command("runs", "pause", run_id, "--json").stdout)
+    assert paused == {"id": run_id, "was": "paused", "status": "paused", "reason": ""}
+    assert command("runs", "resume", run_id).stdout == f"Run {run_id} goes on.\n"
+    again = command("runs", "resume", run_id)
+    assert (again.returncode, again.stdout) == (ExitCode.OK, "")
+    assert f"Run {run_id} was not paused: it is running." in again.stderr
+    assert json.loads(command("runs", "show", run_id, "--json").stdout)["status"] == "running"
+
+
+def test_a_pause_or_resume_that_cannot_be_is_refused_with_the_reason(
+    busy: tuple[ServiceProcess, CommandLine, str],
+) -> None:
+    """Of an ended run, of one that is not there, and without a service."""
+    service, command, session_id = busy
+    assert command("runs", "cancel", session_id).returncode == ExitCode.OK
+    for verb in ("pause", "resume"):
+        ended = command("runs", verb, session_id)
+        assert ended.returncode == ExitCode.CONFLICT
+        assert f"is cancelled and cannot be {verb}d" in ended.stderr
+        assert command("runs", verb, "none").returncode == ExitCode.NOT_FOUND
+    service.kill()
+    for verb in ("pause", "resume"):
+        untold = command("runs", verb, session_id)
+        assert untold.returncode == ExitCode.UNAVAILABLE
+        assert "No service runs on" in untold.stderr
+
+
+@workflow
+async def forgotten(ctx: Context) -> str:
+    """What the service does not have."""
+    return await ctx.receive("word", str)
+
+
+def test_a_resume_of_a_run_that_is_stuck_still_says_why(tmp_path: Path) -> None:
+    """It was tried and failed; the list tells the same reason."""
+
+    async def leave_one() -> None:
+        (tmp_path / "data").mkdir(mode=0o700)
+        async with EmbeddedEngine(tmp_path / "data" / JOURNAL_FILE, workflows=[forgotten]) as engine:
+            await engine.start(forgotten, id="old")
+
+    asyncio.run(leave_one())
+    with ServiceProcess(tmp_path) as service:
+        command = CommandLine(tmp_path, {"ORCHESTRATOR_DATA_DIR": str(service.data_dir)})
+        resumed = command("runs", "resume", "old")
+        assert resumed.returncode == ExitCode.FAILED
+        assert "run old is stuck still: no workflow 'forgotten' was given" in resumed.stderr
+        assert "old is stuck: no workflow 'forgotten'" in command("runs", "list").stderr
+        assert "no workflow 'forgotten'" in command("runs", "show", "old").stdout
+        paused = command("runs", "pause", "old")
+        assert paused.returncode == ExitCode.CONFLICT
+        assert "run old is stuck and cannot be paused" in paused.stderr
+
+
+def test_a_cancel_by_force_ends_a_run_at_once(busy: tuple[ServiceProcess, CommandLine, str]) -> None:
+    """Without its code; what is no time is refused before anything is done."""
+    _, command, session_id = busy
+    for wrong in ("-1", "inf", "nan", "soon"):
+        assert command("runs", "cancel", session_id, "--force-after", wrong).returncode == ExitCode.USAGE
+    assert json.loads(command("runs", "show", session_id, "--json").stdout)["status"] == "running"
+    assert command("runs", "cancel", session_id, "--force-after", "0").stdout.endswith("-1 is terminated.\n")
+
+
 def test_fork_goes_through_the_running_service(busy: tuple[ServiceProcess, CommandLine, str]) -> None:
     """It prints the id of the new run, which begins with what the first one recorded; both go on."""
     _, command, session_id = busy
@@ -156,3 +235,43 @@ def test_a_fork_that_cannot_be_is_refused_with_the_reason(
     done = command("runs", "fork", run_id, "--from-step", "1")
     assert done.returncode == ExitCode.UNAVAILABLE
     assert "No service runs" in done.stderr
+
+
+@workflow(limits=[Limit(1)])
+async def alone(ctx: Context) -> str:
+    """Be the only one, and clean up for as long as it takes."""
+    try:
+        return await ctx.receive("word", str)
+    finally:
+        await ctx.receive("clean", str)
+
+
+async def test_a_run_that_waits_its_turn_and_one_that_never_ends(tmp_path: Path) -> None:
+    """A pending run is paused for when it begins; a cancel by force ends what cleans up for ever."""
+    settings = load_settings(None, {"data_dir": tmp_path / "data"})
+    listening = settings.server.model_copy(update={"port": 0, "enable_metrics": False})
+    command = CommandLine(tmp_path, {"ORCHESTRATOR_DATA_DIR": str(settings.data_dir)})
+
+    async def told(*arguments: str) -> str:
+        done = await asyncio.to_thread(command, "runs", *arguments)
+        return done.stdout + done.stderr
+
+    with built(settings) as service:
+        service.engine.add(workflows=[alone])
+        async with Server(service.app, listening, handle_signals=False).running() as address:
+            service.claim.announce(address)
+            for name in ("first", "second"):
+                await service.engine.start(alone, id=name)
+            assert "second is pending: waits for a place in limit 'alone'" in await told("list")
+            pending = await told("resume", "second")
+            assert "waits for a place in limit 'alone' (1 of 1 taken), and will not be paused" in pending
+            paused = await told("pause", "second")
+            assert paused == "Run second has not begun, and will be paused when it does.\n"
+            assert await told("cancel", "first", "--force-after", "0.1") == "Run first is terminated.\n"
+            second = await service.engine.get("second")
+            async for event in second.events():
+                if event.type is EventType.RUN_ADMITTED:
+                    break
+            assert (await second.describe()).status is Status.PAUSED
+            assert await told("resume", "second") == "Run second goes on.\n"
+            await second.cancel(force_after=0)

@@ -67,6 +67,25 @@ async def test_a_result_of_another_type_is_a_mismatch_that_heals(path: Path) -> 
         assert await run.result() == "7 on"
 
 
+async def test_a_resume_tells_why_a_run_is_stuck_still(path: Path) -> None:
+    """With code that does not fit, or without any, the run stays where it is, and the caller learns why."""
+    number, mapping = counting(int, 7), counting(dict, {})
+    flow = asking(number)
+    async with engine_of(path, flow, number) as engine:
+        await engine.start(flow, id="one")
+        await settle(engine)
+    async with engine_of(path, asking(mapping), mapping) as engine:
+        run = await engine.get("one")
+        with pytest.raises(MismatchError, match="run one is stuck still: a recorded result does not fit"):
+            await run.resume()
+        assert (await run.describe()).status is Status.STUCK
+    async with EmbeddedEngine(path) as engine:
+        run = await engine.get("one")
+        with pytest.raises(MismatchError, match="run one is stuck still: no workflow 'asking'"):
+            await run.resume()
+        assert (await run.describe()).status is Status.STUCK
+
+
 async def test_a_step_that_was_begun_and_is_no_longer_asked_for_is_a_mismatch(path: Path) -> None:
     """What was half done does not vanish."""
     gates = Gates()

@@ -28,6 +28,9 @@ ConfigFile = Annotated[
         show_default=False,
     ),
 ]
+RunId = Annotated[
+    str, typer.Argument(metavar="ID", help="The run's id as `runs list` shows it, or its session's.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON lines for scripts, and nothing else.")]
 
 

@@ -36,7 +36,7 @@ from orchestrator.durable.embedded.scheduling import Scheduling
 from orchestrator.durable.embedded.services import Services
 from orchestrator.durable.embedded.settling import SETTLES_WITHIN_S, settle
 from orchestrator.durable.embedded.timers import Alarms
-from orchestrator.durable.errors import EngineStoppedError, RunClosedError
+from orchestrator.durable.errors import EngineStoppedError, MismatchError, RunClosedError
 from orchestrator.durable.guard import refuse_io_on
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, PayloadRules, to_json, within_limit
 from orchestrator.durable.registry import NotRegisteredError, Registry
@@ -489,7 +489,11 @@ class EmbeddedEngine(Scheduling):
         self._open.journal.check_writable()
         runs = self._open_runs
         if not await runs.change(run_id, lambda run: run.resume(), pending=runs.queue.resume, stuck_too=True):
-            raise RunClosedError(f"run {run_id} is {self.row(run_id).status} and cannot be resumed")
+            await self._open.journal.settled()
+            row = self.row(run_id)
+            if row.status == Status.STUCK:
+                raise MismatchError(f"run {run_id} is stuck still: {row.reason}")
+            raise RunClosedError(f"run {run_id} is {row.status} and cannot be resumed")
 
     # Inside.
 

@@ -8,6 +8,7 @@ may run ahead of the disk; what it asks for starts only when its cause is durabl
 from __future__ import annotations
 
 import contextvars
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -222,14 +223,7 @@ class Execution:
 
     def info(self) -> RunInfo:
         """What is known of it once it has ended."""
-        return RunInfo(
-            id=self.run_id,
-            workflow=self.workflow,
-            status=self.status,
-            created_at=utc(self.row.created_at),
-            closed_at=utc(self.now),
-            reason=self.reason,
-        )
+        return replace(self.row.info(self.status), closed_at=utc(self.now), reason=self.reason)
 
     @property
     def waits(self) -> bool:

@@ -109,7 +109,7 @@ class EmbeddedRun(Generic[Out]):
         """Go on after a pause; a stuck run is tried again with the code at hand.
 
         Raises:
-            RunClosedError: it has ended, or is stuck still.
+            RunClosedError: it has ended. MismatchError: it is stuck still; the message says why.
         """
         await self._engine.resume(self.id)
 

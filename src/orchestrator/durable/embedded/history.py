@@ -69,7 +69,7 @@ NEVER: Final = float("inf")
 
 _COLUMNS = (
     "number, workflow, runs.owner, tags, digest, seed, created_at, status, closed_at, reason, wake_at, "
-    "parent, priority, slots, name"
+    "parent, priority, slots, name, (SELECT above.name FROM streams AS above WHERE above.number = parent)"
 )
 SELECT_RUNS: Final = f"SELECT {_COLUMNS} FROM runs JOIN streams USING (number)"  # noqa: S608  # constants alone
 SELECT_RUN: Final = f"{SELECT_RUNS} WHERE name = ?"
@@ -116,7 +116,7 @@ IN_MEMORY: Final = frozenset({Status.RUNNING, Status.WAITING})
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A row of ``runs`` with the id from ``streams``."""
+    """A row of ``runs`` with its name in ``streams``, and that of its parent."""
 
     number: int
     workflow: str
@@ -133,6 +133,7 @@ class RunRow:
     priority: int
     slots: bytes
     name: str
+    parent_name: str | None = None
 
     @property
     def values(self) -> tuple[object, ...]:
@@ -158,6 +159,7 @@ class RunRow:
             owner=self.owner,
             tags=json.loads(self.tags),
             reason=self.reason,
+            parent=(self.parent_name or "").removeprefix(RUN_STREAM),
         )
 
 

@@ -149,6 +149,7 @@ class OpenRuns:
             priority=priority,
             slots=self.queue.slots(number, needs, parent),
             name=RUN_STREAM + run_id,
+            parent_name=None if parent is None else parent.name,
         )
         entries = [Entry(1, prefix.began_at if prefix else now, EventType.RUN_STARTED, "", data)]
         entries += [

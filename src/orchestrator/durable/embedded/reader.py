@@ -26,7 +26,7 @@ from orchestrator.durable.embedded.history import (
     steps_of,
 )
 from orchestrator.durable.embedded.schedule_rows import SELECT_SCHEDULES, ScheduleRow
-from orchestrator.durable.runs import Status
+from orchestrator.durable.runs import EventType, Status
 from orchestrator.journal import UnreadableError, check_readable, open_for_reading, refused
 from orchestrator.journal.stream_blobs import StreamBlobs
 from orchestrator.streams import Entry
@@ -165,6 +165,20 @@ class JournalReader:
     def entries(self, number: int) -> Sequence[Entry]:
         """What was recorded of a run, unopened."""
         return [Entry(*entry) for entry in self._rows(SELECT_ENTRIES, [number])]
+
+    def children(self, run_id: str) -> Sequence[RunInfo]:
+        """The child runs that a run began, in their order, as far as they are not deleted.
+
+        Raises:
+            NotFoundError: there is none of that id. UnreadableError: as in ``events``.
+        """
+        begun = [str(event.data) for event in self.events(run_id) if event.type is EventType.CHILD_STARTED]
+        found = []
+        for child_id in begun:
+            with contextlib.suppress(NotFoundError):
+                found.append(self.describe(child_id))
+        # A fork's history also tells of children of the run that it is a fork of.
+        return [child for child in found if child.parent == run_id]
 
     def schedules(self) -> Sequence[ScheduleInfo]:
         """All schedules, by id, as far as the engine that has them has come."""

@@ -1,0 +1,200 @@
+"""The commands of `orchestrator runs` that change something, through the service that has the runs."""
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Annotated, cast
+from urllib.parse import quote
+
+import typer
+
+from orchestrator.app.cli.journal import reading, run_named
+from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, RunId, examples, settings_from
+from orchestrator.app.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from orchestrator.app.cli.connection import Connection
+    from orchestrator.core.settings import Settings
+
+ENDED = ("completed", "failed", "cancelled", "timed_out", "terminated")
+STOOD_STILL = ("paused", "stuck")
+CANCEL_EXAMPLES = examples(
+    ("orchestrator runs cancel ID", "stop it; its steps are told"),
+    ("orchestrator runs cancel ID --force-after 60", "and end it if it still runs a minute later"),
+)
+PAUSE_EXAMPLES = examples(("orchestrator runs pause ID", "begin nothing new until `resume`"))
+RESUME_EXAMPLES = examples(
+    ("orchestrator runs resume ID", "go on after a pause"),
+    ("orchestrator runs list --status stuck", "what else can be resumed, once its code is right"),
+)
+FORK_EXAMPLES = examples(
+    ("orchestrator runs fork ID", "take it up at the step that failed, or where it was cancelled"),
+    ("orchestrator runs fork ID --from-step write", "run `write` anew, and what comes after it"),
+    ("orchestrator runs fork ID --from-step 3.0/1 --input 7", "with another input"),
+)
+
+
+def _is_a_time(seconds: float | None) -> float | None:
+    if seconds is not None and not math.isfinite(seconds):
+        raise typer.BadParameter("give seconds, 0 or more.")
+    return seconds
+
+
+def cancel(
+    run_id: RunId,
+    *,
+    force_after: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            callback=_is_a_time,
+            metavar="SECONDS",
+            help="End it without its code if it is open then: nothing is cleaned up or undone any more. "
+            "\\[default: never]",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop a run.
+
+    Its code is told and may clean up; the step that is running is stopped too. Where no service runs, one is
+    started for this moment.
+    """
+    settings = settings_from(config, data_dir)
+    with reading(config, data_dir) as reader:
+        run_id = run_named(reader, run_id).id  # a wrong one starts no service
+
+    wanted = {} if force_after is None else {"force_after": force_after}
+    answer = asyncio.run(_cancelled(settings, run_id, wanted))
+    screen = Screen()
+    if as_json:
+        screen.record(answer)
+    elif answer["was"] in ENDED:
+        screen.note(f"Run {run_id} had ended already: it is {answer['status']}.")
+    elif answer["status"] in ENDED:
+        screen.line(f"Run {run_id} is {answer['status']}.")
+    else:
+        screen.line(f"Run {run_id} was told to stop and still cleans up; `runs show` says when it has ended.")
+
+
+def pause(
+    run_id: RunId, *, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False
+) -> None:
+    """Have a run begin no new step or child until it is resumed, through restarts too.
+
+    What runs goes on to its end, and deadlines go on.
+    """
+    answer = asyncio.run(_told(settings_from(config, data_dir), _id(run_id, config, data_dir), "pause"))
+    screen = Screen()
+    if as_json:
+        screen.record(answer)
+    elif answer["status"] == "pending":
+        screen.line(f"Run {answer['id']} has not begun, and will be paused when it does.")
+    else:
+        screen.line(f"Run {answer['id']} is paused.")
+
+
+def resume(
+    run_id: RunId, *, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False
+) -> None:
+    """Let a paused run go on, or try a stuck one again with the code that the service has now.
+
+    It fails where the run is stuck still, and says why.
+    """
+    answer = asyncio.run(_told(settings_from(config, data_dir), _id(run_id, config, data_dir), "resume"))
+    screen = Screen()
+    if as_json:
+        screen.record(answer)
+    elif answer["was"] in STOOD_STILL:
+        screen.line(f"Run {answer['id']} goes on.")
+    elif answer["status"] == "pending":
+        screen.note(f"Run {answer['id']} {answer['reason']}, and will not be paused when it begins.")
+    else:
+        screen.note(f"Run {answer['id']} was not paused: it is {answer['status']}.")
+
+
+def fork(
+    run_id: RunId,
+    *,
+    from_step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEP",
+            help="The first step that runs anew: its name, or its operation as `runs show` has it. "
+            "\\[default: the one that failed]",
+        ),
+    ] = None,
+    with_input: Annotated[
+        str | None, typer.Option("--input", metavar="JSON", help="Another input. \\[default: the same]")
+    ] = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start another run with what a run recorded up to a step.
+
+    The first run stays as it is, open or ended. The fork's id is printed.
+    """
+    wanted: dict[str, object] = {} if from_step is None else {"from_step": from_step}
+    if with_input is not None:
+        wanted["input"] = _json(with_input)
+    settings = settings_from(config, data_dir)
+    answer = asyncio.run(_told(settings, _id(run_id, config, data_dir), "fork", wanted))
+    screen = Screen()
+    if as_json:
+        screen.record(answer)
+    else:
+        screen.line(answer["id"])
+
+
+async def _cancelled(settings: "Settings", run_id: str, wanted: dict[str, float]) -> dict[str, str]:
+    """Ask the service, or one of our own, to cancel the run; gives what it said."""
+    from orchestrator.app.cli.connection import connected
+    from orchestrator.app.data_dir import serving
+
+    async with connected(settings) as connection:
+        service = serving(settings.data_dir)
+        return await _answer(connection, run_id, "cancel", wanted, service.token if service else "")
+
+
+async def _told(settings: "Settings", run_id: str, verb: str, wanted: object = None) -> dict[str, str]:
+    """Tell the service that runs, and give its answer.
+
+    Raises:
+        UnavailableError: none runs.
+    """
+    from orchestrator.app.cli.connection import connected
+    from orchestrator.app.data_dir import serving
+    from orchestrator.core.errors import UnavailableError
+
+    service = serving(settings.data_dir)
+    if service is None:
+        raise UnavailableError(
+            f"No service runs on {settings.data_dir}, and runs go on only while one does. Start it with "
+            "`orchestrator serve`, or check --data-dir."
+        )
+    async with connected(settings) as connection:
+        return await _answer(connection, run_id, verb, wanted, service.token)
+
+
+async def _answer(
+    connection: "Connection", run_id: str, verb: str, wanted: object, token: str
+) -> dict[str, str]:
+    path = f"/api/v1/runs/{quote(run_id, safe='')}/{verb}"
+    return cast("dict[str, str]", await connection.request("POST", path, wanted, token=token))
+
+
+def _id(name: str, config: DataDir, data_dir: DataDir) -> str:
+    """The id of the run of that id or session."""
+    with reading(config, data_dir) as reader:
+        return run_named(reader, name).id
+
+
+def _json(text: str) -> object:
+    from pydantic_core import from_json
+
+    try:
+        return cast("object", from_json(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text} is no JSON: {error}.", param_hint="--input") from error
