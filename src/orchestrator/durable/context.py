@@ -182,6 +182,8 @@ class Context:
         ]
         try:
             return tuple(await asyncio.gather(*tasks))
+        except GeneratorExit:
+            raise  # the code is thrown away; what waits now would keep Python from doing so
         except BaseException:
             for task in tasks:
                 task.cancel()
