@@ -233,6 +233,18 @@ async def test_an_id_of_another_run_is_an_error(lab: Lab) -> None:
         assert await (await engine.start(parent)).result() == "run_conflict"
 
 
+async def test_one_child_may_be_asked_for_twice(lab: Lab) -> None:
+    """The same id is the same run, also at once; everybody who asked is told."""
+
+    @workflow
+    async def parent(ctx: Context) -> list[int]:
+        twice = await ctx.gather(*[ctx.child(doubled, 4, id=lab.id("child")) for _ in range(2)])
+        return [*twice, await ctx.child(doubled, 4, id=lab.id("child"))]
+
+    async with lab.open([parent, doubled], [double]) as engine:
+        assert await (await engine.start(parent)).result() == [8, 8, 8]
+
+
 async def test_children_have_children(lab: Lab) -> None:
     """Depth has no limit of its own."""
 

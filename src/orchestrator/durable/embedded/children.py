@@ -71,8 +71,8 @@ class Children:
     def ended(self, row: RunRow) -> None:
         """A run has ended, durably: tell its parent."""
         parent = None if row.parent is None else self._runs.of_number(row.parent)
-        child = None if parent is None else parent.operations.child_of(row.id)
-        if child is not None:
+        children = [] if parent is None else parent.operations.children_of(row.id)
+        for child in children:
             self._deliver(child, self._runs.row(row.id))
 
     def leave(self, run: Execution) -> None:

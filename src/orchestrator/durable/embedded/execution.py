@@ -167,11 +167,11 @@ class Execution:
 
     def child_ending(self, child_id: str) -> None:
         """A child's end is being recorded: stay in memory until its outcome is."""
-        child = self.operations.child_of(child_id)
-        if child is not None:
+        children = self.operations.children_of(child_id)
+        for child in children:
             child.ending = True
-            if self.parking:
-                self._runs.stays(self)
+        if children and self.parking:
+            self._runs.stays(self)
 
     def child_ended(self, child: PendingChild, kind: EventType, data: bytes) -> bool:
         """Record a child's outcome and let the code go on; False where it does not matter any more."""

@@ -60,9 +60,9 @@ class Operations:
         """Whether the outcome of that child still matters."""
         return not self._run.inert and self.children.get(child.key) is child
 
-    def child_of(self, child_id: str) -> PendingChild | None:
-        """What was asked for as the run of that id, if its outcome is still wanted."""
-        return next((child for child in self.children.values() if child.child_id == child_id), None)
+    def children_of(self, child_id: str) -> list[PendingChild]:
+        """What was asked for as the run of that id, more than once perhaps, and is still wanted."""
+        return [child for child in self.children.values() if child.child_id == child_id]
 
     def let_go(self) -> None:
         """The run leaves memory: stop what runs in this process, and keep no code waiting for it."""
