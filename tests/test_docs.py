@@ -24,6 +24,16 @@ PRINTED = {
         ],
         ["Tides: published"],
         ["step-progress tell 1 {'word': 'once', 'percent': 25}", "run-completed  0 4"],
+        [
+            "no appendix: nobody has seen one",
+            "['tides with a picture of tides', 'winds with a picture of winds']",
+            "book-1-appendix failed child of book-1\nbook-1.2 completed child of book-1\nbook-1.1 completed",
+        ],
+        [
+            "sent tea, milk\nsent jam, salt\n2 parcels",
+            "['run-started', 'signal-received', 'signal-received', 'run-completed']",
+        ],
+        ["paused []\nposted an invitation"],
         ["gave back machine-7", "run_cancelled"],
         [
             "cancelled train-1",
@@ -61,6 +71,26 @@ SHOWN = [
     for guide, expected in PRINTED.items()
     for number, (program, printed) in enumerate(zip(programs(guide), expected, strict=True), 1)
 ]
+
+
+def anchor(title: str) -> str:
+    """Where a section of that title is found, on GitHub and on the built pages."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def test_the_guide_begins_with_links_to_all_its_sections() -> None:
+    """In the order in which they come, so that the page can be seen at a glance."""
+    text = (DOCS / "workflows.md").read_text()
+    listed = re.findall(r"\]\(#([\w-]+)\)", text.partition("\n## ")[0])
+    assert listed == [anchor(title) for title in re.findall(r"^## (.+)$", text, re.MULTILINE)]
+
+
+def test_every_page_can_be_found() -> None:
+    """Each is in the navigation, and each but the front page is linked from there."""
+    pages = {page.name for page in DOCS.glob("*.md")} - {"plan.md"}
+    navigation = (DOCS.parent / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    assert pages <= set(re.findall(r": (\w+\.md)", navigation))
+    assert pages - {"index.md"} <= set(re.findall(r"\]\((\w+\.md)\)", (DOCS / "index.md").read_text()))
 
 
 @pytest.mark.acceptance

@@ -47,7 +47,8 @@ class TemporalEngine(LaterOfEngine):
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
 
     Not there yet, and refused with a `NotYetOnTemporalError`: ``list``, ``delete``, ``start(prefix=…)``,
-    ``Run.recorded``, ``Run.fork``, schedules, workflows with limits, and ``ctx.publish``, which needs an
+    ``Run.recorded``, ``Run.fork``, ``Run.pause`` and ``Run.resume``, ``Run.cancel(force_after=…)`` above 0,
+    schedules, workflows with limits, ``ctx.child``, ``ctx.continue_as``, and ``ctx.publish``, which needs an
     event stream beside the cluster. ``progress`` logs once that nobody sees it. ``Run.events`` tells what
     Temporal's history knows: no progress, no single retries, and a step's start is the moment in which it
     was asked for. A stuck run shows as running. Ids are known for as long as the namespace retains its
