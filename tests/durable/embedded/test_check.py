@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from orchestrator import Context, EmbeddedEngine, Retry, step, workflow
 from orchestrator.core.errors import RetryableError
 from orchestrator.durable.embedded.check import RunCheck, check_runs
-from orchestrator.durable.embedded.time_limit import each_in_time
+from orchestrator.durable.embedded.time_limit import TimeLimit
 from orchestrator.durable.runs import Status
 from orchestrator.journal import JournalError
 from orchestrator.testing import ManualClock
@@ -315,9 +315,14 @@ def test_work_in_time_is_given_in_order_and_errors_are_raised() -> None:
                 pass
         return number * 10
 
-    assert list(each_in_time(work, range(5), 0.2)) == [(0, 0), (1, 10), (2, None), (3, 30), (4, 40)]
+    def reciprocal(number: int) -> int:
+        return 1 // number
+
+    in_time = TimeLimit(work, str, 0.2)
+    assert list(in_time.each(range(5))) == [(0, 0), (1, 10), (2, None), (3, 30), (4, 40)]
+    assert list(in_time.each([2] * 100 + [1]))[-2:] == [(2, None), (1, 10)]
     with pytest.raises(ZeroDivisionError):
-        list(each_in_time(lambda number: 1 // number, [1, 0]))
+        list(TimeLimit(reciprocal, str).each([1, 0]))
 
 
 async def test_a_damaged_history_is_one_run_that_does_not_fit(path: Path) -> None:

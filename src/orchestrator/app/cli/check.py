@@ -1,17 +1,15 @@
 """`orchestrator runs check`: would the open runs go on with the code at hand?"""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from orchestrator.app.cli.code import JournalFile, Modules, code_at_hand
+from orchestrator.app.cli.code import JournalFile, Modules, code_at_hand, journal_at
 from orchestrator.app.cli.exits import ExitCode
 from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, examples, settings_from
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from orchestrator.core.settings import Settings
     from orchestrator.durable.embedded import RunCheck
 
 EXAMPLES = examples(
@@ -62,22 +60,6 @@ def check(
         screen.note(_summary(checked, misfits), "red" if misfits else "green")
     if misfits:
         raise typer.Exit(ExitCode.MISFIT)
-
-
-def journal_at(settings: "Settings", journal: Path | None) -> Path:
-    """The journal that is asked for.
-
-    Raises:
-        NotFoundError: it is not there.
-    """
-    from orchestrator.app.data_dir import JOURNAL_FILE
-    from orchestrator.core.errors import NotFoundError
-
-    path = journal or settings.data_dir / JOURNAL_FILE
-    if not path.exists():
-        where = "--journal" if journal else "--data-dir"
-        raise NotFoundError(f"There are no runs: there is no journal at {path}. Check {where}.")
-    return path
 
 
 def _plain(found: "RunCheck") -> dict[str, object]:

@@ -63,6 +63,22 @@ def code_at_hand(settings: Settings, modules: Sequence[str]) -> Code:
     )
 
 
+def journal_at(settings: Settings, journal: Path | None) -> Path:
+    """The journal that is asked for.
+
+    Raises:
+        NotFoundError: it is not there.
+    """
+    from orchestrator.app.data_dir import JOURNAL_FILE
+    from orchestrator.core.errors import NotFoundError
+
+    path = journal or settings.data_dir / JOURNAL_FILE
+    if not path.exists():
+        where = "--journal" if journal else "--data-dir"
+        raise NotFoundError(f"There are no runs: there is no journal at {path}. Check {where}.")
+    return path
+
+
 def _workflows_of(name: str) -> list[Workflow[Any, Any]]:
     from orchestrator.core.errors import InvalidInputError
     from orchestrator.durable.workflows import Workflow

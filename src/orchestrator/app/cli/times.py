@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from orchestrator.core.clock import SystemClock, utc
@@ -11,6 +12,12 @@ if TYPE_CHECKING:
 
 MS_PER_S = 1_000
 S_PER_MIN = 60
+S_PER_H = 3_600
+S_PER_D = 86_400
+_UNITS = ((S_PER_D, "d", S_PER_H, "h"), (S_PER_H, "h", S_PER_MIN, "min"))
+_SECONDS = {"s": 1, "m": S_PER_MIN, "h": S_PER_H, "d": S_PER_D}
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
+_SPAN = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 
 
 def duration(milliseconds: float) -> str:
@@ -21,6 +28,28 @@ def duration(milliseconds: float) -> str:
     if seconds < S_PER_MIN:
         return f"{seconds:.1f} s"
     return f"{seconds // S_PER_MIN:.0f} min {seconds % S_PER_MIN:.0f} s"
+
+
+def span(seconds: float) -> str:
+    """``40 s``, ``5 min``, ``2 h 5 min``, ``3 d 4 h``: how long something has lasted, roughly."""
+    for unit, name, finer, finer_name in _UNITS:
+        if seconds >= unit:
+            rest = seconds % unit // finer
+            return f"{seconds // unit:.0f} {name}" + (f" {rest:.0f} {finer_name}" if rest else "")
+    if seconds >= S_PER_MIN:
+        return f"{seconds // S_PER_MIN:.0f} min"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of ``90s``, ``30m``, ``1h``, ``2d``, or several of them, such as ``1h30m``.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    if not _SPAN.fullmatch(text):
+        raise ValueError(f"{text!r} is no time such as 90s, 30m, 1h, 2d or 1h30m")
+    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
 
 
 def moment(at: datetime) -> str:

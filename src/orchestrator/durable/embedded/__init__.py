@@ -3,5 +3,16 @@
 from orchestrator.durable.embedded.check import RunCheck, check_runs
 from orchestrator.durable.embedded.engine import EmbeddedEngine
 from orchestrator.durable.embedded.reader import JournalReader
+from orchestrator.durable.embedded.stillness import Why
+from orchestrator.durable.embedded.sweep import Still, Sweep, sweep_runs
 
-__all__ = ["EmbeddedEngine", "JournalReader", "RunCheck", "check_runs"]
+__all__ = [
+    "EmbeddedEngine",
+    "JournalReader",
+    "RunCheck",
+    "Still",
+    "Sweep",
+    "Why",
+    "check_runs",
+    "sweep_runs",
+]

@@ -6,14 +6,13 @@ a start would, but no step begins and nothing is written.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.durable.embedded.history import split_step_key
 from orchestrator.durable.embedded.reader import JournalReader
 from orchestrator.durable.embedded.rehearsal import Stage
-from orchestrator.durable.embedded.time_limit import LIMIT_S, each_in_time
+from orchestrator.durable.embedded.time_limit import LIMIT_S, TimeLimit
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, PayloadRules
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.runs import EventType, Status
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 # Operations that are shown before the one that differs.
 CONTEXT_LINES: Final = 3
-# Of a workflow that hung so often, no further runs are tried.
-MOST_HUNG: Final = 3
 
 _OF_STEPS: Final = frozenset(
     {
@@ -105,23 +102,19 @@ def check_runs(
 
 
 class _Checker:
-    """Checks page after page, and remembers which workflows hang."""
+    """Checks page after page."""
 
     def __init__(self, stage: Stage, limit_s: float) -> None:
         self._stage = stage
         self._limit_s = limit_s
-        self._hung: Counter[str] = Counter()
+        self._time_limit = TimeLimit(self._one, lambda run: run[0].workflow, limit_s)
 
     def check(self, page: Sequence[tuple[RunRow, Sequence[Entry]]]) -> Iterator[RunCheck]:
-        for (row, _), found in each_in_time(self._one, page, self._limit_s):
-            if found is None:
-                self._hung[row.workflow] += 1
+        for (row, _), found in self._time_limit.each(page):
             yield found or self._hangs(row)
 
     def _one(self, run: tuple[RunRow, Sequence[Entry]]) -> RunCheck:
         row, entries = run
-        if self._hung[row.workflow] >= MOST_HUNG:
-            return self._hangs(row)
         try:
             rehearsal = self._stage.rehearse(row, entries)
         except NotRegisteredError as error:

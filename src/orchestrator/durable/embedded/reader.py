@@ -162,6 +162,11 @@ class JournalReader:
                 yield RunRow(*row)
             last = page[-1][0]
 
+    def last_entry(self, number: int) -> Entry | None:
+        """What was recorded of a run last, unopened; None if it is not there."""
+        last = self._rows(SELECT_LAST_ENTRY, [number])
+        return Entry(*last[0]) if last else None
+
     def entries(self, number: int) -> Sequence[Entry]:
         """What was recorded of a run, unopened."""
         return [Entry(*entry) for entry in self._rows(SELECT_ENTRIES, [number])]

@@ -70,6 +70,14 @@ class Stage:
             runner=cast("Any", None),
         )
 
+    def has(self, workflow: str) -> bool:
+        """Whether the workflow of that type name is there."""
+        try:
+            self.services.registry.workflow(workflow)
+        except NotRegisteredError:
+            return False
+        return True
+
     def rehearse(self, row: RunRow, entries: Sequence[Entry]) -> Rehearsal:
         """The run on this code, as far as its history goes.
 

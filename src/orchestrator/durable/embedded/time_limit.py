@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections import Counter
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -16,6 +17,7 @@ R = TypeVar("R")
 
 # Workflow code is held to 2 seconds between two waits where it can be seen; this is for where it cannot.
 LIMIT_S: Final = 5.0
+MOST_HUNG: Final = 3
 
 
 class _GivenUp(BaseException):
@@ -52,25 +54,36 @@ class _Worker(Generic[T, R]):
                     self.results.put(error)
 
 
-def each_in_time(
-    work: Callable[[T], R], items: Sequence[T], limit_s: float = LIMIT_S
-) -> Iterator[tuple[T, R | None]]:
-    """Every item with what ``work`` makes of it, in order; with None where that took too long.
+class TimeLimit(Generic[T, R]):
+    """Does ``work`` on one item after the other in a thread, and gives up on what takes too long.
 
-    The work is done in a thread. One that hangs is stopped if it runs Python, and else left behind.
+    What hangs is stopped if it runs Python, and else left behind. After some of a ``kind`` have hung, the
+    others of it are given up without being tried.
     """
-    worker = _Worker(work, items)
-    try:
-        for number, item in enumerate(items, 1):
-            try:
-                result = worker.results.get(timeout=limit_s)
-            except Empty:
-                worker.leave()
-                worker = _Worker(work, items[number:])
-                yield item, None
-                continue
-            if isinstance(result, Exception):
-                raise result
-            yield item, result
-    finally:
-        worker.leave()
+
+    def __init__(self, work: Callable[[T], R], kind: Callable[[T], str], limit_s: float = LIMIT_S) -> None:
+        self._work = work
+        self._kind = kind
+        self._limit_s = limit_s
+        self._hung: Counter[str] = Counter()
+
+    def each(self, items: Sequence[T]) -> Iterator[tuple[T, R | None]]:
+        """Every item with what came of it, in order; with None where it was given up."""
+        worker = _Worker(self._try, items)
+        try:
+            for number, item in enumerate(items, 1):
+                try:
+                    result = worker.results.get(timeout=self._limit_s)
+                except Empty:
+                    self._hung[self._kind(item)] += 1
+                    worker.leave()
+                    worker = _Worker(self._try, items[number:])
+                    result = None
+                if isinstance(result, Exception):
+                    raise result
+                yield item, result
+        finally:
+            worker.leave()
+
+    def _try(self, item: T) -> R | None:
+        return None if self._hung[self._kind(item)] >= MOST_HUNG else self._work(item)
