@@ -150,7 +150,7 @@ class AesGcm:
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError as error:
             raise SettingsError(
-                "encryption needs the package cryptography: install orchestrator[encryption]"
+                "encryption needs the package cryptography: install Orchestrator with its extra `encryption`"
             ) from error
         keys = encryption.keys
         self._keys = keys
@@ -213,7 +213,10 @@ def codec_for(encryption: Encryption | None) -> Codec:
 
     Raises:
         SettingsError: the library that encrypts is not installed.
+        TypeError: it is none of the two.
     """
+    if encryption is not None and not isinstance(encryption, Encryption):
+        raise TypeError("encryption: give Encryption({id: key}), or None")
     return Plain() if encryption is None else AesGcm(encryption)
 
 

@@ -18,6 +18,8 @@ from orchestrator.durable.compensation import Compensations, Undo
 from orchestrator.durable.errors import CompensationError, ContinueAs, Evicted, Misfit
 from orchestrator.durable.machine import Operation
 from orchestrator.durable.payloads import Payload, PayloadError, to_json
+from orchestrator.durable.steps import definition_of
+from orchestrator.durable.workflows import check_is_workflow
 
 if TYPE_CHECKING:
     from orchestrator.durable.errors import FailedUndo
@@ -102,7 +104,7 @@ class Context:
             StepError: when awaited, the step failed for good.
             PayloadError: an argument has no JSON form.
         """
-        definition: StepDefinition = step.definition
+        definition = definition_of(step, "run")
         arguments = definition.arguments.encode(args, kwargs, self._machine.most_payload_bytes)
         return self._begin(self._operation(definition.name), definition, arguments)
 
@@ -126,7 +128,7 @@ class Context:
             PayloadError: an argument has no JSON form.
         """
         self._check_open()
-        definition: StepDefinition = step.definition
+        definition = definition_of(step, "compensate")
         self._machine.check_step(definition)
         arguments = definition.arguments.encode(args, kwargs, self._machine.most_payload_bytes)
         self._compensations.add(definition, arguments)
@@ -220,6 +222,7 @@ class Context:
             ChildError: when awaited, it failed, was cancelled or ended, or ``id`` is that of another run.
             PayloadError: the input has no JSON form.
         """
+        check_is_workflow(workflow, "ctx.child")
         data = workflow.input.record(input, self._machine.most_payload_bytes)
         operation = self._operation(f"child {workflow.name}")
         pending = self._machine.child(operation, workflow, data, id)

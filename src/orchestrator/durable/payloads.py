@@ -37,6 +37,11 @@ class PayloadRules:
     most_bytes: int = MAX_PAYLOAD_BYTES
     redactor: Redactor = NO_SECRETS_KNOWN
 
+    def __post_init__(self) -> None:
+        """Refuse a maximum under which nothing could be recorded."""
+        if self.most_bytes < 1:
+            raise ValueError(f"most_payload_bytes={self.most_bytes}: give 1 or more")
+
 
 USUAL_RULES = PayloadRules()
 
@@ -73,7 +78,7 @@ class Payload:
         try:
             data = self._ready().serializer.to_json(value, warnings="error")
         except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
-            raise PayloadError(f"{self._what} cannot be written as JSON: {error}") from error
+            raise PayloadError(f"{self._what} cannot be recorded: {self._why_not(value, error)}") from error
         return within_limit(data, self._what, most_bytes)
 
     def record(self, value: object, most_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
@@ -97,6 +102,18 @@ class Payload:
             return self._ready().validator.validate_json(data)
         except ValidationError as error:
             raise PayloadError(f"{self._what} does not fit its type: {_brief(error)}") from error
+
+    def _why_not(self, value: object, error: Exception) -> str:
+        """What keeps ``value`` from being written: in the words of validation, which are for people."""
+        if _is_awaitable(value):
+            return "it was not awaited; write `await` before it"
+        try:
+            self._ready().validator.validate_python(value, strict=True)
+        except ValidationError as mismatch:
+            return _brief(mismatch)
+        except RecursionError:
+            pass
+        return str(error)
 
     def _ready(self) -> TypeAdapter[Any]:
         if self._adapter is None:
@@ -156,7 +173,7 @@ def to_json(value: object, what: str, most_bytes: int = MAX_PAYLOAD_BYTES) -> by
     try:
         return within_limit(pydantic_core.to_json(value), what, most_bytes)
     except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as error:
-        raise PayloadError(f"{what} cannot be written as JSON: {error}") from error
+        raise PayloadError(f"{what} cannot be recorded: {error}") from error
 
 
 def within_limit(data: bytes, what: str, most_bytes: int) -> bytes:
@@ -171,6 +188,12 @@ def within_limit(data: bytes, what: str, most_bytes: int) -> bytes:
             "Store it elsewhere and pass a reference."
         )
     return data
+
+
+def _is_awaitable(value: object) -> bool:
+    """Whether it is what `ctx.run` or an async function gives, or one of the arguments is."""
+    values = value.values() if isinstance(value, dict) else (value,)
+    return any(inspect.isawaitable(one) for one in values)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

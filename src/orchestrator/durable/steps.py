@@ -116,6 +116,20 @@ class Step(Op[P, R_co, C]):
         return Op(self.definition, instance)
 
 
+def definition_of(step: object, call: str) -> StepDefinition:
+    """What `Context` is to run, in its method ``call``.
+
+    Raises:
+        TypeError: it is no step.
+    """
+    if not isinstance(step, (Op, Unbound)):
+        raise TypeError(
+            f"ctx.{call}({step!r}): that is no step. Put @step on the function, and give it uncalled, its "
+            f"arguments after it: ctx.{call}(step, …). A workflow runs by ctx.child(…)."
+        )
+    return step.definition
+
+
 class StepDecorator(Protocol):
     """What ``@step(...)`` with options gives."""
 

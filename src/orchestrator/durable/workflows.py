@@ -30,7 +30,9 @@ class Workflow(Generic[I_contra, O_co]):
         version: int,
         limits: Iterable[Limit] = (),
     ) -> None:
-        takes = list(inspect.signature(function).parameters)[1:]
+        context, *takes = inspect.signature(function).parameters or ("",)
+        if not context:
+            raise TypeError(f"workflow {name} takes no context; write `async def {name}(ctx: Context)`")
         if len(takes) > 1:
             raise TypeError(
                 f"workflow {name} takes {', '.join(takes)}: take one input, a model of all it needs"
@@ -83,6 +85,16 @@ class Workflow(Generic[I_contra, O_co]):
         if not takes:
             return None
         return typing.get_type_hints(self.function, include_extras=True).get(takes[0], Any)
+
+
+def check_is_workflow(given: object, call: str) -> None:
+    """Refuse what the method ``call`` cannot start.
+
+    Raises:
+        TypeError: it is no workflow.
+    """
+    if not isinstance(given, Workflow):
+        raise TypeError(f"{call}({given!r}): that is no workflow. Put @workflow on the function.")
 
 
 class WorkflowDecorator(Protocol):

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from orchestrator.durable.runs import Status
-from orchestrator.testing.life import RUN_ID, Life, Plot
+from orchestrator.testing.clock import BEGINNING
+from orchestrator.testing.life import RUN_ID, Life, Plot, moment
 from orchestrator.testing.power import Power
 from orchestrator.testing.story import short
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
-    from datetime import timedelta
 
     from orchestrator.durable.workflows import Workflow
     from orchestrator.testing.life import Signal
@@ -165,7 +166,7 @@ async def _check_calm(plot: Plot[Out], calm: Life[Out], expected: Story, folder:
         late = calm.unsent[0]
         raise AssertionError(
             f"{plot.workflow} ended ({calm.ended_as}) before the signal {late.name!r} was due, "
-            f"which comes after {late.after}"
+            f"which comes {timedelta(seconds=moment(late.after) - BEGINNING)} after the start"
         )
     again = Life(plot, folder / "undisturbed-again.db", Power())
     difference = expected.difference(await again.live(), "one undisturbed run", "another one")

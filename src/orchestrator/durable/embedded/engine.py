@@ -49,6 +49,7 @@ from orchestrator.durable.runs import (
     Status,
     check_priority,
 )
+from orchestrator.durable.workflows import check_is_workflow
 from orchestrator.journal import Journal, JournalError, UnreadableError
 from orchestrator.streams import EmbeddedStreams
 
@@ -289,6 +290,7 @@ class EmbeddedEngine(Scheduling):
             EngineStoppedError: the engine is not open.
         """
         self._open.journal.check_writable()
+        check_is_workflow(workflow, "engine.start")
         self._registry.workflow(workflow.type_name)
         check_priority(priority)
         data = workflow.input.record(input, self._rules.most_bytes)

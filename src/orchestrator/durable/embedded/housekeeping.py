@@ -91,6 +91,8 @@ class Kept:
     def __post_init__(self) -> None:
         """Refuse what lies in the future."""
         for name, kept in (("retention", self.runs), ("progress_retention", self.progress)):
+            if kept is not None and not isinstance(kept, timedelta):
+                raise TypeError(f"{name}={kept!r}: give a timedelta, such as timedelta(days=30), or None")
             if kept is not None and kept < timedelta():
                 raise ValueError(f"{name}={kept}: give a time of 0 or more, or None to keep all for ever")
 

@@ -17,6 +17,7 @@ from orchestrator.durable.schedules import (
     checked_catch_up,
     checked_schedule_id,
 )
+from orchestrator.durable.workflows import check_is_workflow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,6 +93,7 @@ class Scheduling(ABC):
             EngineStoppedError: the engine is not open.
         """
         schedules = self.kept_schedules
+        check_is_workflow(workflow, "engine.schedule")
         self._registry.workflow(workflow.type_name)
         digest, data = schedules.recorded(id, workflow, input)
         await schedules.put(

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from orchestrator.durable.temporal.engine import TemporalEngine
-from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
+try:
+    from orchestrator.durable.temporal.engine import TemporalEngine
+    from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
+except ModuleNotFoundError as missing:
+    if missing.name != "temporalio":
+        raise
+    raise ModuleNotFoundError(
+        "TemporalEngine needs the library temporalio: install Orchestrator with its extra `temporal`",
+        name=missing.name,
+    ) from missing
 
 __all__ = ["NotYetOnTemporalError", "TemporalEngine"]

@@ -25,6 +25,7 @@ from orchestrator.durable.temporal.machine import workflow_type
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.runs import INPUT_DIGEST, OWNER, TAGS, TemporalRun
 from orchestrator.durable.temporal.unsupported import LaterOfEngine, NotYetOnTemporalError
+from orchestrator.durable.workflows import check_is_workflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -119,6 +120,7 @@ class TemporalEngine(LaterOfEngine):
     ) -> TemporalRun[Out]:
         """Start a run, as the port says. The same id finds the same run within the namespace's retention."""
         client = self._connected()
+        check_is_workflow(workflow, "engine.start")
         if self._registry.workflow(workflow.type_name) is not workflow:
             raise NotRegisteredError(f"another workflow {workflow.type_name!r} was given to this engine")
         if prefix is not None:
