@@ -164,5 +164,5 @@ def test_without_the_library_encryption_says_what_to_install(monkeypatch: pytest
 
     monkeypatch.setattr(builtins, "__import__", without)
     assert isinstance(codec_for(None), Plain)
-    with pytest.raises(SettingsError, match=r"install orchestrator\[encryption\]"):
+    with pytest.raises(SettingsError, match="install Orchestrator with its extra `encryption`"):
         codec_for(Encryption({"2026": NEW}))

@@ -6,7 +6,7 @@ try:
     from orchestrator.durable.temporal.engine import TemporalEngine
     from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
 except ModuleNotFoundError as missing:
-    if missing.name != "temporalio":
+    if (missing.name or "").partition(".")[0] != "temporalio":
         raise
     raise ModuleNotFoundError(
         "TemporalEngine needs the library temporalio: install Orchestrator with its extra `temporal`",
