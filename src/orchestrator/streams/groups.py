@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.core.errors import InvalidInputError, NotFoundError
-from orchestrator.journal import Statement
+from orchestrator.journal import Statement, UnderWay
 from orchestrator.streams.dead_letters import DeadLetter, dead_letters
 from orchestrator.streams.ledger import Held, Ledger
 from orchestrator.streams.log import Extent, check_utf8
@@ -40,8 +39,6 @@ DROP_GROUP = Statement(7, "DELETE FROM consumer_groups WHERE number IN ({rows})"
 
 LARGEST_OFFSET = 2**63 - 1  # SQLite's largest integer
 
-Place = TypeVar("Place")
-
 
 class Groups:
     """The groups that were opened since the file was; each has one ledger, however many handles."""
@@ -51,8 +48,8 @@ class Groups:
         self.clock = clock
         self.log = log
         self._ledgers: dict[int, dict[str, Ledger]] = {}
-        self._creating: dict[int, Commit] = {}
-        self._deleting: dict[tuple[int, str], Commit] = {}
+        self._creating: UnderWay[int] = UnderWay(journal)
+        self._deleting: UnderWay[tuple[int, str]] = UnderWay(journal)
         self._last_number: int = journal.read("SELECT coalesce(max(number), 0) FROM consumer_groups")[0][0]
 
     async def open(
@@ -70,8 +67,7 @@ class Groups:
         ledger = self._ledgers.get(number, {}).get(name) or self._opened(number, name, after)
         self.journal.flush()
         await ledger.load(self.journal)
-        if ledger.number in self._creating:
-            await self.journal.durable(self._creating[ledger.number])
+        await self._creating.over(ledger.number)
         return EmbeddedGroup(self, ledger, stream, most_deliveries)
 
     async def names(self, stream: str) -> list[str]:
@@ -112,11 +108,9 @@ class Groups:
             self._end(ledger)
             self.journal.stage(DROP_DELIVERIES, (ledger.number,))
             commit = self.journal.stage(DROP_GROUP, (ledger.number,))
-            commit.then.append(partial(_forget, self._deleting, place))
-            self._deleting[place] = commit
+            self._deleting.add(place, commit)
             self.journal.flush()
-        if place in self._deleting:
-            await self.journal.durable(self._deleting[place])
+        await self._deleting.over(place)
 
     def _opened(self, stream: int, name: str, after: int | Literal["end"]) -> Ledger:
         extent = self.log.extent(stream)
@@ -129,8 +123,7 @@ class Groups:
             self._last_number += 1
             number, position = self._last_number, extent.end if after == "end" else after
             commit = self.journal.stage(SET_GROUP, (number, stream, name, position))
-            commit.then.append(partial(_forget, self._creating, number))
-            self._creating[number] = commit
+            self._creating.add(number, commit)
         durable = Extent(self.log.durable_extent(stream).end, extent.trimmed)
         ledger = self._ledgers.setdefault(stream, {})[name] = Ledger(number, stream, name, position, durable)
         self.log.listen(stream, ledger)
@@ -143,8 +136,7 @@ class Groups:
     async def _settled(self, stream: str, name: str) -> None:
         """Until neither the stream nor the group is being deleted."""
         await self.log.settled(stream)
-        while commit := self._deleting.get((self.log.find(stream) or 0, name)):
-            await self.journal.durable(commit)
+        while await self._deleting.over((self.log.find(stream) or 0, name)):
             await self.log.settled(stream)
 
 
@@ -306,10 +298,6 @@ class EmbeddedGroup:
                 f"group {self._ledger.name!r} of stream {self._stream!r} was deleted; open it anew",
                 code="group_deleted",
             )
-
-
-def _forget(commits: dict[Place, Commit], place: Place) -> None:
-    del commits[place]
 
 
 def _bounded(limit: int) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
-from orchestrator.journal import Statement
+from orchestrator.journal import Statement, UnderWay
 from orchestrator.streams.port import Entry
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Log:
         self._listeners: dict[int, list[Listener]] = {}
         self._extents: dict[int, Extent] = {}
         self._staged: dict[str, int] = {}
-        self._deleting: dict[str, Group] = {}
+        self._deleting: UnderWay[str] = UnderWay(journal)
         self._last_number: int = journal.read("SELECT coalesce(max(number), 0) FROM streams")[0][0]
         journal.listen(self._committed, self._broken)
 
@@ -163,13 +163,11 @@ class Log:
 
     async def delete(self, name: str, number: int) -> None:
         """Delete a stream; its name is free again once this is durable."""
-        group = self._deleting[name] = self.stage_delete(number)
+        group = self.stage_delete(number)
+        self._deleting.add(name, group)
         self._staged.pop(name, None)
         self._journal.flush()
-        try:
-            await self._journal.durable(group)
-        finally:
-            self._deleting.pop(name, None)
+        await self._journal.durable(group)
 
     def stage_delete(self, number: int) -> Group:
         """Stage the end of a stream, its entries and its groups."""
@@ -183,8 +181,7 @@ class Log:
 
     async def settled(self, name: str) -> None:
         """Until no delete of that stream is under way, for its name is taken so long."""
-        while name in self._deleting:
-            await self._journal.durable(self._deleting[name])
+        await self._deleting.over(name)
 
     def listen(self, number: int, listener: Listener) -> None:
         """Tell the listener of each entry that becomes durable from now on."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.errors import NotFoundError
 from orchestrator.durable.embedded.history import DELETE_RUN, RUN_STREAM
-from orchestrator.journal import Statement
+from orchestrator.journal import Statement, UnderWay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ class Removals:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._under_way: dict[str, Group] = {}
+        self._under_way: UnderWay[str] = UnderWay(services.journal)
 
     async def weighed(self, run_id: str) -> Doomed:
         """The run of that id, with what it weighs.
@@ -95,14 +95,10 @@ class Removals:
         journal = self._services.journal
         journal.check_writable()
         group = [self._stage(run) for run in doomed][-1]
-        ids = [run.name.removeprefix(RUN_STREAM) for run in doomed]
-        self._under_way.update(dict.fromkeys(ids, group))
+        for run in doomed:
+            self._under_way.add(run.name.removeprefix(RUN_STREAM), group)
         journal.flush()
-        try:
-            await journal.durable(group)
-        finally:
-            for run_id in ids:
-                self._under_way.pop(run_id, None)
+        await journal.durable(group)
 
     async def clear(self) -> None:
         """Remove what is left of huge runs, slice by slice.
@@ -125,8 +121,7 @@ class Removals:
 
     async def done(self, run_id: str) -> None:
         """Until no run of that id is on its way out."""
-        while run_id in self._under_way:
-            await self._services.journal.durable(self._under_way[run_id])
+        await self._under_way.over(run_id)
 
     def _stage(self, run: Doomed) -> Group:
         journal = self._services.journal

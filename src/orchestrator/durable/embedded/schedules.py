@@ -26,6 +26,7 @@ from orchestrator.durable.embedded.schedule_rows import (
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.schedules import SCHEDULE_TAG, ScheduleStatus, stated_run_id
 from orchestrator.durable.timetable import HORIZON_YEARS, InvalidTimetableError, Timetable
+from orchestrator.journal import UnderWay
 from orchestrator.journal.errors import JournalError, JournalFullError, UnreadableError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Schedules:
         self._alarms: dict[str, Alarm] = {}
         self._due: deque[str] = deque()
         self._staged: dict[str, Group] = {}
-        self._deleting: dict[str, Group] = {}
+        self._deleting: UnderWay[str] = UnderWay(services.journal)
 
     async def load(self) -> None:
         """Take the schedules of the file. Those that can start runs do so from now on; others say why not."""
@@ -107,8 +108,7 @@ class Schedules:
             InvalidTimetableError: its times are none.
         """
         self._services.journal.check_writable()
-        while row.name in self._deleting:
-            await self._services.journal.durable(self._deleting[row.name])
+        await self._deleting.over(row.name)
         old = self._rows.get(row.name)
         if old is None:
             self._put(replace(row, next_at=self._next_of(row)))
@@ -174,13 +174,10 @@ class Schedules:
         self._call_off(row)
         del self._rows[name]
         self._staged.pop(name, None)
-        group = self._deleting[name] = journal.stage(DELETE_SCHEDULE, (name,))
-        group.then.append(partial(self._deleted, name))
+        group = journal.stage(DELETE_SCHEDULE, (name,))
+        self._deleting.add(name, group)
         journal.flush()
         await journal.durable(group)
-
-    def _deleted(self, name: str) -> None:
-        del self._deleting[name]
 
     # Settings.
 
