@@ -98,6 +98,7 @@ EMBEDDED_ALONE = {
     "test_what_a_cancelled_run_cleans_up_needs_no_resume",
     "test_pausing_twice_is_pausing_once",
     "test_an_ended_run_cannot_be_paused",
+    "test_a_stuck_run_is_tried_again_on_request",
     "test_paused_runs_are_listed",
     "test_a_run_goes_on_under_its_id_with_a_new_input",
     "test_a_history_begins_anew",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator import Context, workflow
-from orchestrator.durable.errors import RunCancelledError, RunClosedError
+from orchestrator.durable.errors import MismatchError, RunCancelledError, RunClosedError
 from orchestrator.durable.runs import EventType, Status
 from support.contract_lab import Gates, all_events
 
@@ -140,6 +140,36 @@ async def test_an_ended_run_cannot_be_paused(lab: Lab, gates: Gates) -> None:
             await run.pause()
         with pytest.raises(RunClosedError, match="completed"):
             await run.resume()
+
+
+async def test_a_stuck_run_is_tried_again_on_request(lab: Lab, gates: Gates) -> None:
+    """Once its code fits again a stuck run goes on without a restart; until then one is told why not."""
+
+    @workflow
+    async def fickle(ctx: Context) -> str:
+        name = await ctx.run(Gates.note, "first")
+        return name + await ctx.receive("go", str)
+
+    @workflow(name="fickle")
+    async def other(ctx: Context) -> str:
+        await ctx.sleep(1.0)
+        return await ctx.receive("go", str)
+
+    async with lab.open([fickle], [gates]) as engine:
+        run = await engine.start(fickle, id=lab.id("run"))
+        await until(run, EventType.STEP_COMPLETED)
+    async with lab.open([other], [gates]) as engine:
+        run = await engine.get(lab.id("run"))
+        with pytest.raises(
+            MismatchError, match=r"1:Gates\.note, but the code at this point asks for 1:sleep"
+        ):
+            await run.resume()
+        assert (await run.describe()).status is Status.STUCK
+        other.function = fickle.function  # the right code comes back
+        await run.resume()
+        await run.signal("go", "!")
+        assert await run.result() == "first!"
+        assert gates.calls == ["first"]
 
 
 async def test_paused_runs_are_listed(lab: Lab, gates: Gates) -> None:

@@ -468,7 +468,7 @@ class EmbeddedEngine(Scheduling):
             lambda run: run.signal(name, data, signal_id),
             pending=lambda row: runs.queue.signal(row, name, data, signal_id),
         ):
-            raise RunClosedError(f"run {run_id} is {self.row(run_id).status} and takes no signals")
+            raise RunClosedError(f"run {run_id} is {(await self.info(run_id)).status} and takes no signals")
 
     async def cancel(self, run_id: str, force_after: float | None) -> None:
         """Cancel an open run, and end it after so many seconds; end a stuck one."""
@@ -484,7 +484,7 @@ class EmbeddedEngine(Scheduling):
         self._open.journal.check_writable()
         runs = self._open_runs
         if not await runs.change(run_id, lambda run: run.pause(), pending=runs.queue.pause):
-            raise RunClosedError(f"run {run_id} is {self.row(run_id).status} and cannot be paused")
+            raise RunClosedError(f"run {run_id} is {(await self.info(run_id)).status} and cannot be paused")
 
     async def resume(self, run_id: str) -> None:
         """Let a paused run go on; try a stuck one again."""
@@ -492,10 +492,10 @@ class EmbeddedEngine(Scheduling):
         runs = self._open_runs
         if not await runs.change(run_id, lambda run: run.resume(), pending=runs.queue.resume, stuck_too=True):
             await self._open.journal.settled()
-            row = self.row(run_id)
-            if row.status == Status.STUCK:
-                raise MismatchError(f"run {run_id} is stuck still: {row.reason}")
-            raise RunClosedError(f"run {run_id} is {row.status} and cannot be resumed")
+            info = await self.info(run_id)
+            if info.status is Status.STUCK:
+                raise MismatchError(f"run {run_id} is stuck still: {info.reason}")
+            raise RunClosedError(f"run {run_id} is {info.status} and cannot be resumed")
 
     # Inside.
 

@@ -233,6 +233,8 @@ class Execution:
     @property
     def stands(self) -> Status:
         """Where it stands, as far as it is open."""
+        if self.status is Status.STUCK:
+            return Status.STUCK
         if self.operations.paused:
             return Status.PAUSED
         return Status.RUNNING if self.operations.steps else Status.WAITING

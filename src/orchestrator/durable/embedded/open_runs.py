@@ -227,7 +227,10 @@ class OpenRuns:
         run = self._in_memory.get(row.id)
         if run is None and row.status == Status.PENDING:
             return replace(row.info(), reason=self.queue.reason(row))
-        return row.info(None if run is None or run.status.closed else run.stands)
+        if run is None or run.status.closed:
+            return row.info()
+        info = row.info(run.stands)
+        return info if run.status is not Status.STUCK else replace(info, reason=run.reason)
 
     async def change(
         self,
