@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,6 +75,12 @@ def test_the_service_itself_can_be_swept(orchestrator: CommandLine) -> None:
     done = orchestrator("runs", "sweep")
     assert (done.returncode, done.stdout) == (ExitCode.OK, "")
     assert "There are no open runs." in done.stderr
+
+
+def test_the_documentation_explains_every_reason() -> None:
+    """docs/cli.md cannot fall behind."""
+    text = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+    assert re.findall(r"^\| `([a-z][a-z-]*)` \| .+ \|$", text, re.MULTILINE) == [why.value for why in Why]
 
 
 @pytest.mark.parametrize(
