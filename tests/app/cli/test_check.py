@@ -111,6 +111,9 @@ def test_code_of_ones_own_is_checked_while_the_old_code_runs(orchestrator: Comma
             ("crawl-1", False, "2:summarise"),
         ]
         assert _digest(journal) == before
+    narrow = orchestrator("runs", "check", "--journal", "runs.db")
+    assert narrow.returncode == ExitCode.USAGE
+    assert "--module: name the code of that engine" in narrow.stderr
     workflows.write_text("from orchestrator import workflow\n\n@workflow\nasync def other(ctx): ...\n")
     done = orchestrator(*arguments)
     assert done.returncode == ExitCode.MISFIT

@@ -275,3 +275,42 @@ async def test_a_run_that_waits_its_turn_and_one_that_never_ends(tmp_path: Path)
             assert (await second.describe()).status is Status.PAUSED
             assert await told("resume", "second") == "Run second goes on.\n"
             await second.cancel(force_after=0)
+
+
+@workflow
+async def tidy(ctx: Context) -> None:
+    """Wait, in a program of somebody's own."""
+    await ctx.receive("go", str)
+
+
+async def test_the_runs_of_an_engine_of_ones_own_are_read_by_its_journal(orchestrator: CommandLine) -> None:
+    """Listed, shown and told event by event, while the engine is at work and later; schedules as well."""
+    folder, own = orchestrator.folder, ("--journal", "own.db")
+
+    async def told(*arguments: str) -> str:
+        done = await asyncio.to_thread(orchestrator, *arguments, *own)
+        return done.stdout + done.stderr
+
+    async with EmbeddedEngine(folder / "own.db", workflows=[tidy]) as engine:
+        await engine.start(tidy, id="tidy-1")
+        await engine.schedule(tidy, id="nightly", cron="0 3 * * *")
+        assert "tidy-1 tidy" in await told("runs", "list")
+        assert "Workflow  tidy" in await told("runs", "show", "tidy-1")
+        assert "run-started" in await told("runs", "events", "tidy-1")
+        scheduled = await told("schedules", "list")
+        assert "nightly" in scheduled
+        assert "No service runs now" not in scheduled
+    assert "No service runs now" in await told("runs", "list")
+    assert "Check --journal." in (orchestrator("runs", "show", "tidy-1", "--journal", "none.db").stderr)
+
+
+async def test_cancel_ends_no_run_whose_code_it_does_not_have(orchestrator: CommandLine) -> None:
+    """It could neither clean up nor undo anything; who wants it all the same says so."""
+    orchestrator.data_dir.mkdir()
+    async with EmbeddedEngine(orchestrator.data_dir / JOURNAL_FILE, workflows=[tidy]) as engine:
+        await engine.start(tidy, id="tidy-1")
+    done = await asyncio.to_thread(orchestrator, "runs", "cancel", "tidy-1")
+    assert done.returncode == ExitCode.UNAVAILABLE
+    assert "Run tidy-1 is of the workflow 'tidy', whose code `orchestrator` does not have" in done.stderr
+    done = await asyncio.to_thread(orchestrator, "runs", "cancel", "tidy-1", "--force-after", "0")
+    assert done.stdout == "Run tidy-1 is terminated.\n"

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from orchestrator.app.cli.code import JournalFile, Modules, code_at_hand, journal_at
+from orchestrator.app.cli.code import Modules, code_at_hand
 from orchestrator.app.cli.exits import ExitCode
-from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, examples, settings_from
+from orchestrator.app.cli.journal import journal_at
+from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, JournalFile, examples, settings_from
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def check(
     from orchestrator.core.redaction import secrets_in
     from orchestrator.durable.embedded import check_runs
 
+    if journal and not module:
+        raise typer.BadParameter(
+            "name the code of that engine, such as my_app.workflows.", param_hint="--module"
+        )
     settings = settings_from(config, data_dir)
     code = code_at_hand(settings, module or ())
     screen = Screen()

@@ -25,15 +25,6 @@ Modules = Annotated[
         "May be repeated; the current folder is searched first.",
     ),
 ]
-JournalFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--journal",
-        metavar="FILE",
-        help="The journal of an engine of your own. \\[default: that of the data directory]",
-        show_default=False,
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +52,6 @@ def code_at_hand(settings: Settings, modules: Sequence[str]) -> Code:
         tuple(workflow for room in rooms for workflow in room.workflows),
         tuple(step for room in rooms for step in room.steps),
     )
-
-
-def journal_at(settings: Settings, journal: Path | None) -> Path:
-    """The journal that is asked for.
-
-    Raises:
-        NotFoundError: it is not there.
-    """
-    from orchestrator.app.data_dir import JOURNAL_FILE
-    from orchestrator.core.errors import NotFoundError
-
-    path = journal or settings.data_dir / JOURNAL_FILE
-    if not path.exists():
-        where = "--journal" if journal else "--data-dir"
-        raise NotFoundError(f"There are no runs: there is no journal at {path}. Check {where}.")
-    return path
 
 
 def _workflows_of(name: str) -> list[Workflow[Any, Any]]:

@@ -1,4 +1,4 @@
-"""The journal of the data directory, read by commands that need no service, and its runs by name."""
+"""The journal of the data directory or of an engine of one's own, read without a service; its runs by name."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,19 +9,44 @@ from orchestrator.app.cli.options import settings_from
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.core.settings import Settings
     from orchestrator.durable.embedded import JournalReader
     from orchestrator.durable.runs import RunInfo
 
 
-def journal_path(config: Path | None, data_dir: Path | None) -> Path:
-    """Where the journal is, or would be."""
+def journal_path(settings: "Settings", journal: Path | None = None) -> Path:
+    """Where the journal that is asked for is, or would be."""
     from orchestrator.app.data_dir import JOURNAL_FILE
 
-    return settings_from(config, data_dir).data_dir / JOURNAL_FILE
+    return journal or settings.data_dir / JOURNAL_FILE
+
+
+def journal_at(settings: "Settings", journal: Path | None) -> Path:
+    """Where the journal that is asked for is.
+
+    Raises:
+        NotFoundError: it is not there.
+    """
+    from orchestrator.core.errors import NotFoundError
+
+    path = journal_path(settings, journal)
+    if not path.exists():
+        where = "--journal" if journal else "--data-dir"
+        raise NotFoundError(f"There are no runs: there is no journal at {path}. Check {where}.")
+    return path
+
+
+def is_at_work(journal: Path) -> bool:
+    """Whether some process, a service or another one, has the journal open and its runs go on."""
+    from orchestrator.journal.lock import holder_of
+
+    return holder_of(journal.with_name(f"{journal.name}.lock")) is not None
 
 
 @contextmanager
-def reading(config: Path | None, data_dir: Path | None) -> "Iterator[JournalReader]":
+def reading(
+    config: Path | None, data_dir: Path | None, journal: Path | None = None
+) -> "Iterator[JournalReader]":
     """The journal, opened for reading, with the keys of the settings.
 
     Raises:
@@ -29,16 +54,13 @@ def reading(config: Path | None, data_dir: Path | None) -> "Iterator[JournalRead
         SettingsError: the keys are not right.
     """
     from orchestrator.app.encryption import encryption_of
-    from orchestrator.core.errors import NotFoundError
     from orchestrator.core.redaction import secrets_in
     from orchestrator.durable.embedded import JournalReader
 
-    journal = journal_path(config, data_dir)
-    if not journal.exists():
-        raise NotFoundError(f"There are no runs yet: there is no journal at {journal}. Check --data-dir.")
     settings = settings_from(config, data_dir)
+    path = journal_at(settings, journal)
     secrets = secrets_in(settings)
-    with JournalReader(journal, encryption=encryption_of(settings), secrets=secrets) as reader:
+    with JournalReader(path, encryption=encryption_of(settings), secrets=secrets) as reader:
         yield reader
 
 

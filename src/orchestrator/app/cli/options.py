@@ -19,6 +19,15 @@ DataDir = Annotated[
         show_default=False,
     ),
 ]
+JournalFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal",
+        metavar="FILE",
+        help="The journal of an engine of your own. \\[default: that of the data directory]",
+        show_default=False,
+    ),
+]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(

@@ -11,8 +11,16 @@ import typer
 
 from orchestrator.app.cli import runs_control
 from orchestrator.app.cli.help import Command, Group
-from orchestrator.app.cli.journal import journal_path, reading, run_named
-from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, RunId, examples
+from orchestrator.app.cli.journal import is_at_work, journal_path, reading, run_named
+from orchestrator.app.cli.options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    JournalFile,
+    RunId,
+    examples,
+    settings_from,
+)
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -43,6 +51,7 @@ group = typer.Typer(
     epilog=examples(
         ("orchestrator runs list", "the newest runs"),
         ("orchestrator runs list --status failed --status stuck", "what needs attention"),
+        ("orchestrator runs list --journal runs.db", "the runs of an engine of your own"),
         ("orchestrator runs list --json | jq -r .id", "for a script"),
     ),
 )
@@ -56,6 +65,7 @@ def list_runs(
     limit: Annotated[
         int, typer.Option(min=1, max=MOST_RUNS, metavar="NUMBER", help="How many at most.")
     ] = 20,
+    journal: JournalFile = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -65,11 +75,11 @@ def list_runs(
 
     chosen = _statuses(status or ())
     screen = Screen()
-    journal = journal_path(config, data_dir)
-    if not journal.exists():
-        screen.note(f"No runs yet: there is no journal at {journal}.", "dim")
+    path = journal_path(settings_from(config, data_dir), journal)
+    if not path.exists():
+        screen.note(f"No runs yet: there is no journal at {path}.", "dim")
         return
-    with reading(config, data_dir) as reader:
+    with reading(config, data_dir, journal) as reader:
         found = reader.list(status=chosen, workflow=workflow, limit=limit)
     if as_json:
         for info in found:
@@ -78,7 +88,7 @@ def list_runs(
         screen.result(table_of_runs(found, screen.out.width))
         for remark in remarks(found):
             screen.note(remark, "yellow")
-        _say_if_nothing_moves(screen, journal.parent, found)
+        _say_if_nothing_moves(screen, path, found)
     else:
         screen.note("No runs of this kind.", "dim")
 
@@ -89,6 +99,7 @@ def list_runs(
 def show(
     run_id: RunId,
     *,
+    journal: JournalFile = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -97,8 +108,8 @@ def show(
     from orchestrator.app.cli.runs_view import description
 
     screen = Screen()
-    journal = journal_path(config, data_dir)
-    with reading(config, data_dir) as reader:
+    path = journal_path(settings_from(config, data_dir), journal)
+    with reading(config, data_dir, journal) as reader:
         info = run_named(reader, run_id)
         steps, children = reader.steps(info.id), reader.children(info.id)
     if as_json:
@@ -106,7 +117,7 @@ def show(
         screen.record(_plain(info) | parts)
     else:
         screen.result(description(info, steps, children, screen.out.width))
-        _say_if_nothing_moves(screen, journal.parent, [info])
+        _say_if_nothing_moves(screen, path, [info])
 
 
 @group.command(
@@ -121,6 +132,7 @@ def events(
     run_id: RunId,
     *,
     after: Annotated[int, typer.Option(min=0, metavar="OFFSET", help="Only what came after it.")] = 0,
+    journal: JournalFile = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -129,7 +141,7 @@ def events(
     from orchestrator.app.cli.runs_view import line_of_event
 
     screen = Screen()
-    with reading(config, data_dir) as reader:
+    with reading(config, data_dir, journal) as reader:
         recorded = reader.events(run_named(reader, run_id).id, after)
     for event in recorded:
         if as_json:
@@ -162,9 +174,7 @@ def _plain(record: object) -> dict[str, object]:
     return cast("dict[str, object]", to_jsonable_python(record))
 
 
-def _say_if_nothing_moves(screen: Screen, data_dir: Path, runs: "Sequence[RunInfo]") -> None:
-    """An open run without a service stands still, whatever its status says."""
-    from orchestrator.app.data_dir import serving
-
-    if any(not info.status.closed for info in runs) and serving(data_dir) is None:
+def _say_if_nothing_moves(screen: Screen, journal: Path, runs: "Sequence[RunInfo]") -> None:
+    """An open run on which no process is at work stands still, whatever its status says."""
+    if any(not info.status.closed for info in runs) and not is_at_work(journal):
         screen.note("No service runs now: what is open goes on when one is started.", "yellow")

@@ -14,6 +14,7 @@ from orchestrator.app.cli.screen import Screen
 if TYPE_CHECKING:
     from orchestrator.app.cli.connection import Connection
     from orchestrator.core.settings import Settings
+    from orchestrator.durable.runs import RunInfo
 
 ENDED = ("completed", "failed", "cancelled", "timed_out", "terminated")
 STOOD_STILL = ("paused", "stuck")
@@ -63,7 +64,10 @@ def cancel(
     """
     settings = settings_from(config, data_dir)
     with reading(config, data_dir) as reader:
-        run_id = run_named(reader, run_id).id  # a wrong one starts no service
+        info = run_named(reader, run_id)  # a wrong one starts no service
+    run_id = info.id
+    if force_after != 0 and not info.status.closed:
+        _check_can_be_told(settings, info)
 
     wanted = {} if force_after is None else {"force_after": force_after}
     answer = asyncio.run(_cancelled(settings, run_id, wanted))
@@ -146,6 +150,27 @@ def fork(
         screen.record(answer)
     else:
         screen.line(answer["id"])
+
+
+def _check_can_be_told(settings: "Settings", info: "RunInfo") -> None:
+    """Keep a service that is started for the moment from ending runs whose code it does not have.
+
+    Raises:
+        UnavailableError: it would have no code for this run.
+    """
+    from orchestrator.app.cli.code import code_at_hand
+    from orchestrator.app.data_dir import serving
+    from orchestrator.core.errors import UnavailableError
+
+    if serving(settings.data_dir) is not None:
+        return
+    known = {workflow.type_name for workflow in code_at_hand(settings, ()).workflows}
+    if info.workflow not in known:
+        raise UnavailableError(
+            f"Run {info.id} is of the workflow {info.workflow!r}, whose code `orchestrator` does not have, so "
+            "nothing could be cleaned up or undone. Cancel it in the program that has the code, or end it as "
+            "it is with --force-after 0."
+        )
 
 
 async def _cancelled(settings: "Settings", run_id: str, wanted: dict[str, float]) -> dict[str, str]:

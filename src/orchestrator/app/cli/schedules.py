@@ -11,7 +11,8 @@ from urllib.parse import quote
 import typer
 
 from orchestrator.app.cli.help import Command, Group
-from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, examples, settings_from
+from orchestrator.app.cli.journal import is_at_work, journal_path
+from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, JournalFile, examples, settings_from
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -42,20 +43,25 @@ group = typer.Typer(
         ("orchestrator schedules list --json | jq -r .next_at", "for a script"),
     ),
 )
-def list_schedules(*, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+def list_schedules(
+    *,
+    journal: JournalFile = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
     """List all schedules, by id. Times are those of this machine's clock; `--json` has them in UTC."""
     from pydantic_core import to_jsonable_python
 
     from orchestrator.app.cli.schedules_view import remarks, table_of_schedules
-    from orchestrator.app.data_dir import JOURNAL_FILE, serving
     from orchestrator.durable.embedded import JournalReader
 
     screen = Screen()
-    journal = settings_from(config, data_dir).data_dir / JOURNAL_FILE
-    if not journal.exists():
-        screen.note(f"No schedules yet: there is no journal at {journal}.", "dim")
+    path = journal_path(settings_from(config, data_dir), journal)
+    if not path.exists():
+        screen.note(f"No schedules yet: there is no journal at {path}.", "dim")
         return
-    with JournalReader(journal) as reader:
+    with JournalReader(path) as reader:
         found = reader.schedules()
     if as_json:
         for info in found:
@@ -64,7 +70,7 @@ def list_schedules(*, data_dir: DataDir = None, config: ConfigFile = None, as_js
         screen.result(table_of_schedules(found, screen.out.width))
         for remark in remarks(found):
             screen.note(remark, "yellow")
-        if serving(journal.parent) is None:
+        if not is_at_work(path):
             screen.note("No service runs now: nothing is started until one is.", "yellow")
     else:
         screen.note("No schedules yet.", "dim")
