@@ -1,4 +1,4 @@
-"""The journal of the data directory or of an engine of one's own, read without a service; its runs by name."""
+"""The journal of the data directory or of one's own engine, read without a service; its runs by name."""
 
 from contextlib import contextmanager
 from pathlib import Path
