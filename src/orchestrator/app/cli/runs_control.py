@@ -168,8 +168,8 @@ def _check_can_be_told(settings: "Settings", info: "RunInfo") -> None:
     if info.workflow not in known:
         raise UnavailableError(
             f"Run {info.id} is of the workflow {info.workflow!r}, whose code `orchestrator` does not have, "
-            "so nothing could be cleaned up or undone. Cancel it in the program that has the code, or end it as "
-            "it is with --force-after 0."
+            "so nothing could be cleaned up or undone. Cancel it in the program that has the code, or end it "
+            "as it is with --force-after 0."
         )
 
 
