@@ -31,6 +31,7 @@ class Run(Protocol[Out_co]):
 
         Raises:
             RunFailedError: it failed. RunCancelledError: it was cancelled. RunTerminatedError: it was ended.
+            MismatchError: it is stuck, and waits for code that fits.
         """
         ...
 
