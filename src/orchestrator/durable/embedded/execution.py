@@ -87,7 +87,8 @@ class Execution:
         self.operations = Operations(self, services, runs)
         self.mailbox = Mailbox()
         self.timers = RunTimers(services.alarms, self._timer_due)
-        self.parking = False
+        # The group with which it leaves memory, unless it moves before.
+        self.parking: Group | None = None
         self.now = 0.0
         self._root: asyncio.Task[Any] | None = None
         self._cancel_requested = False
@@ -170,7 +171,7 @@ class Execution:
         children = self.operations.children_of(child_id)
         for child in children:
             child.ending = True
-        if children and self.parking:
+        if children and self.parking is not None:
             self._runs.stays(self)
 
     def child_ended(self, child: PendingChild, kind: EventType, data: bytes) -> bool:
@@ -228,7 +229,7 @@ class Execution:
     @property
     def waits(self) -> bool:
         """Whether only time, a signal or a child can move it, so that it needs no place in memory."""
-        return self.operations.wait
+        return not self.inert and self.operations.wait
 
     @property
     def stands(self) -> Status:
@@ -421,7 +422,7 @@ class Execution:
         at = max(self.now, self._services.clock.time())
         group = self._services.histories.stage(self.row.number, self.offset + 1, at, kind, key, data)
         self.offset += 1
-        if self.parking:
+        if self.parking is not None:
             self._runs.stays(self)
         if lazy:
             self._services.journal.flush_soon()

@@ -329,10 +329,11 @@ class OpenRuns:
         self._resting.pop(run.run_id, None)
         self._resting[run.run_id] = run
         self._make_room()
+        self._look_again()
 
     def stays(self, run: Execution) -> None:
         """It moves before it has left memory."""
-        run.parking = False
+        run.parking = None
         self._set_open(run.row.number, run.stands)
 
     def left(self, run: Execution) -> None:
@@ -436,19 +437,19 @@ class OpenRuns:
     def _make_room(self) -> None:
         while len(self._in_memory) - self._leaving > self._most and self._resting:
             run = self._resting.pop(next(iter(self._resting)))
-            if run.waits and not run.parking:
+            if run.waits and run.parking is None:
                 self._park(run)
 
     def _park(self, run: Execution) -> None:
-        run.parking = True
         self._leaving += 1
-        wakes_at = run.wakes_at
-        self._set_open(run.row.number, run.stands, wakes_at)
-        self._services.journal.after(partial(self._parked, run, wakes_at))
+        run.parking = group = self._set_open(run.row.number, run.stands, run.wakes_at)
+        group.then.append(partial(self._parked, run, group))
 
-    def _parked(self, run: Execution, wakes_at: float) -> None:
+    def _parked(self, run: Execution, group: Group) -> None:
         self._leaving -= 1
-        if run.parking and self._in_memory.get(run.run_id) is run:
+        # It may have moved and be about to leave again, with what is not durable yet.
+        if run.parking is group and self._in_memory.get(run.run_id) is run:
+            wakes_at = run.wakes_at
             run.drop()
             self._forget(run.run_id)
             self._wake_at(wakes_at)
@@ -456,13 +457,18 @@ class OpenRuns:
     def _forget(self, run_id: str) -> None:
         del self._in_memory[run_id]
         self._resting.pop(run_id, None)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """There may be room for those who are due and found none."""
         if self._crowded:
             self._crowded = False
             self._services.journal.turns.add(self._wake_due)
 
-    def _set_open(self, number: int, status: Status, wakes_at: float | None = None) -> None:
-        self._services.journal.stage(SET_OPEN, (number, status, "", wakes_at))
+    def _set_open(self, number: int, status: Status, wakes_at: float | None = None) -> Group:
+        group = self._services.journal.stage(SET_OPEN, (number, status, "", wakes_at))
         self._services.journal.flush()
+        return group
 
     def _terminated(self, row: RunRow) -> None:
         del self._terminating[row.number]

@@ -44,9 +44,11 @@ class Operations:
 
     def after_turn(self) -> None:
         """Begin what was asked for, unless the run is paused, and stop what was given up."""
-        if not self.paused:
-            asked, self._asked = self._asked, []
-            for pending in asked:
+        asked, self._asked = self._asked, []
+        for pending in asked:
+            if self._is_held(pending):
+                self._asked.append(pending)
+            else:
                 self._run.when_durable(partial(self._launch, pending))
         given_up, self._given_up = self._given_up, []
         for unwanted in given_up:
@@ -82,7 +84,7 @@ class Operations:
     @property
     def retries(self) -> list[float]:
         """When next attempts are due, in seconds since 1970."""
-        return [step.retry_at for step in self.steps.values() if step.retry_at is not None]
+        return [step.retry_at for step in self.steps.values() if step.backs_off and step.retry_at is not None]
 
     def _launch(self, pending: PendingStep | PendingChild) -> None:
         if pending.ended is not None or not self._is_wanted(pending):
@@ -90,9 +92,9 @@ class Operations:
         pending.launched = True
         if isinstance(pending, PendingChild):
             self._runs.children.start(pending)
-            return
-        self._services.runner.launch(pending)
-        if pending.backs_off:
+        else:
+            self._services.runner.launch(pending)
+        if isinstance(pending, PendingChild) or pending.backs_off:
             self._run.rests()
 
     def _is_wanted(self, pending: PendingStep | PendingChild) -> bool:
@@ -109,4 +111,4 @@ class Operations:
                 turns.add(self._run.step_ended, pending, EventType.STEP_CANCELLED, b"")
 
     def _is_held(self, pending: PendingStep | PendingChild) -> bool:
-        return self.paused and not pending.launched and pending.ended is None
+        return self.paused and not pending.begun and not pending.launched and pending.ended is None

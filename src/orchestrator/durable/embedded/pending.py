@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 class PendingOperation:
     """An operation without its outcome.
 
-    ``launched`` says that it was begun in this process, ``ended`` is a future once the workflow gave it up.
+    ``launched`` says that it was begun in this process, ``begun`` that an earlier one, or one before the run
+    left memory, recorded it. ``ended`` is a future once the workflow gave it up.
     """
 
-    __slots__ = ("ended", "key", "launched", "operation", "outcome", "run")
+    __slots__ = ("begun", "ended", "key", "launched", "operation", "outcome", "run")
 
     def __init__(self, run: Execution, operation: Operation) -> None:
         self.run = run
@@ -30,6 +31,7 @@ class PendingOperation:
         self.key = operation.key
         self.outcome: asyncio.Future[bytes] = run.loop.create_future()
         self.ended: asyncio.Future[None] | None = None
+        self.begun = False
         self.launched = False
 
     def cancel(self) -> asyncio.Future[None]:

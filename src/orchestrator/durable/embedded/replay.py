@@ -147,7 +147,7 @@ class Replay:
                 if entry.key not in self._said:
                     raise self._unexpected(entry.key)
             case EventType.CHILD_STARTED:
-                self._expected(self._run.operations.children, entry.key)
+                self._expected(self._run.operations.children, entry.key).begun = True
             case EventType.RUN_FORKED | EventType.RUN_ADMITTED:
                 self._run.go_on_at(entry.at)
             case EventType.RUN_PAUSED:
@@ -158,6 +158,7 @@ class Replay:
     def _remember_attempt(self, kind: EventType, entry: Entry) -> None:
         key, attempt = split_step_key(entry.key)
         pending = self._expected(self._run.operations.steps, key)
+        pending.begun = True
         pending.attempt = attempt + 1
         is_retrying = kind is EventType.STEP_RETRYING
         pending.retry_at = from_json(self._run.data(entry))["retry_at"] if is_retrying else None
