@@ -78,6 +78,7 @@ class OpenRuns:
         self._alarm: Alarm | None = None
         self._waking = False
         self._crowded = False
+        self._is_left = False
         self._without_code: Group | None = None
         self.children = Children(services, self)
         self.queue = RunQueue(services, self._load)
@@ -311,6 +312,8 @@ class OpenRuns:
         left: asyncio.Future[None] = self._services.loop.create_future()
 
         def now() -> None:
+            # What becomes durable from here on moves no run: what these recorded last is not in the file yet.
+            self._is_left = True
             for run in self._in_memory.values():
                 run.drop()
             self._in_memory.clear()
@@ -365,7 +368,7 @@ class OpenRuns:
 
     def _end(self, row: RunRow) -> Group | None:
         """Record a run as terminated, or as cancelled where it never began; None if it has ended already."""
-        if row.closed_at is not None:
+        if row.closed_at is not None or self._is_left:
             return None
         services = self._services
         group = self._terminating.get(row.number)
@@ -405,7 +408,7 @@ class OpenRuns:
 
     def _goes_on(self, row: RunRow) -> bool:
         begun = self._is_open(row) and row.status != Status.PENDING
-        return begun and row.number not in self._terminating
+        return begun and row.number not in self._terminating and not self._is_left
 
     def _load(self, row: RunRow) -> Execution | None:
         """Bring a run to memory; None where this engine has no code for it, which makes it stuck."""
@@ -497,7 +500,7 @@ class OpenRuns:
         """Bring back some that are due, and once that is durable the next."""
         self._alarm = None
         self._crowded = len(self._in_memory) - len(self._resting) >= max(self._most, WAKE_PAGE)
-        if self._waking or self._crowded:
+        if self._waking or self._crowded or self._is_left:
             return
         journal = self._services.journal
         due = journal.read(SELECT_DUE, (self._services.clock.time(), WAKE_PAGE))
