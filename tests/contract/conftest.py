@@ -89,6 +89,8 @@ EMBEDDED_ALONE = {
     "test_parent_and_child_survive_a_restart",
     "test_a_child_that_ends_while_its_parent_waits_long_is_heard",
     "test_an_id_of_another_run_is_an_error",
+    "test_an_id_is_taken_for_one_workflow_and_input",
+    "test_an_id_that_is_no_text_is_the_codes_own_mistake",
     "test_one_child_may_be_asked_for_twice",
     "test_children_have_children",
     "test_a_paused_run_lets_its_step_end_and_begins_no_other",

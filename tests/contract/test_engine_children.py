@@ -245,6 +245,42 @@ async def test_one_child_may_be_asked_for_twice(lab: Lab) -> None:
         assert await (await engine.start(parent)).result() == [8, 8, 8]
 
 
+async def test_an_id_is_taken_for_one_workflow_and_input(lab: Lab) -> None:
+    """Who asks for another child under the id of one of his own is told, and not given that one's result."""
+
+    @workflow
+    async def parent(ctx: Context) -> list[str]:
+        found = [str(await ctx.child(doubled, 1, id=lab.id("child")))]
+        for work, number in ((doubled, 2), (parent_of_one, 1)):
+            try:
+                await ctx.child(work, number, id=lab.id("child"))
+            except ChildError as error:
+                found.append(error.code)
+        return found
+
+    @workflow
+    async def parent_of_one(_: Context, number: int) -> int:
+        return number
+
+    async with lab.open([parent, parent_of_one, doubled], [double]) as engine:
+        assert await (await engine.start(parent)).result() == ["2", "run_conflict", "run_conflict"]
+
+
+async def test_an_id_that_is_no_text_is_the_codes_own_mistake(lab: Lab) -> None:
+    """Half a surrogate pair cannot be written down, so it names no child; nobody waits for one in vain."""
+
+    @workflow
+    async def parent(ctx: Context) -> str:
+        try:
+            await ctx.child(doubled, 1, id="\ud800")
+        except ValueError:
+            return "refused"
+        return ""
+
+    async with lab.open([parent, doubled], [double]) as engine:
+        assert await asyncio.wait_for((await engine.start(parent)).result(), 30) == "refused"
+
+
 async def test_children_have_children(lab: Lab) -> None:
     """Depth has no limit of its own."""
 

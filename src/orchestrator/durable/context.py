@@ -224,6 +224,8 @@ class Context:
         """
         check_is_workflow(workflow, "ctx.child")
         data = workflow.input.record(input, self._machine.most_payload_bytes)
+        if id is not None:
+            _text(id)
         operation = self._operation(f"child {workflow.name}")
         pending = self._machine.child(operation, workflow, data, id)
         self._in_flight[operation.place] = pending

@@ -16,6 +16,7 @@ from orchestrator.durable.embedded.history import (
     SEED_BYTES,
     SELECT_OPEN_CHILDREN,
     SELECT_ORPHANS,
+    identity_of,
     tags_text,
 )
 from orchestrator.durable.errors import Failure, MismatchError
@@ -46,8 +47,11 @@ class Children:
         row = self._runs.find_row(child.child_id)
         if row is None:
             self._begin(child)
-        elif not _is_of(child, row):
-            taken = f"run {row.id!r} exists and is no child of run {child.run.run_id!r}; give another id"
+        elif not self._is_of(child, row):
+            taken = (
+                f"run {row.id!r} exists and is no child of run {child.run.run_id!r} with this workflow and "
+                "input; give another id"
+            )
             self._fail_soon(child, "ConflictError", "run_conflict", taken)
         elif row.closed_at is not None:
             child.ending = True
@@ -56,7 +60,7 @@ class Children:
     def stop(self, child: PendingChild) -> None:
         """Cancel a child; where it was never begun, that is the end of it."""
         row = self._runs.find_row(child.child_id)
-        if row is None or not _is_of(child, row):
+        if row is None or not self._is_of(child, row):
             self._fail_soon(child, "CancelledError", "cancelled", f"child {child.child_id} was not begun")
         else:
             self.start(child)
@@ -79,7 +83,7 @@ class Children:
         """Cancel the children that a run in memory has left open."""
         for child in run.operations.children.values():
             row = self._runs.find_row(child.child_id)
-            if row is not None and _is_of(child, row):
+            if row is not None and self._is_of(child, row):
                 self._services.journal.turns.add(self._runs.cancel, row.id)
 
     def leave_of(self, row: RunRow) -> None:
@@ -111,6 +115,7 @@ class Children:
         except InvalidInputError as error:  # a limit finds no key
             self._fail_soon(child, type(error).__name__, error.code, error.message)
         else:
+            child.begun = True
             parent.child_started(child)
 
     def _deliver(self, child: PendingChild, row: RunRow) -> None:
@@ -141,6 +146,13 @@ class Children:
         failure = Failure(type=type, code=code, message=message)
         return child.run.child_ended(child, EventType.CHILD_FAILED, failure.model_dump_json().encode())
 
-
-def _is_of(child: PendingChild, row: RunRow) -> bool:
-    return row.parent == child.run.row.number
+    def _is_of(self, child: PendingChild, row: RunRow) -> bool:
+        """Whether that is the run that was asked for: its own, or one of the same workflow and input."""
+        if row.parent != child.run.row.number or child.begun:
+            # What it began itself it keeps, however the code writes the input by now.
+            return row.parent == child.run.row.number
+        try:
+            same_input = self._services.codec.fits(row.digest, identity_of(row.workflow, child.data))
+        except UnreadableError:
+            return True  # nor can its outcome be read, which is told then
+        return same_input and row.workflow == child.workflow.type_name
