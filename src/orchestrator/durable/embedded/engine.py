@@ -476,8 +476,10 @@ class EmbeddedEngine(Scheduling):
             raise ValueError(f"cancel(force_after={force_after}): give seconds, 0 or more")
         self._open.journal.check_writable()
         end_at = NEVER if force_after is None else self._clock.time() + force_after
-        if not await self._open_runs.change(run_id, lambda run: run.cancel(end_at)):
-            await self._open_runs.terminate(run_id)
+        runs = self._open_runs
+        while not await runs.change(run_id, lambda run: run.cancel(end_at)):
+            if await runs.terminate(run_id):
+                break
 
     async def pause(self, run_id: str) -> None:
         """Have an open run begin nothing new."""

@@ -249,39 +249,35 @@ class OpenRuns:
         Raises:
             NotFoundError: there is no run of that id.
         """
-        changed: asyncio.Future[tuple[bool, Group | None]] = self._services.loop.create_future()
 
-        def now() -> None:
-            try:
-                run = self._find(run_id, stuck_too=stuck_too)
-                if run is not None:
-                    change(run)
-                    changed.set_result((True, run.cause))
-                elif pending is not None and self._is_pending(row := self.row(run_id)):
-                    changed.set_result((True, pending(row)))
-                else:
-                    changed.set_result((False, None))
-            except Exception as error:  # noqa: BLE001  # raised where it is awaited
-                changed.set_exception(error)
+        def now() -> tuple[bool, Group | None]:
+            run = self._find(run_id, stuck_too=stuck_too)
+            if run is not None:
+                change(run)
+                return True, run.cause
+            if pending is not None and self._is_pending(row := self.row(run_id)):
+                return True, pending(row)
+            return False, None
 
-        self._services.journal.turns.add(now)
-        was_done, cause = await changed
-        if cause is not None:
-            await self._services.journal.durable(cause)
-        return was_done
+        return await self._done(now)
 
-    async def terminate(self, run_id: str) -> None:
-        """End a run that its code cannot end; nothing if it has ended.
+    async def terminate(self, run_id: str) -> bool:
+        """End a run that its code cannot end; nothing if it has ended. False where its code can, by now.
 
         Raises:
             NotFoundError: there is no run of that id.
         """
-        while run_id in self._in_memory:
+
+        def now() -> tuple[bool, Group | None]:
+            row = self.row(run_id)
+            if run_id in self._in_memory or self._goes_on(row):
+                return False, None
+            return True, self._end(row)
+
+        while (run := self._in_memory.get(run_id)) is not None and not _can_move(run):
             # It has ended or is stuck, and this is on its way to the disk.
             await self._services.journal.durable(self._services.journal.after(_nothing))
-        group = self._end(self.row(run_id))
-        if group is not None:
-            await self._services.journal.durable(group)
+        return await self._done(now)
 
     async def ended(self, run_id: str) -> tuple[RunRow, bytes | None]:
         """Wait until a run has ended or is stuck: its row then, and its result where it is still at hand."""
@@ -292,7 +288,7 @@ class OpenRuns:
             try:
                 run = await waiting
             finally:
-                self._waiters.get(run_id, set()).discard(waiting)
+                self._wait_no_more(run_id, waiting)
         return self.row(run_id), None if run is None else run.result
 
     def last_offset(self, number: int) -> int:
@@ -352,7 +348,35 @@ class OpenRuns:
         if self._on_ended is not None and run.status.closed:
             self._on_ended(run.info())
 
+    def _wait_no_more(self, run_id: str, waiting: asyncio.Future[Execution | None]) -> None:
+        waiters = self._waiters.get(run_id)
+        if waiters is not None:
+            waiters.discard(waiting)
+            if not waiters:
+                del self._waiters[run_id]
+
     # In memory and out of it.
+
+    async def _done(self, call: Callable[[], tuple[bool, Group | None]]) -> bool:
+        """Make a call outside of any task, and wait until what it did is durable; whether it did something.
+
+        It is not made where nobody waits any more when its turn comes.
+        """
+        made: asyncio.Future[tuple[bool, Group | None]] = self._services.loop.create_future()
+
+        def now() -> None:
+            if made.cancelled():
+                return
+            try:
+                made.set_result(call())
+            except Exception as error:  # noqa: BLE001  # raised where it is awaited
+                made.set_exception(error)
+
+        self._services.journal.turns.add(now)
+        was_done, group = await made
+        if group is not None:
+            await self._services.journal.durable(group)
+        return was_done
 
     def _begin(
         self, row: RunRow, workflow: Workflow[Any, Any], entries: Sequence[Entry], group: Group
@@ -397,7 +421,7 @@ class OpenRuns:
             row = self.row(run_id)
             tried = stuck_too and row.status == Status.STUCK and row.number not in self._terminating
             run = self._load(row) if tried or self._goes_on(row) else None
-        return None if run is None or run.status.closed or run.status is Status.STUCK else run
+        return run if run is not None and _can_move(run) else None
 
     def _is_open(self, row: RunRow) -> bool:
         return row.closed_at is None and row.status != Status.STUCK
@@ -516,6 +540,10 @@ class OpenRuns:
     def _woken(self) -> None:
         self._waking = False
         self._wake_due()
+
+
+def _can_move(run: Execution) -> bool:
+    return not run.status.closed and run.status is not Status.STUCK
 
 
 def _nothing() -> None:
