@@ -292,6 +292,49 @@ def test_steps_and_other_workflows_are_not_looked_into() -> None:
     assert chains(flow, other) == ["other → stamp → time.time"]
 
 
+def test_an_operation_that_nobody_awaits_is_found() -> None:
+    """As a statement of its own it is a slip; what is kept, handed on or awaited is not."""
+
+    @step
+    async def fetch(number: int) -> int:
+        return number
+
+    async def rest(ctx: Context) -> None:
+        ctx.sleep(5)  # type: ignore[unused-coroutine]  # the slip
+
+    @workflow
+    async def child(ctx: Context) -> None: ...
+
+    @workflow
+    async def forgets(ctx: Context, number: int) -> None:
+        ctx.run(fetch, number)  # type: ignore[unused-coroutine]  # the slip
+        ctx.run(fetch, number=number)  # type: ignore[unused-coroutine]  # the slip
+        for _ in range(number):
+            ctx.child(child)  # type: ignore[unused-coroutine]  # the slip
+            with contextlib.suppress(ValueError):
+                ctx.receive("answer", str, timeout=3)  # type: ignore[unused-coroutine]  # the slip
+        await rest(ctx)
+
+    @workflow
+    async def minds(ctx: Context, number: int) -> int:
+        ctx.publish("begun", number)
+        ctx.compensate(fetch, number)
+        kept = ctx.run(fetch, number)
+        task = asyncio.create_task(ctx.child(child))
+        await ctx.gather(ctx.sleep(1), ctx.run(fetch, number))
+        await task
+        return await kept
+
+    assert chains(forgets) == [
+        "forgets → ctx.run",
+        "forgets → ctx.run",
+        "forgets → ctx.child",
+        "forgets → ctx.receive",
+        "forgets → rest → ctx.sleep",
+    ]
+    assert chains(minds) == []
+
+
 def test_all_workflows_are_looked_at_before_any_is_refused() -> None:
     """One error names every place in all of them, and a registry that refuses has taken none."""
 

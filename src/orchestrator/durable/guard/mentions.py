@@ -7,6 +7,10 @@ import sys
 from dataclasses import dataclass, field
 from enum import Enum
 from types import CodeType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Root(Enum):
@@ -27,6 +31,10 @@ class Mention:
     line: int
     called: bool = False
     called_without_arguments: bool = False
+    begins_at: int = 0
+    """The offset of its first instruction."""
+    dropped: bool = False
+    """It is a statement of its own, ``a.b(…)``, and what it gives goes nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +60,39 @@ class Reading:
 def read(code: CodeType) -> Reading:
     """Read ``code``, without the functions that are defined inside it."""
     reader = _Reader()
-    for instruction in dis.get_instructions(code):
+    instructions = list(dis.get_instructions(code))
+    for instruction in instructions:
         reader.take(instruction)
+    dropped = _dropped_calls(instructions)
+    for mention in reader.reading.mentions:
+        mention.dropped = mention.called and mention.begins_at in dropped
     reader.reading.nested += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
     return reader.reading
 
 
+def _dropped_calls(instructions: Sequence[dis.Instruction]) -> set[int]:
+    """The offsets where calls begin whose result is thrown away at once."""
+    return {
+        _beginning(instructions[:position])
+        for position, instruction in enumerate(instructions)
+        if instruction.opname == "POP_TOP" and position and instructions[position - 1].opname in _CALLS
+    }
+
+
+def _beginning(instructions: Sequence[dis.Instruction]) -> int:
+    """Where the expression begins with whose value these end: what they leave on the stack is one value."""
+    depth = 0
+    for instruction in reversed(instructions):
+        argument = instruction.arg if instruction.opcode >= dis.HAVE_ARGUMENT else None
+        depth += dis.stack_effect(instruction.opcode, argument, jump=False)
+        if depth == 1:
+            begins_at: int = instruction.offset
+            return begins_at
+    return _NOWHERE
+
+
+_NOWHERE = -1
+_CALLS = {"CALL", "CALL_KW", "CALL_FUNCTION_EX"}
 _ROOTS = {
     "LOAD_GLOBAL": Root.GLOBAL,
     "LOAD_NAME": Root.GLOBAL,
@@ -168,7 +203,7 @@ class _Reader:
 
     def _begin(self, root: Root, name: str, instruction: dis.Instruction) -> None:
         line = instruction.positions.lineno if instruction.positions else None
-        self._open = Mention(root, [name], line or 0, called=self._call_begins)
+        self._open = Mention(root, [name], line or 0, called=self._call_begins, begins_at=instruction.offset)
         self._call_begins = False
         self.reading.mentions.append(self._open)
 

@@ -47,6 +47,7 @@ _ENVIRONMENT = Rule("the machine it happens to run on", "the workflow's input, o
 _PERSON = Rule("input from a terminal", "ctx.receive()")
 
 STEP_CALLED = Rule("a step that is called, so nothing of it is recorded", "ctx.run(…)")
+NOT_AWAITED = Rule("not awaited, so the workflow goes on without it", "await")
 
 
 def _each(rule: Rule, package: str, names: str) -> dict[Name, Rule]:

@@ -10,10 +10,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.durable.context import Context
 from orchestrator.durable.errors import DeterminismError
 from orchestrator.durable.guard.mentions import Import, Mention, Root, read
 from orchestrator.durable.guard.own import is_own
 from orchestrator.durable.guard.rules import (
+    NOT_AWAITED,
     STEP_CALLED,
     Name,
     Rule,
@@ -40,6 +42,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from orchestrator.durable.workflows import Workflow
+
+
+TO_BE_AWAITED: frozenset[object] = frozenset(
+    {Context.run, Context.map, Context.gather, Context.child, Context.sleep, Context.receive}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ def check(workflows: Iterable[Workflow[Any, Any]]) -> None:
 
     Raises:
         NondeterministicWorkflowError: some of it reads the clock, randomness or the machine, does I/O, starts
-            threads, or calls a step instead of running it.
+            threads, calls a step instead of running it, or does not await an operation.
     """
     looks: dict[Callee, Look] = {}
     findings = [finding for workflow in workflows for finding in _findings(workflow, looks)]
@@ -209,6 +216,8 @@ class _Resolver:
                 return
         if isinstance(value, (Op, Unbound)) and mention.called:
             self._report(mention, STEP_CALLED)
+        elif mention.dropped and isinstance(value, Callee) and value.function in TO_BE_AWAITED:
+            self._report(mention, NOT_AWAITED)
         elif isinstance(value, type) and mention.called:
             self._made.append(value)
         self._look.calls += callees(value, called=mention.called)
