@@ -35,6 +35,11 @@ class Turns:
         self._calls.extend(calls)
         self._schedule()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all calls have been made."""
+        return not self._calls
+
     def stop(self) -> None:
         """Forget what has not been called."""
         self._calls.clear()

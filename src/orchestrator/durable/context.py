@@ -219,7 +219,8 @@ class Context:
             id: of the child's run; one that follows from this run's id and the operation, if left out.
 
         Raises:
-            ChildError: when awaited, it failed, was cancelled or ended, or ``id`` is that of another run.
+            ChildError: when awaited, it failed, was cancelled or ended, or ``id`` is that of another run: one
+                that is not this run's child, or has another workflow or input.
             PayloadError: the input has no JSON form.
         """
         check_is_workflow(workflow, "ctx.child")

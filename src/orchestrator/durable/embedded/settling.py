@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.durable.embedded.services import Services
 
-# All that an engine does is a step that runs, rows on their way to the disk, or a call that it asked of the
-# loop. No such call leads to a third one without a row or a step, and those who watch runs get a turn too.
+# All that an engine does is a step that runs, rows on their way to the disk, a call that waits for its turn,
+# or one that it asked of the loop. No such call of the loop leads to a third one without any of the others, and
+# those who watch runs get a turn too.
 QUIET_TURNS = 5
 # In real seconds. A step of a test that takes longer most likely waits for something that never comes.
 SETTLES_WITHIN_S = 20.0
@@ -34,7 +35,7 @@ async def _quiet(services: Services) -> None:
     while quiet < QUIET_TURNS:
         await asyncio.sleep(0)
         services.journal.check_writable()
-        if await services.journal.written():
+        if await services.journal.written() or not services.journal.turns.is_idle:
             quiet = 0
         elif services.runner.at_work:
             await services.runner.moved()
