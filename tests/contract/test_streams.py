@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +29,14 @@ async def first(count: int, entries: AsyncIterator[Entry]) -> list[Entry]:
             if len(found) == count:
                 break
     return found
+
+
+async def test_only_bytes_are_appended(streams: Streams) -> None:
+    """Text would come back as text from one backend and as bytes from another."""
+    text: Any = "one"
+    with pytest.raises(TypeError, match="takes bytes, and was given str; encode it first"):
+        await streams.append("a", "made", text)
+    assert await streams.read("a") == []
 
 
 async def test_entries_are_read_back_exactly_as_written(streams: Streams) -> None:

@@ -242,4 +242,7 @@ def _key_id(sealed: bytes) -> str:
 
 def _no_key(name: str, known: Mapping[str, bytes] | tuple[()]) -> UnreadableError:
     given = f"the keys given are {', '.join(known)}" if known else "no keys are given"
-    return UnreadableError(f"this was encrypted with key {name!r}, and {given}; give that key again")
+    return UnreadableError(
+        f"this was encrypted with key {name!r}, and {given}; give that key again (Encryption({{…}}), for the "
+        "service payloads.encryption_keys)"
+    )

@@ -53,9 +53,13 @@ class EmbeddedStreams:
 
         Raises:
             JournalFullError: nothing can be written now. JournalError: nor later.
-            UnicodeEncodeError: a name, key or type with a lone surrogate.
+            TypeError: ``data`` is not bytes. UnicodeEncodeError: a name, key or type with a lone surrogate.
         """
         check_utf8(stream, type, key)
+        if not isinstance(data, bytes):
+            raise TypeError(
+                f"append(data=…) takes bytes, and was given {data.__class__.__name__}; encode it first"
+            )
         self._journal.check_writable()
         await self._log.settled(stream)
         offset, commit = self._log.append(stream, self._clock.time(), type, key, data)
