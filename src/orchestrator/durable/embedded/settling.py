@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from orchestrator.durable.embedded.services import Services
 
 # All that an engine does is a step that runs, rows on their way to the disk, a call that waits for its turn,
-# or one that it asked of the loop. No such call of the loop leads to a third one without any of the others, and
-# those who watch runs get a turn too.
+# or one that it asked of the loop. No such call of the loop leads to a third one without any of the others,
+# and those who watch runs get a turn too.
 QUIET_TURNS = 5
 # In real seconds. A step of a test that takes longer most likely waits for something that never comes.
 SETTLES_WITHIN_S = 20.0
