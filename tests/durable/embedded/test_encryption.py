@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from typing import TYPE_CHECKING
@@ -355,6 +356,27 @@ async def test_a_parent_whose_childs_outcome_has_lost_its_key_is_stuck_and_heals
             await run.result()
     async with EmbeddedEngine(path, workflows=[parent, child], steps=[echo], encryption=BOTH) as engine:
         assert await (await engine.get("parent")).result() == "parent of result-plaintext other"
+
+
+@workflow
+async def cling(ctx: Context) -> None:
+    """Take no notice of a cancel."""
+    try:
+        await ctx.receive("never")
+    except asyncio.CancelledError:
+        await ctx.receive("never")
+
+
+async def test_a_deadline_of_a_cancel_is_read_back(path: Path) -> None:
+    """A run that is to be ended by force is, by the next engine too, though the deadline is sealed."""
+    clock = ManualClock()
+    async with EmbeddedEngine(path, workflows=[cling], encryption=NEW, clock=clock) as engine:
+        await (await engine.start(cling, id="run")).cancel(force_after=60)
+    async with EmbeddedEngine(path, workflows=[cling], encryption=NEW, clock=clock) as engine:
+        run = await engine.get("run")
+        assert (await run.describe()).status is Status.WAITING
+        await clock.advance(minutes=1)
+        assert (await run.describe()).status is Status.TERMINATED
 
 
 def test_an_encryption_shows_no_key(path: Path) -> None:

@@ -103,7 +103,7 @@ class Replay:
             case EventType.SIGNAL_RECEIVED:
                 run.deliver_signal(entry.key, run.data(entry))
             case EventType.CANCEL_REQUESTED:
-                run.deliver_cancel(entry.data)
+                run.deliver_cancel(run.data(entry))
             case EventType.TIMER_FIRED:
                 if entry.key not in run.timers:
                     raise self._unexpected(entry.key)
