@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator import EmbeddedEngine
-from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY
+from orchestrator.durable.embedded.parking import MOST_IN_MEMORY
 from support.contract_lab import Gates, Lab
 from support.stream_lab import embedded
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from orchestrator import EmbeddedEngine
-from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY
+from orchestrator.durable.embedded.parking import MOST_IN_MEMORY
 from orchestrator.durable.errors import RunClosedError, RunError
 from orchestrator.durable.runs import Event, EventType, Prefix
 from orchestrator.journal import JournalError

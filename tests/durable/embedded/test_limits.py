@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from orchestrator import Context, EmbeddedEngine, Encryption, Limit, step, workflow
-from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY
+from orchestrator.durable.embedded.parking import MOST_IN_MEMORY
 from orchestrator.durable.errors import RunClosedError
 from orchestrator.durable.runs import EventType, Status
 from orchestrator.journal import JournalError

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from orchestrator import Context, EmbeddedEngine, Retry, step, workflow
 from orchestrator.core.errors import RetryableError
+from orchestrator.durable.embedded.parking import WAKE_PAGE
 from orchestrator.durable.runs import EventType, Status
 from orchestrator.testing import ManualClock
-from support.contract_lab import all_events
+from support.contract_lab import Gates, all_events
 from support.quiet import settle
 
 if TYPE_CHECKING:
@@ -169,6 +170,39 @@ async def test_a_run_that_moves_while_it_leaves_stays(tmp_path: Path) -> None:
         # Some of them are on their way out of memory, some out, some still in.
         await asyncio.gather(*[run.signal("answer", "now") for run in runs])
         assert await _results(engine, [run.id for run in runs]) == [f"{number}: now" for number in range(200)]
+
+
+async def test_those_that_are_due_come_back_once_others_wait(tmp_path: Path) -> None:
+    """Where memory is full of busy runs the due ones wait outside, until those in memory wait themselves."""
+    noted.clear()
+    clock, gates = ManualClock(), Gates()
+
+    @workflow
+    async def busy_then_idle(ctx: Context) -> None:
+        await ctx.run(Gates.wait, "gate")
+        await ctx.receive("never")
+
+    engine = EmbeddedEngine(
+        tmp_path / "runs.db",
+        workflows=[nap, busy_then_idle],
+        steps=[note, busy, gates],
+        clock=clock,
+        most_runs_in_memory=WAKE_PAGE,
+    )
+    async with engine, asyncio.timeout(60):
+        sleepers = [await engine.start(nap, f"{number}") for number in range(20)]
+        for _ in range(WAKE_PAGE):
+            await engine.start(busy_then_idle)
+        await gates.reached("gate")
+        last = await engine.start(nap, "last")  # its rest is what makes the others leave
+        async for event in last.events():
+            if event.type is EventType.STEP_COMPLETED:
+                break
+        await last.cancel()
+        clock.jump(DAY_S)
+        gates.open("gate")
+        for number, sleeper in enumerate(sleepers):
+            assert await sleeper.result() == f"{number} after"
 
 
 async def _results(engine: EmbeddedEngine, ids: Sequence[str]) -> list[str]:

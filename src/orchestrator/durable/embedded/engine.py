@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
-
-from pydantic_core import from_json
 
 from orchestrator.core.clock import Clock, PatientClock, SystemClock
 from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.ids import new_id
 from orchestrator.core.redaction import Redactor
 from orchestrator.durable.codec import codec_for
+from orchestrator.durable.embedded.access import RunAccess
 from orchestrator.durable.embedded.handle import EmbeddedRun
 from orchestrator.durable.embedded.histories import Histories
 from orchestrator.durable.embedded.history import (
-    NEVER,
     RunRow,
     identity_of,
-    reason_in,
     selection,
     tags_text,
 )
 from orchestrator.durable.embedded.housekeeping import PROGRESS_KEPT, RETENTION, Housekeeping, Kept
 from orchestrator.durable.embedded.loop import RunLoop
-from orchestrator.durable.embedded.open_runs import MOST_IN_MEMORY, OpenRuns
+from orchestrator.durable.embedded.open_runs import OpenRuns
+from orchestrator.durable.embedded.parking import MOST_IN_MEMORY
 from orchestrator.durable.embedded.prefix import prefix_of_fork
 from orchestrator.durable.embedded.removals import Removals
 from orchestrator.durable.embedded.runner import MOST_STEPS_AT_ONCE, StepRunner
@@ -36,10 +32,10 @@ from orchestrator.durable.embedded.scheduling import Scheduling
 from orchestrator.durable.embedded.services import Services
 from orchestrator.durable.embedded.settling import SETTLES_WITHIN_S, settle
 from orchestrator.durable.embedded.timers import Alarms
-from orchestrator.durable.errors import EngineStoppedError, MismatchError, RunClosedError
+from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.durable.guard import refuse_io_on
-from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, PayloadRules, to_json, within_limit
-from orchestrator.durable.registry import NotRegisteredError, Registry
+from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, PayloadRules, to_json
+from orchestrator.durable.registry import Registry
 from orchestrator.durable.runs import (
     FORKED_FROM,
     NORMAL_PRIORITY,
@@ -50,18 +46,17 @@ from orchestrator.durable.runs import (
     check_priority,
 )
 from orchestrator.durable.workflows import check_is_workflow
-from orchestrator.journal import Journal, JournalError, UnreadableError
+from orchestrator.journal import Journal, JournalError
 from orchestrator.streams import EmbeddedStreams
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
 
     from orchestrator.durable.codec import Encryption
     from orchestrator.durable.workflows import Workflow
-    from orchestrator.streams import Entry
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -336,7 +331,7 @@ class EmbeddedEngine(Scheduling):
         Raises:
             NotFoundError: there is none.
         """
-        return EmbeddedRun(self, self.row(id).number, id)
+        return EmbeddedRun(self, self.access.row(id).number, id)
 
     async def list(  # the port's filters
         self,
@@ -369,7 +364,7 @@ class EmbeddedEngine(Scheduling):
         Raises:
             NotFoundError: there is none. ConflictError: it has not ended.
         """
-        row = self.row(id)
+        row = self.access.row(id)
         if row.closed_at is None or self._open_runs.in_memory(id) is not None:
             raise ConflictError(f"run {id} has not ended; cancel it first", code="run_open")
         removals = self._open_removals
@@ -379,71 +374,22 @@ class EmbeddedEngine(Scheduling):
     # For handles.
 
     @property
-    def redactor(self) -> Redactor:
-        """What hides secrets from watchers."""
-        return self._rules.redactor
-
-    def row(self, run_id: str) -> RunRow:
-        """The stored row of a run.
+    def access(self) -> RunAccess:
+        """Its runs, while it is open.
 
         Raises:
-            NotFoundError: there is none.
+            EngineStoppedError: it is not.
         """
-        return self._open_runs.row(run_id)
-
-    async def info(self, run_id: str) -> RunInfo:
-        """Where a run stands now."""
-        row = self.row(run_id)
-        info = self._open_runs.info(row)
-        if row.status != Status.FAILED or not self._codec.hides:
-            return info
-        with contextlib.suppress(UnreadableError):  # then its row tells no more than the kind of error
-            return replace(info, reason=reason_in(await self._open.histories.fetch_last(row.number)))
-        return info
-
-    async def entries(self, number: int) -> Sequence[Entry]:
-        """All that is durable of a run's history."""
-        return await self._open.histories.fetch(number)
-
-    async def all_entries(self, number: int) -> Sequence[Entry]:
-        """All of a run's history, also what was recorded this very moment."""
-        await self._open.journal.settled()
-        return await self.entries(number)
-
-    async def follow(self, number: int, run_id: str, after: int) -> AsyncIterator[Entry]:
-        """A run's history as it grows; nothing where it has ended and all of it was seen."""
-        row = self.row(run_id)
-        if row.number != number or (
-            row.closed_at is not None and after >= self._open_runs.last_offset(number)
-        ):
-            return
-        async for entry in self._open.histories.follow(number, after):
-            yield entry
-
-    async def ended(self, run_id: str) -> tuple[RunRow, bytes]:
-        """Wait until a run has ended or is stuck; its row then, and the data of its last entry."""
-        row, result = await self._open_runs.ended(run_id)
-        if row.closed_at is None:
-            return row, b""
-        if result is None:
-            result = await self._open.histories.fetch_last(row.number)
-        return row, result
-
-    def decode_result(self, type_name: str, data: bytes) -> Any:
-        """A result as its workflow declares it; as plain JSON if the engine does not have the workflow."""
-        try:
-            return self._registry.workflow(type_name).output.decode(data)
-        except NotRegisteredError:
-            return from_json(data)
+        return RunAccess(self._open, self._open_runs)
 
     async def fork(
         self, run_id: str, from_step: str | None, with_input: Any, id: str | None
     ) -> EmbeddedRun[Any]:
         """Start a run with what another one recorded up to a step."""
         self._open.journal.check_writable()
-        row = self.row(run_id)
+        row = self.access.row(run_id)
         workflow = self._registry.workflow(row.workflow)
-        entries = await self.all_entries(row.number)
+        entries = await self.access.all_entries(row.number)
         origin = to_json({"from": run_id, "from_step": from_step}, "the origin of a fork")
         return await self._begin(
             workflow,
@@ -457,47 +403,6 @@ class EmbeddedEngine(Scheduling):
             prefix=prefix_of_fork(row.seed, entries, from_step, self._clock.time(), origin),
             origin=origin,
         )
-
-    async def signal(self, run_id: str, name: str, data: bytes, signal_id: str | None) -> None:
-        """Deliver a signal to an open run."""
-        within_limit(data, f"signal {name}", self._rules.most_bytes)
-        self._open.journal.check_writable()
-        runs = self._open_runs
-        if not await runs.change(
-            run_id,
-            lambda run: run.signal(name, data, signal_id),
-            pending=lambda row: runs.queue.signal(row, name, data, signal_id),
-        ):
-            raise RunClosedError(f"run {run_id} is {(await self.info(run_id)).status} and takes no signals")
-
-    async def cancel(self, run_id: str, force_after: float | None) -> None:
-        """Cancel an open run, and end it after so many seconds; end a stuck one."""
-        if force_after is not None and not 0 <= force_after < float("inf"):
-            raise ValueError(f"cancel(force_after={force_after}): give seconds, 0 or more")
-        self._open.journal.check_writable()
-        end_at = NEVER if force_after is None else self._clock.time() + force_after
-        runs = self._open_runs
-        while not await runs.change(run_id, lambda run: run.cancel(end_at)):
-            if await runs.terminate(run_id):
-                break
-
-    async def pause(self, run_id: str) -> None:
-        """Have an open run begin nothing new."""
-        self._open.journal.check_writable()
-        runs = self._open_runs
-        if not await runs.change(run_id, lambda run: run.pause(), pending=runs.queue.pause):
-            raise RunClosedError(f"run {run_id} is {(await self.info(run_id)).status} and cannot be paused")
-
-    async def resume(self, run_id: str) -> None:
-        """Let a paused run go on; try a stuck one again."""
-        self._open.journal.check_writable()
-        runs = self._open_runs
-        if not await runs.change(run_id, lambda run: run.resume(), pending=runs.queue.resume, stuck_too=True):
-            await self._open.journal.settled()
-            info = await self.info(run_id)
-            if info.status is Status.STUCK:
-                raise MismatchError(f"run {run_id} is stuck still: {info.reason}")
-            raise RunClosedError(f"run {run_id} is {info.status} and cannot be resumed")
 
     # Inside.
 
@@ -528,7 +433,7 @@ class EmbeddedEngine(Scheduling):
         await self._open_removals.done(run_id)
         run = self._open_runs.in_memory(run_id)
         try:
-            row = self.row(run_id) if run is None else run.row
+            row = self.access.row(run_id) if run is None else run.row
         except NotFoundError:
             return None
         if not self._codec.fits(row.digest, identity):

@@ -153,7 +153,7 @@ class Execution:
 
     def rests(self) -> None:
         """Nothing of it runs for now."""
-        self._runs.may_rest(self)
+        self._runs.parking.rests(self)
 
     def step_ended(self, pending: PendingStep, kind: EventType, data: bytes) -> None:
         """Record a step's outcome and let the code go on."""
@@ -172,7 +172,7 @@ class Execution:
         for child in children:
             child.ending = True
         if children and self.parking is not None:
-            self._runs.stays(self)
+            self._runs.parking.stays(self)
 
     def child_ended(self, child: PendingChild, kind: EventType, data: bytes) -> bool:
         """Record a child's outcome and let the code go on; False where it does not matter any more."""
@@ -187,7 +187,7 @@ class Execution:
         if not self.operations.paused:
             self.operations.paused = True
             self._stage(EventType.RUN_PAUSED, "", b"")
-            self._runs.stays(self)
+            self._runs.parking.stays(self)
 
     def resume(self) -> None:
         """Record that it goes on, and begin what was asked for meanwhile."""
@@ -321,7 +321,7 @@ class Execution:
         if self.operations.paused:
             self.operations.paused = False
             self._stage(EventType.RUN_RESUMED, "", b"")
-            self._runs.stays(self)
+            self._runs.parking.stays(self)
 
     def _turn(self) -> None:
         if self.inert:
@@ -343,7 +343,7 @@ class Execution:
         self.timers.set_alarms()
         self.operations.after_turn()
         if self.operations.paused or not self.operations.steps:
-            self._runs.may_rest(self)
+            self._runs.parking.rests(self)
 
     def when_durable(self, call: Callable[[], None]) -> None:
         """Call once what caused this turn is on the disk."""
@@ -423,7 +423,7 @@ class Execution:
         group = self._services.histories.stage(self.row.number, self.offset + 1, at, kind, key, data)
         self.offset += 1
         if self.parking is not None:
-            self._runs.stays(self)
+            self._runs.parking.stays(self)
         if lazy:
             self._services.journal.flush_soon()
         else:

@@ -44,10 +44,10 @@ class EmbeddedRun(Generic[Out]):
             MismatchError: it is stuck: its code no longer fits its history.
             JournalError: the engine cannot write any more.
         """
-        row, data = await self._engine.ended(self.id)
+        row, data = await self._engine.access.ended(self.id)
         match row.status:
             case Status.COMPLETED:
-                return self._engine.decode_result(row.workflow, data)  # type: ignore[no-any-return]  # Out by start()
+                return self._engine.access.decode_result(row.workflow, data)  # type: ignore[no-any-return]  # Out by start()
             case Status.FAILED:
                 raise RunFailedError(self.id, Failure.model_validate_json(data))
             case Status.CANCELLED:
@@ -63,17 +63,17 @@ class EmbeddedRun(Generic[Out]):
         Raises:
             NotFoundError: it was deleted.
         """
-        return await self._engine.info(self.id)
+        return await self._engine.access.info(self.id)
 
     async def steps(self) -> list[StepView]:
         """Its steps in the order in which they first started."""
-        entries = await self._engine.entries(self._number)
-        return steps_of([event_of(entry, self._engine.redactor) for entry in entries])
+        entries = await self._engine.access.entries(self._number)
+        return steps_of([event_of(entry, self._engine.access.redactor) for entry in entries])
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
         """Its events from ``after`` (exclusive) on, live, until its last one."""
-        async for entry in self._engine.follow(self._number, self.id, after):
-            event = event_of(entry, self._engine.redactor)
+        async for entry in self._engine.access.follow(self._number, self.id, after):
+            event = event_of(entry, self._engine.access.redactor)
             yield event
             if event.type in LAST_EVENTS:
                 return
@@ -85,7 +85,7 @@ class EmbeddedRun(Generic[Out]):
             RunClosedError: the run has ended.
             PayloadError: ``data`` has no JSON form. PayloadTooLargeError: or too large a one.
         """
-        await self._engine.signal(self.id, name, to_json(data, f"signal {name}"), id)
+        await self._engine.access.signal(self.id, name, to_json(data, f"signal {name}"), id)
 
     async def cancel(self, *, force_after: float | None = None) -> None:
         """Ask it to stop, and end it without its code ``force_after`` seconds later if it is still open.
@@ -95,7 +95,7 @@ class EmbeddedRun(Generic[Out]):
         Raises:
             ValueError: ``force_after`` is negative or not finite.
         """
-        await self._engine.cancel(self.id, force_after)
+        await self._engine.access.cancel(self.id, force_after)
 
     async def pause(self) -> None:
         """Begin no new step or child until it is resumed.
@@ -103,7 +103,7 @@ class EmbeddedRun(Generic[Out]):
         Raises:
             RunClosedError: it has ended or is stuck.
         """
-        await self._engine.pause(self.id)
+        await self._engine.access.pause(self.id)
 
     async def resume(self) -> None:
         """Go on after a pause; a stuck run is tried again with the code at hand.
@@ -111,7 +111,7 @@ class EmbeddedRun(Generic[Out]):
         Raises:
             RunClosedError: it has ended. MismatchError: it is stuck still; the message says why.
         """
-        await self._engine.resume(self.id)
+        await self._engine.access.resume(self.id)
 
     async def recorded(self, *, until: str | None = None) -> Prefix:
         """What it recorded before the step ``until`` began, or what came before a failure or a cancel.
@@ -119,8 +119,8 @@ class EmbeddedRun(Generic[Out]):
         Raises:
             InvalidInputError: it has no such step, or one that began only after a cancel.
         """
-        row = self._engine.row(self.id)
-        return prefix_of(row.seed, await self._engine.all_entries(self._number), until)
+        row = self._engine.access.row(self.id)
+        return prefix_of(row.seed, await self._engine.access.all_entries(self._number), until)
 
     async def fork(
         self, *, from_step: str | None = None, with_input: Any = SAME_INPUT, id: str | None = None

@@ -18,13 +18,10 @@ from orchestrator.durable.embedded.execution import Execution
 from orchestrator.durable.embedded.history import (
     ADD_RUN,
     COUNT_OPEN,
-    NEVER,
-    NEXT_WAKE,
     RUN_STREAM,
     SEED_BYTES,
     SELECT_AWAKE,
     SELECT_BY_NUMBER,
-    SELECT_DUE,
     SELECT_RUN,
     SET_ENDED,
     SET_OPEN,
@@ -32,6 +29,7 @@ from orchestrator.durable.embedded.history import (
     RunRow,
     identity_of,
 )
+from orchestrator.durable.embedded.parking import MOST_IN_MEMORY, Parking
 from orchestrator.durable.embedded.run_queue import RunQueue
 from orchestrator.durable.errors import EngineStoppedError, MismatchError
 from orchestrator.durable.registry import NotRegisteredError
@@ -44,17 +42,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.durable.embedded.services import Services
-    from orchestrator.durable.embedded.timers import Alarm
     from orchestrator.durable.runs import Prefix, RunInfo
     from orchestrator.durable.workflows import Workflow
     from orchestrator.journal import Group
 
-# A run in memory takes about 6 KB; beyond this number those that wait longest leave it.
-MOST_IN_MEMORY = 10_000
 # Open runs are read in pages, so that a start with very many of them does not hold them all at once.
 OPEN_RUNS_PAGE = 1_000
-# Those that are due come back in small groups, so that very many of them do not hold up everything else.
-WAKE_PAGE = 100
 
 
 class OpenRuns:
@@ -67,19 +60,15 @@ class OpenRuns:
         on_ended: Callable[[RunInfo], None] | None = None,
     ) -> None:
         self._services = services
-        self._most = most_in_memory
         self._on_ended = on_ended
         self._in_memory: dict[str, Execution] = {}
-        # In the order in which they began to wait. Some of them move again; that is seen when room is made.
-        self._resting: dict[str, Execution] = {}
         self._waiters: dict[str, set[asyncio.Future[Execution | None]]] = {}
         self._terminating: dict[int, Group] = {}
-        self._leaving = 0
-        self._alarm: Alarm | None = None
-        self._waking = False
-        self._crowded = False
         self._is_left = False
         self._without_code: Group | None = None
+        self.parking = Parking(
+            services, self._in_memory, most_in_memory, leave=self._leave_memory, come_back=self._come_back
+        )
         self.children = Children(services, self)
         self.queue = RunQueue(services, self._load)
         self.count: int = services.journal.read(COUNT_OPEN)[0][0]
@@ -94,7 +83,7 @@ class OpenRuns:
                 last = row.number
                 # Runs turn outside of any task, so that theirs may run.
                 journal.turns.add(self._load, row)
-        journal.turns.add(self._wake_due)
+        journal.turns.add(self.parking.wake_due)
         journal.turns.add(self.children.cancel_orphans)
         recovered: asyncio.Future[None] = loop.create_future()
         journal.turns.add(self._recovered, recovered)
@@ -177,7 +166,7 @@ class OpenRuns:
     def begin_anew(self, run: Execution, entries: Sequence[Entry]) -> None:
         """Have a run forget its history and begin another one with these entries, now."""
         run.drop()
-        self._resting.pop(run.run_id, None)
+        self.parking.left(run.run_id)
         row = replace(run.row, seed=hashlib.sha256(run.row.seed + b"anew").digest()[:SEED_BYTES])
         self._services.histories.stage_forget(row.number, run.offset)
         group = self._services.journal.stage(SET_SEED, (row.number, row.seed))
@@ -313,7 +302,7 @@ class OpenRuns:
             for run in self._in_memory.values():
                 run.drop()
             self._in_memory.clear()
-            self._resting.clear()
+            self.parking.stop()
             self.queue.stop()
             self.refuse(EngineStoppedError("the engine was closed; the run goes on at the next opening"))
             left.set_result(None)
@@ -322,18 +311,6 @@ class OpenRuns:
         await left
 
     # What runs say of themselves.
-
-    def may_rest(self, run: Execution) -> None:
-        """It waits, perhaps for long."""
-        self._resting.pop(run.run_id, None)
-        self._resting[run.run_id] = run
-        self._make_room()
-        self._look_again()
-
-    def stays(self, run: Execution) -> None:
-        """It moves before it has left memory."""
-        run.parking = None
-        self._set_open(run.row.number, run.stands)
 
     def left(self, run: Execution) -> None:
         """It has ended or is stuck, durably."""
@@ -458,39 +435,21 @@ class OpenRuns:
             return run
         run.replay(entries)
         if cause is not None and run.operations.paused:
-            self.stays(run)
+            self.parking.stays(run)
         return run
 
-    def _make_room(self) -> None:
-        while len(self._in_memory) - self._leaving > self._most and self._resting:
-            run = self._resting.pop(next(iter(self._resting)))
-            if run.waits and run.parking is None:
-                self._park(run)
+    def _come_back(self, row: RunRow) -> None:
+        """Its time has come; it may be back already, for another reason."""
+        if row.id not in self._in_memory and self._goes_on(row):
+            self._load(row)
 
-    def _park(self, run: Execution) -> None:
-        self._leaving += 1
-        run.parking = group = self._set_open(run.row.number, run.stands, run.wakes_at)
-        group.then.append(partial(self._parked, run, group))
-
-    def _parked(self, run: Execution, group: Group) -> None:
-        self._leaving -= 1
-        # It may have moved and be about to leave again, with what is not durable yet.
-        if run.parking is group and self._in_memory.get(run.run_id) is run:
-            wakes_at = run.wakes_at
-            run.drop()
-            self._forget(run.run_id)
-            self._wake_at(wakes_at)
+    def _leave_memory(self, run: Execution) -> None:
+        run.drop()
+        self._forget(run.run_id)
 
     def _forget(self, run_id: str) -> None:
         del self._in_memory[run_id]
-        self._resting.pop(run_id, None)
-        self._look_again()
-
-    def _look_again(self) -> None:
-        """There may be room for those who are due and found none."""
-        if self._crowded:
-            self._crowded = False
-            self._services.journal.turns.add(self._wake_due)
+        self.parking.left(run_id)
 
     def _set_open(self, number: int, status: Status, wakes_at: float | None = None) -> Group:
         group = self._services.journal.stage(SET_OPEN, (number, status, "", wakes_at))
@@ -511,35 +470,6 @@ class OpenRuns:
         for waiting in self._waiters.pop(run_id, ()):
             if not waiting.done():
                 waiting.set_result(run)
-
-    # Time, for those outside.
-
-    def _wake_at(self, when: float) -> None:
-        if when < (NEVER if self._alarm is None else self._alarm.when):
-            if self._alarm is not None:
-                self._services.alarms.call_off(self._alarm)
-            self._alarm = self._services.alarms.set(when, self._wake_due)
-
-    def _wake_due(self) -> None:
-        """Bring back some that are due, and once that is durable the next."""
-        self._alarm = None
-        self._crowded = len(self._in_memory) - len(self._resting) >= max(self._most, WAKE_PAGE)
-        if self._waking or self._crowded or self._is_left:
-            return
-        journal = self._services.journal
-        due = journal.read(SELECT_DUE, (self._services.clock.time(), WAKE_PAGE))
-        for row in (RunRow(*values) for values in due):
-            if row.id not in self._in_memory and self._goes_on(row):
-                self._load(row)
-        if due:
-            self._waking = True
-            journal.after(self._woken)
-        else:
-            self._wake_at(journal.read(NEXT_WAKE)[0][0] or NEVER)
-
-    def _woken(self) -> None:
-        self._waking = False
-        self._wake_due()
 
 
 def _can_move(run: Execution) -> bool:
