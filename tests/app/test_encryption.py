@@ -97,7 +97,7 @@ async def test_the_service_knows_the_secrets_of_its_settings(tmp_path: Path) -> 
     chosen = {"data_dir": tmp_path, "payloads.encryption_keys": KEYS, "model.api_key": "plain words"}
     with built(load_settings(None, chosen)) as service:
         said = f"plain words, {KEY}, {OLD_KEY}, {service.claim.token}"
-        assert service.engine.access.redactor.text(said) == "***, ***, ***, ***"
+        assert service.engine._rules.redactor.text(said) == "***, ***, ***, ***"
 
 
 async def test_the_service_takes_the_largest_value_from_its_settings(tmp_path: Path) -> None:

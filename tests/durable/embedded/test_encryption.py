@@ -382,4 +382,4 @@ async def test_a_deadline_of_a_cancel_is_read_back(path: Path) -> None:
 def test_an_encryption_shows_no_key(path: Path) -> None:
     """Neither in a repr nor in what watchers see."""
     engine = EmbeddedEngine(path, encryption=NEW)
-    assert engine.access.redactor.text(f"the key is {NEW.secrets[0]}") == "the key is ***"
+    assert engine._rules.redactor.text(f"the key is {NEW.secrets[0]}") == "the key is ***"
