@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 from orchestrator import Context, EmbeddedEngine, step, workflow
 from orchestrator.durable.errors import MismatchError, RunTerminatedError
 from orchestrator.durable.runs import Status
+from orchestrator.testing import ManualClock
 from support.contract_lab import Gates
 from support.quiet import settle
 
@@ -179,3 +181,34 @@ async def test_a_context_serves_its_workflow_alone(path: Path) -> None:
         await run.signal("go", "on")
         assert await run.result() == "on"
         assert (await run.describe()).status is Status.COMPLETED
+
+
+@workflow(name="clinging")
+async def clinging(ctx: Context) -> None:
+    """Sleep, then take no notice of a cancel."""
+    await ctx.sleep(1)
+    try:
+        await ctx.receive("never")
+    except asyncio.CancelledError:
+        await ctx.receive("never")
+
+
+@workflow(name="clinging")
+async def other_clinging(ctx: Context) -> None:
+    """Do not sleep, and so fit no more."""
+    await ctx.receive("never")
+
+
+@pytest.mark.parametrize("workflows", [[], [other_clinging]])
+async def test_a_stuck_run_is_ended_by_force_in_time(path: Path, workflows: list[Any]) -> None:
+    """A cancel's deadline holds without the code too, whether that is missing or does not fit."""
+    clock = ManualClock()
+    async with EmbeddedEngine(path, workflows=[clinging], clock=clock) as engine:
+        run = await engine.start(clinging, id="run")
+        await clock.advance(seconds=1)
+        await run.cancel(force_after=60)
+    async with EmbeddedEngine(path, workflows=workflows, clock=clock) as engine:
+        run = await engine.get("run")
+        assert (await run.describe()).status is Status.STUCK
+        await clock.advance(minutes=1)
+        assert (await run.describe()).status is Status.TERMINATED

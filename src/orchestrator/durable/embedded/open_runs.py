@@ -18,6 +18,7 @@ from orchestrator.durable.embedded.execution import Execution
 from orchestrator.durable.embedded.history import (
     ADD_RUN,
     COUNT_OPEN,
+    NEVER,
     RUN_STREAM,
     SEED_BYTES,
     SELECT_AWAKE,
@@ -321,6 +322,8 @@ class OpenRuns:
             self.children.ended(run.row)
             self.children.leave(run)
             self.queue.release(run.row)
+        else:
+            self._end_in_time(run.row)
         self._tell(run.run_id, run)
         if self._on_ended is not None and run.status.closed:
             self._on_ended(run.info())
@@ -386,6 +389,20 @@ class OpenRuns:
             group.then.append(partial(self._terminated, ended))
         return group
 
+    def _end_in_time(self, row: RunRow) -> None:
+        """Have a stuck run ended when a cancel said so: its own timers are gone with its code."""
+
+        def end() -> None:
+            if self.is_open(row.id):
+                self.cancel(row.id)
+
+        try:
+            end_at = self.queue.ends_at(row.number)
+        except UnreadableError:  # then it is for people to end it
+            return
+        if end_at < NEVER:
+            self._services.alarms.set(end_at, partial(self._services.journal.turns.add, end))
+
     def _take(self, row: RunRow, workflow: Workflow[Any, Any]) -> Execution:
         run = Execution(self._services, self, row, workflow)
         self._in_memory[row.id] = run
@@ -422,6 +439,7 @@ class OpenRuns:
             stuck = (row.number, Status.STUCK, error.message, None)
             self._without_code = self._services.journal.stage(SET_OPEN, stuck)
             self._services.journal.after(partial(self._tell, row.id, None))
+            self._end_in_time(row)
             return None
         if row.status == Status.STUCK or row.wake_at is not None:
             # Before the replay, after which the run may be stuck, or on its way out of memory again.

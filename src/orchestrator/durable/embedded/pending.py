@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class PendingOperation:
     """An operation without its outcome.
 
-    ``launched`` says that it was begun in this process, ``begun`` that an earlier one, or one before the run
-    left memory, recorded it. ``ended`` is a future once the workflow gave it up.
+    ``launched`` says that it was begun since the run is in memory, ``begun`` that it goes on though the run
+    is paused: a child that is recorded, or a step whose next attempt is. ``ended`` is a future once the
+    workflow gave it up.
     """
 
     __slots__ = ("begun", "ended", "key", "launched", "operation", "outcome", "run")

@@ -158,9 +158,9 @@ class Replay:
     def _remember_attempt(self, kind: EventType, entry: Entry) -> None:
         key, attempt = split_step_key(entry.key)
         pending = self._expected(self._run.operations.steps, key)
-        pending.begun = True
-        pending.attempt = attempt + 1
         is_retrying = kind is EventType.STEP_RETRYING
+        pending.begun = is_retrying
+        pending.attempt = attempt + 1
         pending.retry_at = from_json(self._run.data(entry))["retry_at"] if is_retrying else None
 
     def _expected(self, asked: dict[str, T], key: str) -> T:

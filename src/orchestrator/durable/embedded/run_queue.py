@@ -10,6 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pydantic_core import from_json
+
 from orchestrator.durable.embedded.history import (
     ADD_RUN,
     NEVER,
@@ -149,6 +151,16 @@ class RunQueue:
     def history(self, number: int) -> list[Entry]:
         """All entries of a run that is not in memory, durable or not."""
         return self._unwritten.history(number)
+
+    def ends_at(self, number: int) -> float:
+        """When a run that is not in memory is to be ended by force, as a cancel of it said.
+
+        Raises:
+            UnreadableError: its history cannot be read.
+        """
+        cancels = [entry for entry in self.history(number) if entry.type == EventType.CANCEL_REQUESTED]
+        wishes = [self._services.histories.data(number, entry) for entry in cancels]
+        return min((from_json(wish)["end_at"] for wish in wishes if wish), default=NEVER)
 
     def last_offset(self, number: int) -> int:
         """Of the last entry of a run that is not in memory, durable or not."""
