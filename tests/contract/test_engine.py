@@ -285,6 +285,8 @@ async def test_runs_are_listed_newest_first_and_by_page(lab: Lab) -> None:
         second = [info.id for info in await engine.list(limit=2, before=first[-1])]
         third = [info.id for info in await engine.list(limit=2, before=second[-1])]
         assert [first, second, third] == [newest_first[:2], newest_first[2:4], newest_first[4:]]
+        with pytest.raises(NotFoundError, match="nobody"):
+            await engine.list(before="nobody")
 
 
 async def test_runs_are_listed_by_what_they_are(lab: Lab, gates: Gates) -> None:

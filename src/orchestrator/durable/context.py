@@ -177,6 +177,7 @@ class Context:
         Give coroutines of functions that have not begun: ``ctx.gather(research(ctx, a), research(ctx, b))``.
         The first failure cancels the other branches, waits for them, and is raised.
         """
+        self._stay_alive_for(branches)
         place = _branch.get().next()
         tasks = [
             asyncio.create_task(_whole(work), context=_branch_context(f"{place}.{index}/"))
@@ -354,7 +355,18 @@ class Context:
     def _operation(self, name: str) -> Operation:
         """The next operation of the branch that asks."""
         self._check_open()
+        self._machine.stay_alive()
         return Operation(_branch.get().next(), name)
+
+    def _stay_alive_for(self, branches: Iterable[Awaitable[Any]]) -> None:
+        """End code that may not go on, and with it what it would have run."""
+        try:
+            self._machine.stay_alive()
+        except BaseException:
+            for branch in branches:
+                if isinstance(branch, Coroutine):
+                    branch.close()
+            raise
 
     def _check_open(self) -> None:
         """Keep what is left of a run's code from doing more while the run is being undone."""

@@ -61,6 +61,13 @@ class Machine(Protocol):
         """The most that one value may take, encoded."""
         ...
 
+    def stay_alive(self) -> None:
+        """End code that may not go on: its run left memory, or Python throws it away in the midst of another.
+
+        Asked before every operation takes its number, which may be another run's.
+        """
+        ...
+
     def now(self) -> float:
         """The time of the last thing delivered to the run, in seconds since 1970; never backwards."""
         ...

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator import Context, EmbeddedEngine, step, workflow
+from orchestrator.core.errors import ConflictError
 from orchestrator.durable.errors import MismatchError, RunTerminatedError
 from orchestrator.durable.runs import Status
 from orchestrator.testing import ManualClock
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 def path(tmp_path: Path) -> Path:
     """Where the journal of a test is."""
     return tmp_path / "runs.db"
+
+
+@pytest.fixture
+def gates() -> Gates:
+    """Steps that a test can hold."""
+    return Gates()
 
 
 def engine_of(path: Path, flow: Any, *steps: object) -> EmbeddedEngine:  # noqa: ANN401  # any workflow
@@ -212,3 +219,28 @@ async def test_a_stuck_run_is_ended_by_force_in_time(path: Path, workflows: list
         assert (await run.describe()).status is Status.STUCK
         await clock.advance(minutes=1)
         assert (await run.describe()).status is Status.TERMINATED
+
+
+async def test_a_child_that_a_stuck_parent_has_not_heard_of_is_kept(path: Path, gates: Gates) -> None:
+    """A parent whose code is missing would begin the child again if it were deleted; so it is not."""
+
+    @workflow
+    async def child(ctx: Context) -> str:
+        return await ctx.run(Gates.wait, "gate")
+
+    @workflow
+    async def parent(ctx: Context) -> str:
+        return await ctx.child(child, id="child")
+
+    async with EmbeddedEngine(path, workflows=[parent, child], steps=[gates]) as engine:
+        await engine.start(parent, id="parent")
+        await gates.reached("gate")
+    gates.open("gate")
+    async with EmbeddedEngine(path, workflows=[child], steps=[gates]) as engine:
+        assert await (await engine.get("child")).result() == "gate"
+        with pytest.raises(ConflictError, match="its parent has not recorded"):
+            await engine.delete("child")
+    async with EmbeddedEngine(path, workflows=[parent, child], steps=[gates]) as engine:
+        assert await (await engine.get("parent")).result() == "gate"
+        await engine.delete("child")
+    assert gates.calls == ["gate", "gate"]

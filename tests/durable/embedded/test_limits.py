@@ -202,7 +202,7 @@ class Office:
             place, ends = self.script[self.done % len(self.script)]
             moving = [info for info in open_infos if info.status is not Status.PENDING]
             assert moving, "all that is left waits for each other"
-            place += self.done
+            place += self.done // len(self.script)  # each round another one, or some would never be chosen
             self.done += 1
             if ends:
                 await self._end(engine, moving[place % len(moving)])

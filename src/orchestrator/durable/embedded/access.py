@@ -60,10 +60,19 @@ class RunAccess:
         """All that is durable of a run's history."""
         return await self._services.histories.fetch(number)
 
-    async def all_entries(self, number: int) -> Sequence[Entry]:
-        """All of a run's history, also what was recorded this very moment."""
-        await self._services.journal.settled()
-        return await self.entries(number)
+    async def history(self, run_id: str) -> tuple[RunRow, Sequence[Entry]]:
+        """A run's row with all of its history, also what was recorded this very moment.
+
+        Raises:
+            NotFoundError: there is none, or it was deleted meanwhile.
+        """
+        while True:
+            await self._services.journal.settled()
+            row = self.row(run_id)
+            entries = await self.entries(row.number)
+            # A run that continued meanwhile has another seed, and entries of both histories may be read.
+            if entries and self.row(run_id).seed == row.seed:
+                return row, entries
 
     async def follow(self, number: int, run_id: str, after: int) -> AsyncIterator[Entry]:
         """A run's history as it grows; nothing where it has ended and all of it was seen."""

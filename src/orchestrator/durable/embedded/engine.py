@@ -15,6 +15,7 @@ from orchestrator.durable.embedded.access import RunAccess
 from orchestrator.durable.embedded.handle import EmbeddedRun
 from orchestrator.durable.embedded.histories import Histories
 from orchestrator.durable.embedded.history import (
+    IS_AWAITED,
     RunRow,
     identity_of,
     selection,
@@ -203,10 +204,10 @@ class EmbeddedEngine(Scheduling):
             await housekeeping.stop()
         try:
             await services.runner.stop()
+        finally:
             services.alarms.stop()
             if runs is not None:
                 await runs.leave()
-        finally:
             await services.journal.close()
 
     def check(self) -> None:
@@ -343,7 +344,13 @@ class EmbeddedEngine(Scheduling):
         limit: int = 100,
         before: str | None = None,
     ) -> list[RunInfo]:
-        """Runs, newest first; ``before`` is the last id of the page before."""
+        """Runs, newest first; ``before`` is the last id of the page before.
+
+        Raises:
+            NotFoundError: there is no run ``before``; it may have been deleted meanwhile.
+        """
+        if before is not None:
+            self.access.row(before)
         found: list[RunInfo] = []
         while len(found) < limit:
             sql, values = selection(
@@ -362,11 +369,17 @@ class EmbeddedEngine(Scheduling):
         """Forget an ended run and all it recorded.
 
         Raises:
-            NotFoundError: there is none. ConflictError: it has not ended.
+            NotFoundError: there is none. ConflictError: it has not ended, or is a child whose outcome its
+                parent has not recorded.
         """
         row = self.access.row(id)
         if row.closed_at is None or self._open_runs.in_memory(id) is not None:
             raise ConflictError(f"run {id} has not ended; cancel it first", code="run_open")
+        if self._open.journal.read(IS_AWAITED, (row.number,)):
+            raise ConflictError(
+                f"run {id} is a child whose outcome its parent has not recorded; end the parent first",
+                code="run_awaited",
+            )
         removals = self._open_removals
         await removals.remove([await removals.weighed(id)])
         await removals.clear()
@@ -387,9 +400,8 @@ class EmbeddedEngine(Scheduling):
     ) -> EmbeddedRun[Any]:
         """Start a run with what another one recorded up to a step."""
         self._open.journal.check_writable()
-        row = self.access.row(run_id)
+        row, entries = await self.access.history(run_id)
         workflow = self._registry.workflow(row.workflow)
-        entries = await self.access.all_entries(row.number)
         origin = to_json({"from": run_id, "from_step": from_step}, "the origin of a fork")
         return await self._begin(
             workflow,

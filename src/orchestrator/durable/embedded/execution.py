@@ -342,7 +342,7 @@ class Execution:
             return
         self.timers.set_alarms()
         self.operations.after_turn()
-        if self.operations.paused or not self.operations.steps:
+        if self.operations.paused or self.operations.back_off:
             self._runs.parking.rests(self)
 
     def when_durable(self, call: Callable[[], None]) -> None:

@@ -119,8 +119,8 @@ class EmbeddedRun(Generic[Out]):
         Raises:
             InvalidInputError: it has no such step, or one that began only after a cancel.
         """
-        row = self._engine.access.row(self.id)
-        return prefix_of(row.seed, await self._engine.access.all_entries(self._number), until)
+        row, entries = await self._engine.access.history(self.id)
+        return prefix_of(row.seed, entries, until)
 
     async def fork(
         self, *, from_step: str | None = None, with_input: Any = SAME_INPUT, id: str | None = None

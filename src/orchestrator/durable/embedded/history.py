@@ -86,6 +86,11 @@ COUNT_OPEN: Final = (
     "(SELECT count(*) FROM runs WHERE closed_at IS NULL AND wake_at IS NOT NULL)"
 )
 SELECT_BY_NUMBER: Final = f"{SELECT_RUNS} WHERE number = ?"
+# A child whose open parent has not recorded its outcome: the parent would begin it again.
+IS_AWAITED: Final = (
+    "SELECT 1 FROM runs AS run JOIN runs AS parent ON parent.number = run.parent "
+    "WHERE run.number = ? AND run.told = 0 AND parent.closed_at IS NULL"
+)
 SELECT_OPEN_CHILDREN: Final = (
     "SELECT name FROM runs JOIN streams USING (number) WHERE parent = ? AND closed_at IS NULL"
 )

@@ -53,14 +53,14 @@ class EmbeddedMachine:
 
     def check_step(self, step: StepDefinition) -> None:
         """Refuse a step that the engine was not given."""
-        self._stay_alive()
+        self.stay_alive()
         self._services.registry.step(step.name)
 
     def child(
         self, operation: Operation, workflow: Workflow[Any, Any], data: bytes, id: str | None
     ) -> PendingChild:
         """Start a child run, once its cause is durable."""
-        self._stay_alive()
+        self.stay_alive()
         self._services.registry.workflow(workflow.type_name)
         pending = PendingChild(self._run, operation, workflow, data, id or self._child_id(operation))
         self._run.operations.ask(pending)
@@ -72,19 +72,19 @@ class EmbeddedMachine:
 
     def give_up(self, pending: PendingOperation) -> None:
         """The run's code no longer wants an operation: it is stopped after this turn."""
-        self._stay_alive()
+        self.stay_alive()
         self._run.operations.give_up(pending)
 
     def sleep(self, operation: Operation, seconds: float) -> asyncio.Future[None]:
         """A future that is done when the time has come."""
-        self._stay_alive()
+        self.stay_alive()
         future: asyncio.Future[None] = self._run.loop.create_future()
         self._alarm_for(future, operation.key, seconds, partial(_finish, future))
         return future
 
     def receive(self, operation: Operation, name: str, timeout: float | None) -> asyncio.Future[bytes]:
         """A future of the next signal of that name; a TimeoutError after ``timeout`` seconds."""
-        self._stay_alive()
+        self.stay_alive()
         future: asyncio.Future[bytes] = self._run.loop.create_future()
         self._run.mailbox.take(name, future)
         if timeout is not None and not future.done():
@@ -94,12 +94,12 @@ class EmbeddedMachine:
 
     def publish(self, operation: Operation, name: str, data: bytes) -> None:  # noqa: ARG002  # the key has the name
         """Add an event for watchers, unless it was recorded before."""
-        self._stay_alive()
+        self.stay_alive()
         self._run.publish(operation.key, data)
 
     def arm(self, timer: asyncio.TimerHandle) -> None:
         """A timer of plain asyncio, such as that of ``asyncio.timeout``: an operation like any other."""
-        self._stay_alive()
+        self.stay_alive()
         self._run.timers.watch(f"{next_place()}:timer", timer)
 
     def disarm(self, timer: asyncio.TimerHandle) -> None:
@@ -118,7 +118,7 @@ class EmbeddedMachine:
         life = "" if self._run.began == 1 else f"{self._run.began}."
         return f"{self.run_id}.{life}{operation.place.replace('/', '-')}"
 
-    def _stay_alive(self) -> None:
+    def stay_alive(self) -> None:
         """Raise Evicted where the run has left memory.
 
         Code that catches even that, and asks again, is left waiting for ever after a while.

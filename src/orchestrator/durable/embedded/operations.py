@@ -82,6 +82,11 @@ class Operations:
         )
 
     @property
+    def back_off(self) -> bool:
+        """Whether no step runs: there is none, or they all wait for their next attempt."""
+        return all(step.backs_off for step in self.steps.values())
+
+    @property
     def retries(self) -> list[float]:
         """When next attempts are due, in seconds since 1970."""
         return [step.retry_at for step in self.steps.values() if step.backs_off and step.retry_at is not None]

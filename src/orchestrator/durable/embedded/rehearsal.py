@@ -163,7 +163,7 @@ class NotingMachine(EmbeddedMachine):
     def check_step(self, step: StepDefinition) -> None:
         """Refuse a step that the code at hand lacks."""
         if self._any_step:
-            self._stay_alive()
+            self.stay_alive()
         else:
             self._noting(lambda: super(NotingMachine, self).check_step(step))
 

@@ -140,7 +140,7 @@ class TemporalMachine(LaterOfMachine):
 
     def run(self, operation: Operation, step: StepDefinition, arguments: bytes) -> RunningStep:
         """Schedule an activity named like the step, with the operation's identity as its id."""
-        self._stay_alive()
+        self.stay_alive()
         activity = temporal.start_activity(
             step.name,
             carried(arguments, f"the arguments of {step.name}"),
@@ -173,7 +173,7 @@ class TemporalMachine(LaterOfMachine):
         seconds: float,
     ) -> asyncio.Future[None]:
         """Start a timer."""
-        self._stay_alive()
+        self.stay_alive()
         loop = asyncio.get_running_loop()
         awake: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(max(seconds, SHORTEST_TIMER_S), _wake, awake)
@@ -187,10 +187,10 @@ class TemporalMachine(LaterOfMachine):
         timeout: float | None,
     ) -> asyncio.Future[bytes]:
         """Take the next signal of that name."""
-        self._stay_alive()
+        self.stay_alive()
         return self._mailbox.take(name, timeout)
 
-    def _stay_alive(self) -> None:
+    def stay_alive(self) -> None:
         """End code that Python throws away, as such code ends.
 
         A worker that stops leaves its runs to the garbage collector, which may close their code in the midst
