@@ -62,7 +62,7 @@ def test_the_kind_of_error_and_the_attempts_decide(
 ) -> None:
     """The server's wait goes before the step's own; terminal errors and the last attempt are the end."""
     verdict = decide(error, patient.definition, attempt)
-    assert (verdict.retry_after_s, verdict.is_final) == (wait_s, wait_s is None)
+    assert verdict.retry_after_s == wait_s
     assert verdict.failure.message == str(error)
 
 
@@ -100,7 +100,7 @@ async def test_arguments_that_do_not_fit_are_a_failure_for_good(one_thread: Thre
     bound = BoundStep(double.definition, double)
     outcome = await perform(bound, b'{"number": "many"}', Attempt(FACTS, print), one_thread)
     assert isinstance(outcome, Verdict)
-    assert (outcome.is_final, outcome.failure.type) == (True, "PayloadError")
+    assert (outcome.retry_after_s, outcome.failure.type) == (None, "PayloadError")
 
 
 def test_a_failure_is_small_and_can_be_written_whatever_was_raised() -> None:

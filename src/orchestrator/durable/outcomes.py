@@ -34,11 +34,6 @@ class Verdict:
     failure: Failure
     retry_after_s: float | None = None
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the step has failed for good."""
-        return self.retry_after_s is None
-
 
 def decide(
     error: BaseException, step: StepDefinition, attempt: int, redactor: Redactor = NO_SECRETS_KNOWN
