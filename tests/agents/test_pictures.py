@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from io import BytesIO
 from itertools import combinations, pairwise
 
@@ -12,8 +11,8 @@ from PIL import Image
 
 from orchestrator.agents.fonts import face_for
 from orchestrator.agents.layout import GAP_PX, Box, arrange
-from orchestrator.agents.offline import ConceptMap, Edge, Outline, OutlineSection
-from orchestrator.agents.pictures import draw_concept_map, draw_outline
+from orchestrator.agents.offline import ConceptMap, Edge
+from orchestrator.agents.pictures import draw_concept_map
 from orchestrator.agents.routing import clear, route
 
 MAP = ConceptMap(
@@ -21,21 +20,17 @@ MAP = ConceptMap(
     ("photosynthesis", "chloroplast", "light-dependent reactions", "stroma"),
     (Edge(1, 0, "is where it happens"), Edge(2, 1), Edge(3, 1, "fills")),
 )
-OUTLINE = Outline(
-    "Cells", tuple(OutlineSection(f"Part {number}", ("Say what it is",)) for number in range(5))
-)
 
 
 def test_pictures_are_jpeg_files_of_the_size_they_say() -> None:
     """They start with the JPEG mark, decode, and are the same every time."""
-    for draw in (partial(draw_concept_map, MAP), partial(draw_outline, OUTLINE)):
-        drawing = draw()
-        image = Image.open(BytesIO(drawing.picture.jpeg))
-        image.load()
-        assert image.format == "JPEG"
-        assert image.size == (drawing.picture.width, drawing.picture.height)
-        assert max(image.size) <= 2_048
-        assert draw() == drawing
+    drawing = draw_concept_map(MAP)
+    image = Image.open(BytesIO(drawing.picture.jpeg))
+    image.load()
+    assert image.format == "JPEG"
+    assert image.size == (drawing.picture.width, drawing.picture.height)
+    assert max(image.size) <= 2_048
+    assert draw_concept_map(MAP) == drawing
 
 
 def test_the_caption_names_what_is_drawn() -> None:
@@ -89,5 +84,3 @@ def test_any_text_can_be_drawn(title: str, names: list[str]) -> None:
     """Long, empty, unprintable or of any script."""
     edges = tuple(Edge(0, number, name) for number, name in enumerate(names) if number)
     assert draw_concept_map(ConceptMap(title, tuple(names), edges)).picture.jpeg
-    sections = tuple(OutlineSection(name, (name,)) for name in names)
-    assert draw_outline(Outline(title, sections)).picture.jpeg

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.agents.model import Picture
-    from orchestrator.agents.offline import ConceptMap, Outline
+    from orchestrator.agents.offline import ConceptMap
 
 SCALE = 2  # drawn at twice the size and reduced, which smooths the edges
 MARGIN_PX = 56
@@ -226,84 +226,6 @@ def _curve(
         )
         for t in steps
     ]
-
-
-CARD_WIDTH_PX = 560
-CARD_GAP_PX = 28
-CARD_PADDING_PX = 24
-BADGE_PX = 44
-CARD_TITLE_PX = 22
-GOAL_PX = 17
-CARD_GOALS = 3
-
-
-def draw_outline(outline: Outline) -> Drawing:
-    """Draw the sections as numbered cards with what each teaches, in two columns to be read row by row."""
-    texts = [outline.title]
-    for section in outline.sections:
-        texts += [section.title, *section.objectives[:CARD_GOALS]]
-    face, shown, legend = _showable(texts)
-    words = iter(shown)
-    title = _wrapped(next(words), TITLE_PX, face, 2 * CARD_WIDTH_PX, TITLE_LINES)
-    inside = CARD_WIDTH_PX - 2 * CARD_PADDING_PX - BADGE_PX - 16
-    cards = []
-    for section in outline.sections:
-        heading = _wrapped(next(words), CARD_TITLE_PX, face, inside, 2)
-        goals = [
-            _wrapped(next(words), GOAL_PX, face, inside - 18, 2) for _ in section.objectives[:CARD_GOALS]
-        ]
-        cards.append((heading, goals))
-    columns = 1 if len(cards) == 1 else 2
-    picture = _draw_cards(title, [cards[start : start + columns] for start in range(0, len(cards), columns)])
-    return Drawing(picture, _caption(f"Outline: {outline.title}", legend))
-
-
-_Card = tuple[_Text, list[_Text]]
-
-
-def _draw_cards(title: _Text, rows: list[list[_Card]]) -> Picture:
-    heights = [max(_card_height(card) for card in row) for row in rows]
-    columns = max(map(len, rows), default=1)
-    width = 2 * MARGIN_PX + columns * CARD_WIDTH_PX + (columns - 1) * CARD_GAP_PX
-    head = MARGIN_PX * 0.6 + title.height + CARD_GAP_PX
-    height = head + sum(heights) + CARD_GAP_PX * (len(rows) - 1) + MARGIN_PX
-    image = Image.new("RGB", (round(width * SCALE), round(height * SCALE)), PAPER)
-    draw = ImageDraw.Draw(image)
-    _write(draw, title, (width / 2, MARGIN_PX * 0.6), INK, SCALE, centred=True)
-    top, number = head, 0
-    for row, row_height in zip(rows, heights, strict=True):
-        for column, card in enumerate(row):
-            left = MARGIN_PX + column * (CARD_WIDTH_PX + CARD_GAP_PX)
-            number += 1
-            _draw_card(draw, card, number, (left, top, left + CARD_WIDTH_PX, top + row_height))
-        top += row_height + CARD_GAP_PX
-    return encode(image.resize((image.width // SCALE, image.height // SCALE), Image.Resampling.LANCZOS))
-
-
-def _card_height(card: _Card) -> float:
-    heading, goals = card
-    return 2 * CARD_PADDING_PX + max(BADGE_PX, heading.height) + sum(goal.height + 8 for goal in goals)
-
-
-def _draw_card(
-    draw: ImageDraw.ImageDraw, card: _Card, number: int, frame: tuple[float, float, float, float]
-) -> None:
-    heading, goals = card
-    fill, border = COLOURS[(number - 1) % len(COLOURS)]
-    left, top = frame[0], frame[1]
-    draw.rounded_rectangle([edge * SCALE for edge in frame], 16 * SCALE, fill, border, 2 * SCALE)
-    x, y = left + CARD_PADDING_PX, top + CARD_PADDING_PX
-    draw.ellipse([edge * SCALE for edge in (x, y, x + BADGE_PX, y + BADGE_PX)], border)
-    badge = _Text((str(number),), CARD_TITLE_PX, Face())
-    _write(draw, badge, (x + BADGE_PX / 2, y + (BADGE_PX - badge.height) / 2), "white", SCALE, centred=True)
-    text_x = x + BADGE_PX + 16
-    _write(draw, heading, (text_x, y + max(0.0, (BADGE_PX - heading.height) / 2)), INK, SCALE)
-    y += max(BADGE_PX, heading.height) + 8
-    for goal in goals:
-        dot = y + goal.line_height / 2
-        draw.ellipse([edge * SCALE for edge in (text_x, dot - 3, text_x + 6, dot + 3)], border)
-        _write(draw, goal, (text_x + 18, y), SOFT_INK, SCALE)
-        y += goal.height + 8
 
 
 def _write(
