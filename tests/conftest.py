@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from support import services
+from support import redis_server, services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+Server = TypeVar("Server")
 
 
 @pytest.fixture
@@ -33,10 +36,24 @@ def temporal_server(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> services.TemporalServer:
     """The Temporal dev server, one for the whole session, however many workers it has."""
+    folder = _folder_of_all_workers(tmp_path_factory) / "temporal"
+    return _for_the_session(pytestconfig, services.shared_temporal_server(folder))
+
+
+@pytest.fixture(scope="session")
+def redis_url(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a Redis server in memory, one for the whole session: keep to a key prefix of your own."""
+    folder = _folder_of_all_workers(tmp_path_factory) / "redis"
+    return _for_the_session(pytestconfig, redis_server.shared_redis_server(folder))
+
+
+def _folder_of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+def _for_the_session(pytestconfig: pytest.Config, starting: AbstractContextManager[Server]) -> Server:
     server = ExitStack()
     # Not at the fixture's own end: waiting for other workers there would count as the last test's time.
     pytestconfig.add_cleanup(server.close)
-    return server.enter_context(services.shared_temporal_server(folder / "temporal"))
+    return server.enter_context(starting)

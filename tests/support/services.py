@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self
+
+from support.server_processes import end_guarded, shared_server, start_guarded
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
 LOOPBACK = "127.0.0.1"
@@ -177,19 +179,6 @@ class TemporalServer:
     address: str
 
 
-# The server is the child of a shell that waits for its input to end: should the test process die, however
-# suddenly, its end of the pipe closes and the server goes too. The shell lets go of the output, so that the
-# output ends when the server does.
-GUARD = """
-"$@" &
-server=$!
-exec >&-
-read -r _
-kill -9 "$server"
-wait "$server"
-"""
-
-
 @contextmanager
 def own_temporal_server(folder: Path) -> Generator[TemporalServer]:
     """A Temporal dev server of one's own, in memory, with its log in ``folder``.
@@ -201,19 +190,13 @@ def own_temporal_server(folder: Path) -> Generator[TemporalServer]:
     log_file = folder / "temporal.log"
     temporal = [str(COMMANDS / "temporal"), "server", "start-dev", "--headless", "--log-level", "error"]
     with log_file.open("wb") as log:
-        guard = subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "guard", *temporal, "--ip", LOOPBACK, "--port", str(port)],
-            env={"PATH": os.environ["PATH"], "HOME": str(folder)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
+        guard = start_guarded([*temporal, "--ip", LOOPBACK, "--port", str(port)], folder, log)
     try:
         if not _says_it_is_up(guard):
             raise RuntimeError(f"The Temporal dev server did not start:\n{log_file.read_text()}")
         yield TemporalServer(f"{LOOPBACK}:{port}")
     finally:
-        guard.communicate(b"\n")
+        end_guarded(guard)
 
 
 def _says_it_is_up(guard: subprocess.Popen[bytes]) -> bool:
@@ -224,47 +207,12 @@ def _says_it_is_up(guard: subprocess.Popen[bytes]) -> bool:
 
 @contextmanager
 def shared_temporal_server(folder: Path) -> Generator[TemporalServer]:
-    """One Temporal dev server for all processes that name the same ``folder``, such as xdist's workers.
-
-    Who comes first is the host: it starts the server, and stops it when the guests have left. A process holds
-    its place by a file lock, so one that dies has left.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as place:
-        with _locked(folder / "door", fcntl.LOCK_EX):
-            host = place.enter_context((folder / "host").open("a+"))
-            is_host = _try_to_lock(host)
-            if is_host:
-                server = place.enter_context(own_temporal_server(folder))
-                host.truncate(0)
-                host.write(server.address)
-                host.flush()
-            else:
-                host.seek(0)
-                server = TemporalServer(host.read())
-                place.enter_context(_locked(_guests_of(server, folder), fcntl.LOCK_SH))
-        yield server
-        if is_host:
-            with _locked(folder / "door", fcntl.LOCK_EX):
-                host.close()
-            with _locked(_guests_of(server, folder), fcntl.LOCK_EX):
-                pass
-
-
-def _guests_of(server: TemporalServer, folder: Path) -> Path:
-    return folder / f"guests-of-{server.address.partition(':')[2]}"
+    """One Temporal dev server for all processes that name the same ``folder``, such as xdist's workers."""
+    with shared_server(folder, lambda: _address_of(own_temporal_server(folder))) as address:
+        yield TemporalServer(address)
 
 
 @contextmanager
-def _locked(path: Path, kind: int) -> Generator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, kind)
-        yield
-
-
-def _try_to_lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _address_of(starting: AbstractContextManager[TemporalServer]) -> Generator[str]:
+    with starting as server:
+        yield server.address
