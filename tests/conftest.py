@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from support import redis_server, services
+from support import postgres_server, redis_server, services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from support.postgres_server import Databases
 
 Server = TypeVar("Server")
 
@@ -45,6 +47,13 @@ def redis_url(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFact
     """The URL of a Redis server in memory, one for the whole session: keep to a key prefix of your own."""
     folder = _folder_of_all_workers(tmp_path_factory) / "redis"
     return _for_the_session(pytestconfig, redis_server.shared_redis_server(folder))
+
+
+@pytest.fixture(scope="session")
+def postgres(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    """A PostgreSQL server that syncs nothing, one for the session: ask it for a ``fresh`` database."""
+    folder = _folder_of_all_workers(tmp_path_factory) / "postgres"
+    return _for_the_session(pytestconfig, postgres_server.shared_postgres_server(folder))
 
 
 def _folder_of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -26,14 +26,22 @@ wait "$server"
 """
 
 
-def start_guarded(command: Sequence[str], folder: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a server under a guard: its output is a pipe, its errors go to ``log``, ``folder`` is home."""
+def start_guarded(
+    command: Sequence[str], folder: Path, log: IO[bytes], *, user: str | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a server under a guard: its output is a pipe, its errors go to ``log``, ``folder`` is home.
+
+    Root may start it as another ``user``, who must be able to enter the folder.
+    """
     return subprocess.Popen(
         ["/bin/sh", "-c", GUARD, "guard", *command],
         env={"PATH": os.environ["PATH"], "HOME": str(folder)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
+        cwd=folder,
+        user=user,
+        extra_groups=None if user is None else [],
     )
 
 
