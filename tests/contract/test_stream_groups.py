@@ -9,7 +9,6 @@ import pytest
 
 from orchestrator.core.errors import InvalidInputError, NotFoundError
 from orchestrator.streams import DeadLetter, dead_letters
-from support.stream_lab import turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,33 +99,33 @@ async def test_two_handles_are_one_group(streams: Streams) -> None:
     assert await one.pending() == []
 
 
-async def test_a_reader_waits_for_an_entry(streams: Streams) -> None:
+async def test_a_reader_waits_for_an_entry(stream_lab: StreamLab, streams: Streams) -> None:
     """Reading an empty stream waits, also for the first entry there ever is."""
     group = await streams.group("work", "g")
     reading = asyncio.create_task(group.read("ada"))
-    await turns()
+    await stream_lab.turns()
     assert not reading.done()
     await streams.append("work", "job", b"x")
     async with asyncio.timeout(PATIENCE_S):
         assert counts(await reading) == [(1, 1)]
 
 
-async def test_entries_wake_all_who_are_needed(streams: Streams) -> None:
+async def test_entries_wake_all_who_are_needed(stream_lab: StreamLab, streams: Streams) -> None:
     """Three who wait for one entry each get one each out of three that come together."""
     group = await streams.group("work", "g")
     reading = [asyncio.create_task(group.read(f"c{n}", 1)) for n in range(3)]
-    await turns()
+    await stream_lab.turns()
     await fill(streams, 3)
     async with asyncio.timeout(PATIENCE_S):
         got = await asyncio.gather(*reading)
     assert sorted(delivery.offset for (delivery,) in got) == [1, 2, 3]
 
 
-async def test_a_reader_that_gives_up_takes_nothing_with_it(streams: Streams) -> None:
+async def test_a_reader_that_gives_up_takes_nothing_with_it(stream_lab: StreamLab, streams: Streams) -> None:
     """An entry that comes after one who waited was cancelled goes to the next."""
     group = await streams.group("work", "g")
     reading = [asyncio.create_task(group.read(name)) for name in ("ada", "bob")]
-    await turns()
+    await stream_lab.turns()
     reading[0].cancel()
     await streams.append("work", "job", b"x")
     async with asyncio.timeout(PATIENCE_S):
@@ -134,11 +133,11 @@ async def test_a_reader_that_gives_up_takes_nothing_with_it(streams: Streams) ->
     assert reading[0].cancelled()
 
 
-async def test_what_one_reader_leaves_goes_to_the_next(streams: Streams) -> None:
+async def test_what_one_reader_leaves_goes_to_the_next(stream_lab: StreamLab, streams: Streams) -> None:
     """Many entries that come at once reach all who wait, however few each of them takes."""
     group = await streams.group("work", "g")
     reading = [asyncio.create_task(group.read(f"c{n}", 2)) for n in range(10)]
-    await turns()
+    await stream_lab.turns()
     await fill(streams, 20)
     async with asyncio.timeout(PATIENCE_S):
         got = await asyncio.gather(*reading)
@@ -149,9 +148,9 @@ async def test_waiting_ends_after_its_time(stream_lab: StreamLab) -> None:
     """Nothing came: an empty list, once the time is over and not before."""
     group = await stream_lab.streams.group("work", "g")
     reading = asyncio.create_task(group.read("ada", wait_s=30))
-    await turns()
+    await stream_lab.turns()
     await stream_lab.pass_time(29)
-    await turns()
+    await stream_lab.turns()
     assert not reading.done()
     await stream_lab.pass_time(1.5)
     async with asyncio.timeout(PATIENCE_S):
@@ -396,7 +395,7 @@ async def test_a_deleted_stream_takes_its_groups_with_it(stream_lab: StreamLab) 
     await group.read("ada")
     await group.reject(1, "why")
     waiting = asyncio.create_task(group.read("bob"))
-    await turns()
+    await stream_lab.turns()
     await stream_lab.streams.delete("work")
     with pytest.raises(NotFoundError, match="was deleted"):
         await waiting
@@ -417,7 +416,7 @@ async def test_a_deleted_group_begins_anew(stream_lab: StreamLab) -> None:
     group = await stream_lab.streams.group("work", "g")
     await group.read("ada")
     waiting = asyncio.create_task(group.read("bob"))
-    await turns()
+    await stream_lab.turns()
     await asyncio.gather(group.delete(), group.delete())
     for failing in (waiting, group.read("ada"), group.claim("ada", 0), group.pending(), group.lag()):
         with pytest.raises(NotFoundError, match="was deleted"):

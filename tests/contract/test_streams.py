@@ -10,14 +10,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.errors import InvalidInputError
+from orchestrator.core.errors import InvalidInputError, NotFoundError
+from orchestrator.streams import Entry, NewEntry
 from support.stream_lab import embedded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from orchestrator.streams import Entry, Streams
+    from orchestrator.streams import Streams
     from support.stream_lab import StreamLab
+
+# Longer than any backend takes, shorter than pytest's own limit.
+PATIENCE_S = 30
 
 
 async def first(count: int, entries: AsyncIterator[Entry]) -> list[Entry]:
@@ -218,6 +222,211 @@ async def test_a_trimmed_stream_that_is_deleted_begins_at_one(streams: Streams) 
     await streams.delete("a")
     assert await streams.append("a", "t", b"x") == 1
     assert await offsets(streams) == [1]
+
+
+async def test_an_entry_of_a_key_is_appended_once(stream_lab: StreamLab) -> None:
+    """Whoever appends again, after a restart too, gets the offset of what is there, and nothing is added."""
+    assert await stream_lab.streams.append("a", "t", b"1", key="k", once=True) == 1
+    assert await stream_lab.streams.append("a", "t", b"2", key="other", once=True) == 2
+    assert await stream_lab.streams.append("a", "t", b"again", key="k", once=True) == 1
+    await stream_lab.restart()
+    assert await stream_lab.streams.append("a", "t", b"again", key="k", once=True) == 1
+    assert [entry.data for entry in await stream_lab.streams.read("a")] == [b"1", b"2"]
+    assert await stream_lab.streams.append("b", "t", b"3", key="k", once=True) == 1
+
+
+async def test_a_key_without_once_may_come_again(streams: Streams) -> None:
+    """Then it is the last entry of the key that a repetition finds."""
+    assert [await streams.append("a", "t", b"x", key="k") for _ in range(2)] == [1, 2]
+    assert await streams.append("a", "t", b"y", key="k", once=True) == 2
+    assert await offsets(streams) == [1, 2]
+
+
+async def test_of_many_who_append_once_at_the_same_time_one_does(streams: Streams) -> None:
+    """All of them are told the same offset."""
+    found = await asyncio.gather(
+        *[streams.append("a", "t", str(n).encode(), key="k", once=True) for n in range(20)]
+    )
+    assert found == [1] * 20
+    assert await offsets(streams) == [1]
+
+
+async def test_a_key_is_forgotten_with_its_entry(stream_lab: StreamLab) -> None:
+    """What was trimmed or deleted can be appended again; what is left cannot."""
+    for key in "xyz":
+        await stream_lab.streams.append("a", "t", b"", key=key, once=True)
+    assert await stream_lab.streams.trim("a", before=3) == 2
+    assert await stream_lab.streams.append("a", "t", b"", key="z", once=True) == 3
+    assert await stream_lab.streams.append("a", "t", b"", key="x", once=True) == 4
+    await stream_lab.restart()
+    assert await stream_lab.streams.append("a", "t", b"", key="y", once=True) == 5
+    await stream_lab.streams.delete("a")
+    assert await stream_lab.streams.append("a", "t", b"", key="z", once=True) == 1
+
+
+async def test_a_trim_forgets_no_key_that_came_again(streams: Streams) -> None:
+    """While one entry of a key is left, the key is known."""
+    for _ in range(3):
+        await streams.append("a", "t", b"", key="k")
+    await streams.trim("a", keep=1)
+    assert await streams.append("a", "t", b"", key="k", once=True) == 3
+    await streams.trim("a", keep=0)
+    assert await streams.append("a", "t", b"", key="k", once=True) == 4
+
+
+async def test_once_takes_a_key(streams: Streams) -> None:
+    """Without one nothing tells a repetition from something new."""
+    with pytest.raises(InvalidInputError, match=r"once=True\) takes a key"):
+        await streams.append("a", "t", b"", once=True)
+
+
+async def test_entries_are_appended_together(stream_lab: StreamLab) -> None:
+    """In order, with the offset of each; those that are to be there once and are, are left out."""
+    assert await stream_lab.streams.append_all("a", []) == []
+    await stream_lab.streams.append("a", "t", b"1", key="k")
+    new = [
+        NewEntry("t", b"again", "k", once=True),
+        NewEntry("u", b"2", "l", once=True),
+        NewEntry("t", b"again", "l", once=True),
+        NewEntry("t", b"3", "k"),
+        NewEntry("t", b"4"),
+    ]
+    assert await stream_lab.streams.append_all("a", new) == [1, 2, 2, 3, 4]
+    assert await stream_lab.streams.append_all("a", new[:3]) == [3, 2, 2]
+    await stream_lab.restart()
+    entries = await stream_lab.streams.read("a")
+    assert [(entry.type, entry.key, entry.data) for entry in entries] == [
+        ("t", "k", b"1"),
+        ("u", "l", b"2"),
+        ("t", "k", b"3"),
+        ("t", "", b"4"),
+    ]
+
+
+async def test_thousands_are_appended_together(streams: Streams) -> None:
+    """Nobody else's entries come between them."""
+    new = [NewEntry("t", str(n).encode()) for n in range(3_000)]
+    one, other = await asyncio.gather(streams.append_all("a", new), streams.append_all("a", new))
+    assert sorted([one, other]) == [list(range(1, 3_001)), list(range(3_001, 6_001))]
+
+
+async def test_entries_that_cannot_be_appended_together_are_all_refused(streams: Streams) -> None:
+    """One that is wrong keeps the others out."""
+    text: Any = "text"
+    for wrong, error in (
+        (NewEntry("t", text), TypeError),
+        (NewEntry("t", b"", once=True), InvalidInputError),
+        (NewEntry("t", b"", key="\ud800"), UnicodeEncodeError),
+    ):
+        with pytest.raises(error):
+            await streams.append_all("a", [NewEntry("t", b""), wrong])
+    assert await offsets(streams) == []
+
+
+async def test_a_stream_is_forgotten_when_nobody_appends(stream_lab: StreamLab) -> None:
+    """Each append renews its time; then its entries, groups and keys are gone, as if it had been deleted."""
+    streams = stream_lab.streams
+    await streams.append("a", "t", b"1", key="k")
+    await streams.group("a", "g")
+    await streams.expire("a", 60)
+    await stream_lab.pass_time(59)
+    await streams.append("a", "t", b"2")
+    await stream_lab.pass_time(59)
+    assert await offsets(streams) == [1, 2]
+    assert await streams.groups("a") == ["g"]
+    await stream_lab.pass_time(1)
+    assert await offsets(streams) == []
+    assert await streams.groups("a") == []
+    assert await streams.append("a", "t", b"3", key="k", once=True) == 1
+    await stream_lab.pass_time(3_600)
+    assert await offsets(streams) == [1]
+
+
+async def test_a_stream_may_expire_that_nobody_has_written(stream_lab: StreamLab) -> None:
+    """Its time begins when it is told, and holds for what comes."""
+    streams = stream_lab.streams
+    await streams.expire("a", 60)
+    await stream_lab.pass_time(30)
+    assert await streams.append("a", "t", b"1") == 1
+    await stream_lab.pass_time(59)
+    assert await offsets(streams) == [1]
+    await stream_lab.pass_time(1)
+    assert await streams.append("a", "t", b"2") == 1
+
+
+async def test_an_expiry_is_taken_back_or_set_anew(stream_lab: StreamLab) -> None:
+    """The last word counts, from the moment at which it was said."""
+    streams = stream_lab.streams
+    await streams.append("a", "t", b"1")
+    await streams.expire("a", 60)
+    await streams.expire("a", None)
+    await stream_lab.pass_time(3_600)
+    await streams.expire("a", 3_600)
+    await streams.expire("a", 60)
+    await stream_lab.pass_time(30)
+    await streams.expire("a", 60)
+    await stream_lab.pass_time(59)
+    assert await offsets(streams) == [1]
+    await stream_lab.pass_time(1)
+    assert await offsets(streams) == []
+
+
+@pytest.mark.parametrize("passed_s", [59.0, 60.0])
+async def test_an_expiry_survives_a_restart(stream_lab: StreamLab, passed_s: float) -> None:
+    """Its time goes on while nobody has the streams open."""
+    await stream_lab.streams.append("a", "t", b"1")
+    await stream_lab.streams.expire("a", 60)
+    await stream_lab.pass_time(50)
+    await stream_lab.restart()
+    await stream_lab.pass_time(passed_s - 50)
+    await stream_lab.restart()
+    assert await offsets(stream_lab.streams) == ([1] if passed_s < 60 else [])
+
+
+async def test_a_follower_of_an_expired_stream_ends(stream_lab: StreamLab) -> None:
+    """As when it is deleted; a group says so too."""
+    streams = stream_lab.streams
+    await streams.append("a", "t", b"1")
+    await streams.expire("a", 60)
+    group = await streams.group("a", "g", after="end")
+    entries = streams.follow("a")
+    assert (await anext(entries)).offset == 1
+    ending = asyncio.ensure_future(anext(entries, None))
+    reading = asyncio.create_task(group.read("ada"))
+    await stream_lab.turns()
+    await stream_lab.pass_time(30)
+    await streams.append("a", "t", b"2")
+    async with asyncio.timeout(PATIENCE_S):
+        assert await ending == Entry(2, stream_lab.now(), "t", "", b"2")
+        assert [delivery.offset for delivery in await reading] == [2]
+    ending = asyncio.ensure_future(anext(entries, None))
+    reading = asyncio.create_task(group.read("ada"))
+    await stream_lab.turns()
+    await stream_lab.pass_time(60)
+    async with asyncio.timeout(PATIENCE_S):
+        assert await ending is None
+        with pytest.raises(NotFoundError, match="was deleted"):
+            await reading
+    with pytest.raises(NotFoundError, match="was deleted"):
+        await group.ack(2)
+
+
+async def test_a_deleted_stream_takes_its_expiry_with_it(stream_lab: StreamLab) -> None:
+    """A new stream of the name stays."""
+    streams = stream_lab.streams
+    await streams.append("a", "t", b"1")
+    await streams.expire("a", 60)
+    await streams.delete("a")
+    await streams.append("a", "t", b"2")
+    await stream_lab.pass_time(3_600)
+    assert await offsets(streams) == [1]
+
+
+@pytest.mark.parametrize("after_s", [0, -1, float("nan"), float("inf")])
+async def test_no_stream_expires_at_once_or_at_an_unknown_time(streams: Streams, after_s: float) -> None:
+    """The time must be one that can come."""
+    with pytest.raises(InvalidInputError, match="cannot expire after"):
+        await streams.expire("a", after_s)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

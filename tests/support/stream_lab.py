@@ -36,6 +36,10 @@ class StreamLab(Protocol):
         """Let so much time pass at once."""
         ...
 
+    async def turns(self) -> None:
+        """Let tasks that were begun come to where they wait."""
+        ...
+
     async def restart(self) -> None:
         """Close everything and open the same data again."""
         ...
@@ -65,6 +69,10 @@ class EmbeddedLab:
     async def pass_time(self, seconds: float) -> None:
         """Move the clock."""
         await self.clock.advance(seconds=seconds)
+
+    async def turns(self) -> None:
+        """Let tasks that were begun come to where they wait."""
+        await turns()
 
     async def restart(self) -> None:
         """Close the file and open it."""

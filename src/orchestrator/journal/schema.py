@@ -107,6 +107,21 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (consumer_group, offset)
     ) WITHOUT ROWID;
     """,
+    # entry_keys: the last entry of each key, of all streams but those of runs. expire_after_s: how long a
+    # stream is kept after its last append, and expires_at: until when that is.
+    """
+    CREATE TABLE entry_keys (
+        stream INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        offset INTEGER NOT NULL,
+        PRIMARY KEY (stream, key)
+    ) WITHOUT ROWID;
+    INSERT OR REPLACE INTO entry_keys SELECT stream, key, offset FROM entries
+        WHERE key <> '' AND stream NOT IN (SELECT number FROM runs) ORDER BY stream, offset;
+    ALTER TABLE streams ADD COLUMN expire_after_s REAL;
+    ALTER TABLE streams ADD COLUMN expires_at REAL;
+    CREATE INDEX expiring_streams ON streams(number) WHERE expires_at IS NOT NULL;
+    """,
 )
 
 # The writer moves its log into the file after the commit that passes this size, and so between two groups; a

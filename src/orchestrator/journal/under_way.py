@@ -19,6 +19,11 @@ class UnderWay(Generic[Name]):
         self._journal = journal
         self._groups: dict[Name, Group] = {}
 
+    def __contains__(self, name: Name) -> bool:
+        """Whether a change of that name is not durable yet."""
+        group = self._groups.get(name)
+        return group is not None and not group.committed
+
     def add(self, name: Name, group: Group) -> None:
         """A change of that name is durable with this group. Nobody who stops waiting ends that."""
         self._groups[name] = group

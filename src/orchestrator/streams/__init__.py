@@ -2,7 +2,7 @@
 
 from orchestrator.streams.dead_letters import DeadLetter, dead_letters
 from orchestrator.streams.embedded import EmbeddedStreams
-from orchestrator.streams.port import Delivery, Entry, Group, Pending, Streams
+from orchestrator.streams.port import Delivery, Entry, Group, NewEntry, Pending, Streams
 
 __all__ = [
     "DeadLetter",
@@ -10,6 +10,7 @@ __all__ = [
     "EmbeddedStreams",
     "Entry",
     "Group",
+    "NewEntry",
     "Pending",
     "Streams",
     "dead_letters",

@@ -5,14 +5,15 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.core.errors import InvalidInputError
+from orchestrator.streams.checks import check_entry, check_expiry, check_group, check_trim, check_utf8
+from orchestrator.streams.expiry import Sweep
 from orchestrator.streams.follower import follow
 from orchestrator.streams.groups import Groups
-from orchestrator.streams.log import Log, check_utf8
-from orchestrator.streams.port import PAGE
+from orchestrator.streams.log import Log
+from orchestrator.streams.port import PAGE, NewEntry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from orchestrator.core.clock import Clock
     from orchestrator.journal import Group, Journal
@@ -35,6 +36,7 @@ class EmbeddedStreams:
         self._clock = clock
         self._log = Log(journal)
         self._groups = Groups(journal, clock, self._log)
+        self._sweep = Sweep(journal, clock, self._log.expiries, self._forget)
 
     def create(self, name: str, owner: str = "") -> int:
         """Stage a new stream and give its number. The caller knows that the name is free."""
@@ -48,28 +50,31 @@ class EmbeddedStreams:
         """
         return self._log.stage(number, offset, at, type, key, data)
 
-    async def append(self, stream: str, type: str, data: bytes, *, key: str = "") -> int:
-        """Add an entry at the end; durable when this returns. Gives its offset.
+    async def append(self, stream: str, type: str, data: bytes, *, key: str = "", once: bool = False) -> int:
+        """Add an entry at the end; durable when this returns. See the port for ``once``.
 
         Raises:
-            JournalFullError: nothing can be written now. JournalError: nor later.
-            TypeError: ``data`` is not bytes. UnicodeEncodeError: a name, key or type with a lone surrogate.
+            JournalFullError: nothing can be written now. JournalError: nor later. Others as in the port.
         """
-        check_utf8(stream, type, key)
-        if not isinstance(data, bytes):
-            raise TypeError(
-                f"append(data=…) takes bytes, and was given {data.__class__.__name__}; encode it first"
-            )
-        self._journal.check_writable()
-        await self._log.settled(stream)
-        offset, commit = self._log.append(stream, self._clock.time(), type, key, data)
-        self._journal.flush()
-        await self._journal.durable(commit)
+        (offset,) = await self.append_all(stream, [NewEntry(type, data, key, once)])
         return offset
+
+    async def append_all(self, stream: str, entries: Sequence[NewEntry]) -> list[int]:
+        """Add these entries in order, in one commit. Raises what ``append`` does."""
+        check_utf8(stream)
+        for entry in entries:
+            check_entry(entry)
+        await self._settled(stream)
+        now = self._clock.time()
+        appended = [self._log.append(stream, now, entry) for entry in entries]
+        self._journal.flush()
+        for commit in {commit for _, commit in appended if commit is not None}:
+            await self._journal.durable(commit)
+        return [offset for offset, _ in appended]
 
     async def read(self, stream: str, after: int = 0, limit: int = PAGE) -> list[Entry]:
         """Up to ``limit`` entries with offsets above ``after``."""
-        number = self._log.find(stream)
+        number = self._find(stream)
         return [] if number is None else await self._log.page(number, after, limit)
 
     async def follow(self, stream: str, after: int = 0) -> AsyncGenerator[Entry, None]:
@@ -77,7 +82,7 @@ class EmbeddedStreams:
 
         It ends when the stream is deleted.
         """
-        await self._log.settled(stream)
+        await self._settled(stream)
         number = self._log.ensure(stream)
         self._journal.flush()
         async with aclosing(self.follow_number(number, after)) as entries:
@@ -92,11 +97,13 @@ class EmbeddedStreams:
         self, stream: str, name: str, *, after: int | Literal["end"] = 0, most_deliveries: int = 5
     ) -> EmbeddedGroup:
         """The group of that name, made if there is none. See the port for the arguments."""
+        check_group(after, most_deliveries)
+        await self._settled(stream)
         return await self._groups.open(stream, name, after, most_deliveries)
 
     async def groups(self, stream: str) -> list[str]:
         """The names of the stream's groups, sorted."""
-        return await self._groups.names(stream)
+        return [] if self._find(stream) is None else await self._groups.names(stream)
 
     async def trim(
         self,
@@ -107,10 +114,8 @@ class EmbeddedStreams:
         unacknowledged: bool = False,
     ) -> int:
         """Remove entries from the beginning, and give how many. See the port for the arguments."""
-        if (keep is None) == (before is None) or min(keep or 0, before or 0) < 0:
-            raise InvalidInputError("trim takes either keep or before, a number from 0 on")
-        self._journal.check_writable()
-        await self._log.settled(stream)
+        check_trim(keep, before)
+        await self._settled(stream)
         number = self._log.find(stream)
         if number is None:
             return 0
@@ -118,19 +123,54 @@ class EmbeddedStreams:
         first = None if unacknowledged else self._groups.first_unacknowledged(number)
         return await self._remove(number, upto if first is None else min(upto, first - 1))
 
+    async def expire(self, stream: str, after_s: float | None) -> None:
+        """Forget the stream once nobody has appended to it for so long; None: never."""
+        check_expiry(after_s)
+        check_utf8(stream)
+        await self._settled(stream)
+        number = self._log.ensure(stream)
+        commit = self._log.expiries.set(stream, number, after_s, self._clock.time())
+        self._sweep.plan()
+        self._journal.flush()
+        await self._journal.durable(commit)
+
     async def delete(self, stream: str) -> None:
         """Forget a stream, its entries and groups; nothing happens when there is none."""
-        number = self._log.find(stream)
-        if number is None:
-            return
-        self._journal.check_writable()
-        self._groups.deleted(number)
-        await self._log.delete(stream, number)
+        self._forget(stream)
+        await self._log.settled(stream)
 
     def stage_delete(self, number: int) -> Group:
         """Stage the end of a stream, its entries and its groups."""
         self._groups.deleted(number)
         return self._log.stage_delete(number)
+
+    def _forget(self, stream: str) -> None:
+        """Begin to delete a stream, if it is there.
+
+        Raises:
+            JournalError: nothing can be written now.
+        """
+        number = self._log.find(stream)
+        if number is not None:
+            self._journal.check_writable()
+            self._groups.deleted(number)
+            self._log.delete(stream, number)
+
+    def _find(self, stream: str) -> int | None:
+        """The number of a stream whose time is not over."""
+        over = self._log.expiries.is_over(stream, self._clock.time())
+        return None if over else self._log.find(stream)
+
+    async def _settled(self, stream: str) -> None:
+        """Until the stream can be written: it is not being deleted, and its time is not over.
+
+        Raises:
+            JournalError: nothing can be written now.
+        """
+        self._journal.check_writable()
+        if self._log.expiries.is_over(stream, self._clock.time()):
+            self._forget(stream)
+        await self._log.settled(stream)
 
     async def _remove(self, number: int, upto: int) -> int:
         removed = 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.core.errors import InvalidInputError, NotFoundError
+from orchestrator.core.errors import NotFoundError
 from orchestrator.journal import Statement, UnderWay
+from orchestrator.streams.checks import check_group, check_utf8, page_size
 from orchestrator.streams.dead_letters import DeadLetter, dead_letters
 from orchestrator.streams.ledger import Held, Ledger
-from orchestrator.streams.log import Extent, check_utf8
-from orchestrator.streams.port import PAGE, Delivery, Pending
+from orchestrator.streams.log import Extent
+from orchestrator.streams.port import PAGE, Delivery, NewEntry, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,8 +38,6 @@ SETTLE = Statement(
 DROP_DELIVERIES = Statement(6, "DELETE FROM deliveries WHERE consumer_group IN ({rows})", 1)
 DROP_GROUP = Statement(7, "DELETE FROM consumer_groups WHERE number IN ({rows})", 1)
 
-LARGEST_OFFSET = 2**63 - 1  # SQLite's largest integer
-
 
 class Groups:
     """The groups that were opened since the file was; each has one ledger, however many handles."""
@@ -56,10 +55,7 @@ class Groups:
         self, stream: str, name: str, after: int | Literal["end"], most_deliveries: int
     ) -> EmbeddedGroup:
         """The group of that name, durable when this returns. See the port for the arguments."""
-        if most_deliveries < 1:
-            raise InvalidInputError(f"most_deliveries is {most_deliveries}; it takes 1 at least")
-        if after != "end" and not 0 <= after <= LARGEST_OFFSET:
-            raise InvalidInputError(f"a group cannot begin after {after}; the first offset is 1")
+        check_group(after, most_deliveries)
         check_utf8(stream, name)
         self.journal.check_writable()
         await self._settled(stream, name)
@@ -158,7 +154,7 @@ class EmbeddedGroup:
     async def read(self, consumer: str, limit: int = 100, wait_s: float | None = None) -> list[Delivery]:
         """Hand out entries that nobody was handed yet, and wait for some."""
         check_utf8(consumer)
-        limit = _bounded(limit)
+        limit = page_size(limit)
         deadline = None if wait_s is None else self._clock.time() + wait_s
         try:
             while True:
@@ -198,7 +194,7 @@ class EmbeddedGroup:
     ) -> list[Delivery]:
         """Take over what was handed out and not acknowledged for so long."""
         check_utf8(consumer)
-        limit = _bounded(limit)
+        limit = page_size(limit)
         self._check_writable()
         while idle := self._ledger.idle(self._clock.time(), idle_s, limit, held_by):
             entries = await self._readable(idle)
@@ -214,7 +210,7 @@ class EmbeddedGroup:
         rows = await self._journal.fetch(
             "SELECT offset, consumer, at, count FROM deliveries WHERE consumer_group = ? AND offset > ? "
             "ORDER BY offset LIMIT ?",
-            (self._ledger.number, after, _bounded(limit)),
+            (self._ledger.number, after, page_size(limit)),
         )
         return [Pending(*row) for row in rows]
 
@@ -273,7 +269,7 @@ class EmbeddedGroup:
         if entry is not None:
             letter = DeadLetter(entry, self._stream, self._ledger.name, held.consumer, held.count, reason)
             place = dead_letters(self._stream)
-            self._log.append(place, self._clock.time(), entry.type, entry.key, letter.data())
+            self._log.append(place, self._clock.time(), NewEntry(entry.type, letter.data(), entry.key))
         return commit
 
     async def _readable(self, offsets: Iterable[int]) -> dict[int, Entry]:
@@ -298,9 +294,3 @@ class EmbeddedGroup:
                 f"group {self._ledger.name!r} of stream {self._stream!r} was deleted; open it anew",
                 code="group_deleted",
             )
-
-
-def _bounded(limit: int) -> int:
-    if limit < 1:
-        raise InvalidInputError(f"the limit is {limit}; it takes 1 at least")
-    return min(limit, PAGE)

@@ -8,15 +8,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 from orchestrator.journal import Statement, UnderWay
+from orchestrator.streams.checks import check_utf8
+from orchestrator.streams.expiry import Expiries
 from orchestrator.streams.port import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orchestrator.journal import Group, Journal, JournalError
+    from orchestrator.streams.port import NewEntry
 
 ADD_STREAM = Statement(0, "INSERT INTO streams (number, name, owner) VALUES {rows}", 3)
 ADD_ENTRY = Statement(2, "INSERT INTO entries (stream, offset, at, type, key, data) VALUES {rows}", 6)
+# Rows that come later replace those of the same stream and key.
+SET_KEY = Statement(2, "INSERT OR REPLACE INTO entry_keys (stream, key, offset) VALUES {rows}", 3)
 SET_TRIMMED = Statement(
     3,
     "WITH cut (stream, upto) AS (VALUES {rows}) "
@@ -40,6 +45,15 @@ DELETE_DELIVERIES = Statement(
     1,
 )
 DELETE_GROUPS = Statement(7, "DELETE FROM consumer_groups WHERE stream IN ({rows})", 1)
+TRIM_KEYS = Statement(
+    7,
+    "WITH cut (stream, upto) AS (VALUES {rows}) DELETE FROM entry_keys WHERE (stream, key, offset) IN "
+    "(SELECT entries.stream, key, offset FROM cut CROSS JOIN entries "
+    "ON entries.stream = cut.stream AND offset <= upto)",
+    2,
+    keyed=True,
+)
+DELETE_KEYS = Statement(7, "DELETE FROM entry_keys WHERE stream IN ({rows})", 1)
 TRIM_ENTRIES = Statement(
     8,
     "WITH cut (stream, upto) AS (VALUES {rows}) DELETE FROM entries WHERE (stream, offset) IN "
@@ -81,6 +95,8 @@ class Log:
         self._listeners: dict[int, list[Listener]] = {}
         self._extents: dict[int, Extent] = {}
         self._staged: dict[str, int] = {}
+        self._staged_keys: dict[tuple[int, str], tuple[int, Group]] = {}
+        self.expiries = Expiries(journal)
         self._deleting: UnderWay[str] = UnderWay(journal)
         self._last_number: int = journal.read("SELECT coalesce(max(number), 0) FROM streams")[0][0]
         journal.listen(self._committed, self._broken)
@@ -100,14 +116,27 @@ class Log:
             self._extents[number].end = offset
         return self._journal.stage(ADD_ENTRY, (number, offset, at, type, key, data))
 
-    def append(self, name: str, at: float, type: str, key: str, data: bytes) -> tuple[int, Group]:
-        """Stage an entry at the end of a stream that is ``settled``, and give its offset."""
+    def append(self, name: str, at: float, entry: NewEntry) -> tuple[int, Group | None]:
+        """Stage an entry at the end of a stream that is ``settled``, and give its offset.
+
+        One that is to be there once and is there already is left alone. The group is when this is durable;
+        None where it is.
+        """
         number = self.ensure(name)
+        if entry.once and (there := self._of_key(number, entry.key)):
+            return there
         offset = self.extent(number).end + 1
-        return offset, self.stage(number, offset, at, type, key, data)
+        group = self.stage(number, offset, at, entry.type, entry.key, entry.data)
+        if entry.key:
+            self._journal.stage(SET_KEY, (number, entry.key, offset))
+            self._staged_keys[number, entry.key] = offset, group
+        self.expiries.renew(name, at)
+        return offset, group
 
     def find(self, name: str) -> int | None:
-        """The number of the stream of that name, if there is one."""
+        """The number of the stream of that name, if there is one that is not being deleted."""
+        if name in self._deleting:
+            return None
         if name in self._staged:
             return self._staged[name]
         found = self._journal.read("SELECT number FROM streams WHERE name = ?", (name,))
@@ -159,21 +188,24 @@ class Log:
         """Stage the removal of all entries up to that offset, and of their deliveries."""
         self._journal.stage(SET_TRIMMED, (number, upto))
         self._journal.stage(TRIM_DELIVERIES, (number, upto))
+        self._journal.stage(TRIM_KEYS, (number, upto))
         return self._journal.stage(TRIM_ENTRIES, (number, upto))
 
-    async def delete(self, name: str, number: int) -> None:
-        """Delete a stream; its name is free again once this is durable."""
+    def delete(self, name: str, number: int) -> Group:
+        """Begin to delete a stream; its name is free again once this is durable."""
         group = self.stage_delete(number)
         self._deleting.add(name, group)
         self._staged.pop(name, None)
+        self.expiries.drop(name)
         self._journal.flush()
-        await self._journal.durable(group)
+        return group
 
     def stage_delete(self, number: int) -> Group:
         """Stage the end of a stream, its entries and its groups."""
         self._extents.pop(number, None)
         self._journal.stage(DELETE_DELIVERIES, (number,))
         self._journal.stage(DELETE_GROUPS, (number,))
+        self._journal.stage(DELETE_KEYS, (number,))
         self._journal.stage(DELETE_ENTRIES, (number,))
         group = self._journal.stage(DELETE_STREAM, (number,))
         group.then.append(partial(self._gone, number))
@@ -194,7 +226,22 @@ class Log:
         if not listeners:
             del self._listeners[number]
 
+    def _of_key(self, number: int, key: str) -> tuple[int, Group | None] | None:
+        """The last entry of that key, and when it is durable, if there is one."""
+        found: tuple[int, Group | None] | None = self._staged_keys.get((number, key))
+        if found is None:
+            rows = self._journal.read(
+                "SELECT offset FROM entry_keys WHERE stream = ? AND key = ?", (number, key)
+            )
+            found = (rows[0][0], None) if rows else None
+        # What is trimmed by now may still be in the file.
+        return found if found and found[0] > self.extent(number).trimmed else None
+
     def _committed(self, group: Group) -> None:
+        for number, key, offset in group.rows.get(SET_KEY, ()):
+            place = cast("int", number), cast("str", key)
+            if self._staged_keys.get(place, (0, group))[0] == offset:
+                del self._staged_keys[place]
         if self._staged:
             for number, name, _ in group.rows.get(ADD_STREAM, ()):
                 if self._staged.get(cast("str", name)) == number:
@@ -216,14 +263,3 @@ class Log:
     def _gone(self, number: int) -> None:
         for listener in self._listeners.get(number, ()):
             listener.end()
-
-
-def check_utf8(*texts: str) -> None:
-    """Refuse text that SQLite cannot hold here, where it harms nobody else; in a group it would fail all.
-
-    Raises:
-        UnicodeEncodeError: a lone surrogate.
-    """
-    for text in texts:
-        if not text.isascii():
-            text.encode()

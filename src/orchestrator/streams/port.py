@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 # No call hands out or lists more than this at once.
 PAGE = 1_000
@@ -21,6 +21,16 @@ class Entry:
     type: str
     key: str
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """An entry to be appended; with ``once`` only where the stream has none of its key."""
+
+    type: str
+    data: bytes
+    key: str = ""
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +123,25 @@ class Group(Protocol):
 class Streams(Protocol):
     """Append, read from an offset, wait for more, share the work. A stream exists from its first use on."""
 
-    async def append(self, stream: str, type: str, data: bytes, *, key: str = "") -> int:
-        """Add an entry at the end; durable when this returns. Gives its offset."""
+    async def append(self, stream: str, type: str, data: bytes, *, key: str = "", once: bool = False) -> int:
+        """Add an entry at the end; durable when this returns. Gives its offset.
+
+        With ``once`` nothing is added where the stream has an entry of this key already: this gives the
+        offset of that one, the last if there are several. So whoever does not know whether an append came
+        through can do it again. What was trimmed or deleted is forgotten, and its key with it.
+
+        Raises:
+            InvalidInputError: ``once`` without a key.
+            TypeError: ``data`` is not bytes. UnicodeEncodeError: a name, key or type with a lone surrogate.
+        """
+        ...
+
+    async def append_all(self, stream: str, entries: Sequence[NewEntry]) -> list[int]:
+        """Add these entries in order, in one commit: all of them are there after a crash, or none.
+
+        Gives the offset of each, which two of one key may share. Raises what ``append`` does, and then adds
+        nothing.
+        """
         ...
 
     async def read(self, stream: str, after: int = 0, limit: int = PAGE) -> list[Entry]:
@@ -164,6 +191,17 @@ class Streams(Protocol):
 
         Raises:
             InvalidInputError: not exactly one of ``keep`` and ``before``, or a negative one.
+        """
+        ...
+
+    async def expire(self, stream: str, after_s: float | None) -> None:
+        """Forget the stream once nobody has appended to it for so many seconds from now on; None: never.
+
+        It is then as if it had been deleted: followers end, groups are gone, offsets begin at 1. Holds
+        through restarts, until it is set anew or the stream is gone.
+
+        Raises:
+            InvalidInputError: no time above zero.
         """
         ...
 

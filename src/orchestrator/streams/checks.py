@@ -1,0 +1,83 @@
+"""What no backend takes, refused before anything is done."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator.core.errors import InvalidInputError
+from orchestrator.streams.port import PAGE
+
+if TYPE_CHECKING:
+    from orchestrator.streams.port import NewEntry
+
+LARGEST_OFFSET = 2**63 - 1  # SQLite's largest integer
+
+
+def check_entry(entry: NewEntry) -> None:
+    """Refuse what no backend takes, where it harms nobody else.
+
+    Raises:
+        InvalidInputError, TypeError, UnicodeEncodeError: as ``Streams.append``.
+    """
+    if not isinstance(entry.data, bytes):
+        raise TypeError(
+            f"append(data=…) takes bytes, and was given {entry.data.__class__.__name__}; encode it first"
+        )
+    if entry.once and not entry.key:
+        raise InvalidInputError("append(once=True) takes a key, by which a repetition is recognised")
+    check_utf8(entry.type, entry.key)
+
+
+def check_expiry(after_s: float | None) -> None:
+    """Refuse a time that cannot be one.
+
+    Raises:
+        InvalidInputError: not above zero, or without end.
+    """
+    if after_s is not None and not 0 < after_s < math.inf:
+        raise InvalidInputError(f"a stream cannot expire after {after_s} seconds; give more than 0, or None")
+
+
+def check_trim(keep: int | None, before: int | None) -> None:
+    """Refuse what is no measure to trim by.
+
+    Raises:
+        InvalidInputError: not exactly one of them, or a negative one.
+    """
+    if (keep is None) == (before is None) or min(keep or 0, before or 0) < 0:
+        raise InvalidInputError("trim takes either keep or before, a number from 0 on")
+
+
+def check_group(after: int | Literal["end"], most_deliveries: int) -> None:
+    """Refuse what no group can be.
+
+    Raises:
+        InvalidInputError: an offset that cannot be, or less than one delivery.
+    """
+    if most_deliveries < 1:
+        raise InvalidInputError(f"most_deliveries is {most_deliveries}; it takes 1 at least")
+    if after != "end" and not 0 <= after <= LARGEST_OFFSET:
+        raise InvalidInputError(f"a group cannot begin after {after}; the first offset is 1")
+
+
+def page_size(limit: int) -> int:
+    """How many a call gives that may give so many.
+
+    Raises:
+        InvalidInputError: a limit below 1.
+    """
+    if limit < 1:
+        raise InvalidInputError(f"the limit is {limit}; it takes 1 at least")
+    return min(limit, PAGE)
+
+
+def check_utf8(*texts: str) -> None:
+    """Refuse text that cannot be stored here, where it harms nobody else; in a group it would fail all.
+
+    Raises:
+        UnicodeEncodeError: a lone surrogate.
+    """
+    for text in texts:
+        if not text.isascii():
+            text.encode()
