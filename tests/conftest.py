@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from support import postgres_server, redis_server, services
+from support.tables import Tables, postgres_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -54,6 +55,16 @@ def postgres(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFacto
     """A PostgreSQL server that syncs nothing, one for the session: ask it for a ``fresh`` database."""
     folder = _folder_of_all_workers(tmp_path_factory) / "postgres"
     return _for_the_session(pytestconfig, postgres_server.shared_postgres_server(folder))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def tables(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Tables]:
+    """A place for tables, empty at first: a SQLite file, and once more a PostgreSQL database."""
+    if request.param == "sqlite":
+        yield Tables(tmp_path / "tables.db")
+        return
+    async with postgres_tables(request.getfixturevalue("postgres"), tmp_path) as place:
+        yield place
 
 
 def _folder_of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:

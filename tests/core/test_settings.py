@@ -148,7 +148,6 @@ telemetry:
     assert settings.telemetry.traces_endpoint == "http://localhost:4318/v1/traces"
     assert [notice.partition(" ")[0] for notice in settings.notices] == [
         "telemetry.jaeger.collector_endpoint:",
-        "database.url",
         "redis",
         "intent_api",
         "agent_manager",

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from alembic import command
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from orchestrator.core.errors import ForbiddenError, InternalError, SettingsError
-from orchestrator.db import SYSTEM, Database
-from orchestrator.db.database import migrations
+from orchestrator.core.errors import ForbiddenError, InternalError
+from orchestrator.db import SYSTEM
 from orchestrator.features.lessons.tables import Intent, SessionRow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator
+
+    from orchestrator.db import Database
+    from support.tables import Tables
 
 MORNING = datetime(2026, 11, 21, 7, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
+async def database(tables: Tables) -> AsyncIterator[Database]:
     """A new database with one row of each of two owners."""
-    async with Database(tmp_path / "tables.db") as database:
+    async with tables.database() as database:
         for owner in ("ann", "bob"):
             async with database.session(owner) as session:
                 session.add(row(f"of-{owner}"))
@@ -168,7 +165,7 @@ async def test_cancelled_callers_do_not_keep_the_connection(database: Database) 
 
 
 async def test_moments_come_back_aware_and_in_utc(database: Database) -> None:
-    """SQLite keeps no time zone; the column type does. A naive moment is refused."""
+    """SQLite keeps no time zone; the column type does."""
     async with database.session("ann") as session:
         found = await session.one(select(SessionRow))
     assert found is not None
@@ -176,110 +173,11 @@ async def test_moments_come_back_aware_and_in_utc(database: Database) -> None:
     assert found.created_at.tzinfo is UTC
 
 
-async def test_the_file_is_durable_and_checks_references(database: Database) -> None:
-    """WAL, FULL sync, foreign keys and a busy timeout are on for every connection."""
-    async with database.engine.connect() as connection:
-        asked = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        answers = [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in asked]
-    assert answers == ["wal", 2, 1, 5000]
-
-
-async def test_migrations_from_nothing_equal_the_tables(database: Database) -> None:
-    """What the migrations build is exactly what the classes declare."""
-    async with database.engine.connect() as connection:
-        await connection.run_sync(lambda sync: command.check(migrations(sync)))
-
-
-async def test_migrations_can_be_undone(database: Database) -> None:
-    """Each migration knows its way back."""
-    async with database.engine.begin() as connection:
-        await connection.run_sync(lambda sync: command.downgrade(migrations(sync), "base"))
-        tables = await connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
-        assert [name for (name,) in tables] == ["alembic_version"]
-
-
-async def test_opening_again_keeps_the_rows(tmp_path: Path) -> None:
-    """Migrating a file that is up to date changes nothing."""
+async def test_opening_again_keeps_the_rows(tables: Tables) -> None:
+    """Migrating what is up to date changes nothing."""
     for _ in range(2):
-        async with Database(tmp_path / "tables.db") as database, database.session("ann") as session:
+        async with tables.database() as database, database.session("ann") as session:
             if not await session.all(select(SessionRow)):
                 session.add(row("kept"))
-    async with Database(tmp_path / "tables.db") as database:
+    async with tables.database() as database:
         assert await everything(database) == {"ann": "tides"}
-
-
-def of_a_newer_version(file: Path) -> None:
-    """Ours, with a migration that this version does not know."""
-    asyncio.run(_made(file))
-    with closing(sqlite3.connect(file)) as raw, raw:
-        raw.execute("UPDATE alembic_version SET version_num = '9999'")
-
-
-def of_another_program(file: Path) -> None:
-    """A sound database, which happens to use the same tool for its migrations."""
-    with closing(sqlite3.connect(file)) as raw, raw:
-        raw.execute("CREATE TABLE alembic_version (version_num TEXT)")
-        raw.execute("INSERT INTO alembic_version VALUES ('0001')")
-
-
-def of_random_bytes(file: Path) -> None:
-    """No database at all."""
-    file.write_bytes(b"\x07\xc5nothing that anybody wrote\x00" * 300)
-
-
-def torn(file: Path) -> None:
-    """Ours, with a page overwritten."""
-    asyncio.run(_made(file))
-    with file.open("r+b") as raw:
-        raw.seek(4_096 * 2)
-        raw.write(b"\xff" * 4_096)
-
-
-async def _made(file: Path) -> None:
-    async with Database(file):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("spoil", "reason"),
-    [
-        (of_a_newer_version, "newer version of Orchestrator .* Start that version"),
-        (of_another_program, "database of another program.* Move it away"),
-        (of_random_bytes, "damaged or no SQLite file.* Put back a copy"),
-        (torn, "damaged or no SQLite file.* Put back a copy"),
-    ],
-)
-def test_a_file_that_cannot_be_ours_is_refused_untouched(
-    tmp_path: Path, spoil: Callable[[Path], None], reason: str
-) -> None:
-    """The sentence names the file and what to do; not a byte of it changes and nothing appears beside it."""
-    file = tmp_path / "tables.db"
-    spoil(file)
-    before = file.read_bytes()
-
-    with pytest.raises(SettingsError, match=reason) as refused:
-        asyncio.run(_made(file))
-
-    assert str(file) in refused.value.message
-    assert "sqlalche.me" not in refused.value.message
-    assert file.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["tables.db"]
-
-
-def test_a_folder_that_cannot_take_the_file_is_named(tmp_path: Path) -> None:
-    """Whatever else the driver says becomes a sentence too."""
-    with pytest.raises(SettingsError, match=r"gone/tables\.db cannot be used: .* Check the rights"):
-        asyncio.run(_made(tmp_path / "gone" / "tables.db"))
-
-
-async def test_only_this_user_may_read_the_files(tmp_path: Path) -> None:
-    """Also in a directory that others may enter, and under a umask that forbids nothing."""
-    before = os.umask(0)
-    try:
-        async with Database(tmp_path / "tables.db") as database, database.session("ann") as session:
-            session.add(row("mine"))
-            await session.flush()
-            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
-    finally:
-        os.umask(before)
-    assert modes == dict.fromkeys(("tables.db", "tables.db-wal", "tables.db-shm"), 0o600)

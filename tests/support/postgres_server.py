@@ -60,10 +60,10 @@ class Databases:
             await connection.close()
 
     @asynccontextmanager
-    async def fresh(self, template: str = "template1") -> AsyncGenerator[str]:
-        """The name of a database of one's own, a copy of ``template``, dropped at the end."""
+    async def fresh(self) -> AsyncGenerator[str]:
+        """The name of an empty database of one's own, dropped at the end."""
         name = f"test_{os.getpid()}_{next(_NUMBERS)}"
-        await self.do(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await self.do(f"CREATE DATABASE {name}")
         try:
             yield name
         finally:

@@ -25,7 +25,7 @@ from orchestrator.app.encryption import encryption_of
 from orchestrator.core.errors import OrchestratorError, SettingsError
 from orchestrator.core.settings import ServerSettings, Settings, load_settings
 from orchestrator.core.settings_sources import ALIASES, config_file, leaves, variable
-from orchestrator.db.file import is_new
+from orchestrator.db.file import revision_of
 from orchestrator.durable.codec import codec_for
 from orchestrator.journal.journal import open_for_reading
 from orchestrator.journal.lock import holder_of
@@ -253,7 +253,7 @@ def _tables(path: Path) -> Check:
     if not path.exists():
         return Check("tables", "ok", "not there yet; the first start makes them")
     try:
-        is_new(path)
+        revision_of(path)
         with closing(open_for_reading(path)) as connection:
             wrong = _damage(connection, path)
     except SettingsError as error:

@@ -65,7 +65,7 @@ def built(settings: Settings) -> Iterator[Service]:
 
 def code_of(settings: Settings) -> tuple[Feature, ...]:
     """The rooms of a service with these settings, for their workflows and steps; nothing is opened."""
-    database = Database(settings.data_dir / TABLES_FILE)
+    database = Database.of(settings.database, settings.data_dir / TABLES_FILE)
     blobs = BlobStore(settings.data_dir / BLOBS_DIRECTORY)
     # Whether there is a model makes no difference to which steps there are.
     return _rooms(Resources(settings, SystemClock(), _no_engine, database, blobs, model=None))
@@ -98,7 +98,7 @@ def _assembled(settings: Settings, claim: Claim) -> Service:
         settings=settings,
         clock=clock,
         engine=lambda: engine,
-        database=Database(settings.data_dir / TABLES_FILE),
+        database=Database.of(settings.database, settings.data_dir / TABLES_FILE),
         blobs=BlobStore(settings.data_dir / BLOBS_DIRECTORY),
         model=model,
     )
@@ -131,8 +131,10 @@ def _assembled(settings: Settings, claim: Claim) -> Service:
         return Component("healthy")
 
     async def tables_health() -> Component:
-        async with resources.database.engine.connect() as connection:
-            await connection.exec_driver_sql("SELECT 1")
+        try:
+            await resources.database.check()
+        except OrchestratorError as error:
+            return Component("unhealthy", error.message)
         return Component("healthy")
 
     probes = {"engine": engine_health, "tables": tables_health}

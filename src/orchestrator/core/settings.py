@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.listening import is_loopback
+from orchestrator.core.postgres_address import PostgresAddress
 from orchestrator.core.settings_sources import config_file, environment, explain, nested
 
 if TYPE_CHECKING:
@@ -77,11 +78,27 @@ class ServerSettings(Section):
 
 
 class DatabaseSettings(Section):
-    """The rooms' tables; a SQLite file in the data directory when no url is given."""
+    """The rooms' tables: PostgreSQL by ``url``, or a SQLite file in the data directory when none is given."""
 
     url: SecretStr | None = Field(None, description="an address like postgres://user:password@host:5432/name")
     max_open_conns: int = Field(25, ge=1, le=10_000, description="the most connections open, from 1 to 10000")
-    max_idle_conns: int = Field(5, ge=0, le=10_000, description="the most connections idle, from 0 to 10000")
+    max_idle_conns: int = Field(
+        5, ge=1, le=10_000, description="the most connections kept open while idle, from 1 to 10000"
+    )
+
+    @model_validator(mode="after")
+    def _an_address(self) -> DatabaseSettings:
+        try:
+            _ = self.postgres
+        except ValueError as error:
+            takes = DatabaseSettings.model_fields["url"].description
+            raise ValueError(f"database.url takes {takes}: {error}") from None
+        return self
+
+    @property
+    def postgres(self) -> PostgresAddress | None:
+        """Where the tables are; None for a SQLite file in the data directory."""
+        return PostgresAddress.parse(self.url.get_secret_value()) if self.url else None
 
 
 class JournalSettings(Section):
@@ -304,8 +321,6 @@ class Settings(BaseSettings):
                 "telemetry.jaeger.collector_endpoint: Jaeger takes OTLP now, so traces go to "
                 f"{self.telemetry.traces_endpoint}; set telemetry.otlp_endpoint instead."
             )
-        if self.database.url:
-            said.append("database.url is set and has no effect yet: tables are kept in the data directory.")
         if self.redis.address:
             said.append("redis is set and has no effect yet: event streams are kept in the data directory.")
         said.extend(

@@ -3,117 +3,121 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import URL, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
-from orchestrator.core.errors import SettingsError
-from orchestrator.core.private_files import make_private_file
-from orchestrator.db.file import APPLICATION_ID, MIGRATIONS, is_new
-from orchestrator.db.session import Session, System, open_session, whole
+from orchestrator.core.errors import UnavailableError
+from orchestrator.db.postgres import PostgresStore
+from orchestrator.db.session import Session, System, open_session
+from orchestrator.db.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable
 
-    from sqlalchemy import Connection
-    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
-# NORMAL would lose the last transactions at a power cut, and with them sessions that a client was promised.
-PRAGMAS = {
-    "journal_mode": "WAL",
-    "synchronous": "FULL",
-    "foreign_keys": "ON",
-    "busy_timeout": "5000",
-}
+    from orchestrator.core.settings import DatabaseSettings
+    from orchestrator.db.migrating import Migration
+    from orchestrator.db.store import Store
+
+ANSWER_LIMIT_S: Final = 1.5  # below what a health probe may take
+
+log = structlog.get_logger()
 
 
 class Database:
-    """The tables in one SQLite file, made and migrated when this is entered.
+    """The tables in a SQLite file or a PostgreSQL database, made and migrated when this is entered.
 
-    ``async with Database(directory / "tables.db") as database: …``. All sessions share one connection, one
-    after the other: SQLite up to 3.51.2 can corrupt a WAL that two connections checkpoint. So keep a session
-    short, and never open one inside another.
+    ``async with Database(directory / "tables.db") as database: …``. On a SQLite file all sessions share one
+    connection, one after the other: keep a session short, and never open one inside another.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        # pool_size=1 without overflow is the one connection.
-        self.engine = create_async_engine(
-            URL.create("sqlite+aiosqlite", database=str(file)), pool_size=1, max_overflow=0
-        )
-        event.listen(self.engine.sync_engine, "connect", _configure)
-        event.listen(self.engine.sync_engine, "begin", _begin)
+    def __init__(self, place: Path | Store) -> None:
+        self._store = SqliteStore(place) if isinstance(place, Path) else place
 
-    async def __aenter__(self) -> Self:
-        """Open the file, or make it, and bring its tables to this version.
+    @classmethod
+    def of(cls, settings: DatabaseSettings, file: Path) -> Self:
+        """The database that is set, or else the SQLite ``file``.
 
         Raises:
-            SettingsError: the file is another program's, a newer version's, damaged, or cannot be written.
+            SettingsError: PostgreSQL is set, and its driver is not installed.
         """
-        new = await asyncio.to_thread(is_new, self._file)
-        make_private_file(self._file)
+        if settings.postgres is None:
+            return cls(file)
+        most_open, most_idle = settings.max_open_conns, settings.max_idle_conns
+        return cls(PostgresStore(settings.postgres, most_open=most_open, most_idle=most_idle))
+
+    def __str__(self) -> str:
+        return str(self._store)
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """What connects to the tables."""
+        return self._store.engine
+
+    async def __aenter__(self) -> Self:
+        """Bring the tables to this version, waiting for another process that does so.
+
+        Raises:
+            SettingsError: the database is another program's, a newer version's, damaged, or cannot be used.
+            UnavailableError: it cannot be reached now.
+        """
         try:
-            async with self.engine.connect() as connection:
-                await connection.run_sync(_migrate, new=new)
-                await connection.commit()
-        except DBAPIError as error:
+            await self.migrate(lambda: log.info("waiting for another process to migrate", tables=str(self)))
+        except BaseException:
             await self.close()
-            raise SettingsError(
-                f"{self._file} cannot be used: {error.orig}. Check the rights of its folder and the space on "
-                "its disk."
-            ) from error
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
-        """Let the file go."""
+        """Let the database go."""
         await self.engine.dispose()
+
+    async def migrate(self, on_wait: Callable[[], None]) -> Migration:
+        """Bring the tables to this version; ``on_wait`` is called before waiting for another process.
+
+        Raises:
+            SettingsError, UnavailableError: as on entering.
+        """
+        return await self._store.migrate(on_wait)
+
+    async def pending(self) -> Migration:
+        """What ``migrate`` would do now; nothing is changed. Raises as it does."""
+        return await self._store.pending()
+
+    async def check(self) -> None:
+        """See whether the database answers.
+
+        Raises:
+            UnavailableError: it does not, for the reason in the message.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT_S), self.engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except (SQLAlchemyError, OSError) as error:
+            told = self._store.explained(error)
+            raise told or UnavailableError(f"{self} does not answer as it should.") from error
 
     @asynccontextmanager
     async def session(self, principal: str | System) -> AsyncIterator[Session]:
-        """A transaction as an owner or as ``SYSTEM``: committed at its end, undone by an error."""
-        inner = open_session(self.engine, principal)
+        """A transaction as an owner or as ``SYSTEM``: committed at its end, undone by an error.
+
+        Raises:
+            UnavailableError: the database cannot be reached now. Nothing was committed, unless it went away
+                in the very moment of the commit.
+        """
+        session = Session(open_session(self.engine, principal), self._store.explained)
         try:
-            yield Session(inner)
-            await whole(inner.commit())
+            yield session
+            await session.commit()
         finally:
-            await whole(inner.close())  # which undoes what was not committed
-
-
-def migrations(connection: Connection) -> Config:
-    """Alembic's configuration for ``connection``."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    return config
-
-
-def _migrate(connection: Connection, *, new: bool) -> None:
-    if new:
-        connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-    command.upgrade(migrations(connection), "head")
-
-
-def _configure(connection: DBAPIConnection, _record: object) -> None:
-    # Python's driver would commit before schema changes; without it, a migration is one transaction.
-    _isolation_off(connection)
-    cursor = connection.cursor()
-    for name, value in PRAGMAS.items():
-        cursor.execute(f"PRAGMA {name}={value}")
-    cursor.close()
-
-
-def _isolation_off(connection: Any) -> None:  # noqa: ANN401  # an attribute of this driver alone
-    connection.isolation_level = None
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+            with suppress(UnavailableError):  # who is away undoes what was not committed by itself
+                await session.close()

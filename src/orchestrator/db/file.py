@@ -5,32 +5,27 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from alembic.script import ScriptDirectory
-
 from orchestrator.core.errors import SettingsError
+from orchestrator.db.migrating import APPLICATION_ID, refuse_newer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-# "ORCT": how any SQLite tool, and we, know the file for ours; the journal's is another.
-APPLICATION_ID: Final = 0x4F524354
-MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # A whole check of a file up to this size takes well under a second, so it is made at every opening.
 CHECKED_AT_OPENING_BYTES: Final = 32 * 1024 * 1024
 
 
-def is_new(path: Path) -> bool:
-    """Whether nothing was kept at ``path`` yet; False for a sound file of ours that this version can use.
+def revision_of(path: Path) -> str | None:
+    """The revision of the tables in a sound file of ours; None if nothing was kept at ``path`` yet.
 
     Raises:
         SettingsError: another program's file, a newer version's, a damaged or an unwritable one. The message
             names it and says what to do.
     """
     if not path.exists() or not path.stat().st_size:
-        return True
+        return None
     if not os.access(path, os.W_OK):  # SQLite would open it all the same, and fail at the first write
         raise SettingsError(f"{path} cannot be written. Check its owner, its rights, and the mount.")
     try:
@@ -50,10 +45,10 @@ def _reader(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro{'' if logged else '&immutable=1'}", uri=True)
 
 
-def _inspect(connection: sqlite3.Connection, path: Path) -> bool:
+def _inspect(connection: sqlite3.Connection, path: Path) -> str | None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
-        return True
+        return None
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise SettingsError(
             f"{path} is a database of another program. Nothing was changed. "
@@ -63,15 +58,8 @@ def _inspect(connection: sqlite3.Connection, path: Path) -> bool:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise sqlite3.DatabaseError(found)
-    unknown = {revision for (revision,) in connection.execute("SELECT version_num FROM alembic_version")}
-    unknown.difference_update(_known_revisions())
-    if unknown:
-        raise SettingsError(
-            f"{path} was written by a newer version of Orchestrator (its tables are at {min(unknown)}). "
-            "Nothing was changed. Start that version, or name another data directory."
-        )
-    return False
-
-
-def _known_revisions() -> Iterator[str]:
-    return (script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    if row is None:
+        return None
+    refuse_newer(row[0], str(path))
+    return str(row[0])

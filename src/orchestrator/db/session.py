@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from sqlalchemy import event, orm
+from sqlalchemy import event, func, orm, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.core.errors import ForbiddenError, InternalError
 from orchestrator.db.tables import Base, Owned
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from sqlalchemy import CursorResult, Delete, Select, Update
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from orchestrator.core.errors import OrchestratorError
 
 T = TypeVar("T")
 
@@ -36,20 +40,24 @@ class Session:
     Plain SQL is not offered, since nobody could add the owner to it.
     """
 
-    def __init__(self, inner: AsyncSession) -> None:
+    def __init__(
+        self, inner: AsyncSession, explained: Callable[[Exception], OrchestratorError | None]
+    ) -> None:
+        """Take SQLAlchemy's session, and what the caller is told of an error of the driver."""
         self._inner = inner
+        self._explained = explained
 
-    async def all(self, select: Select[T]) -> list[T]:
+    async def all(self, query: Select[T]) -> list[T]:
         """Everything that is selected."""
-        return list(await whole(self._inner.scalars(select)))
+        return list(await self._done(self._inner.scalars(query)))
 
-    async def one(self, select: Select[T]) -> T | None:
+    async def one(self, query: Select[T]) -> T | None:
         """What is selected, or None.
 
         Raises:
             sqlalchemy.exc.MultipleResultsFound: more than one row was found.
         """
-        return (await whole(self._inner.execute(select))).scalar_one_or_none()
+        return (await self._done(self._inner.execute(query))).scalar_one_or_none()
 
     def add(self, row: Base) -> None:
         """Insert ``row``; without an owner it gets the session's."""
@@ -57,12 +65,46 @@ class Session:
 
     async def change(self, statement: Update | Delete) -> int:
         """Update or delete rows where they are; how many there were."""
-        result = cast("CursorResult[Any]", await whole(self._inner.execute(statement)))
+        result = cast("CursorResult[Any]", await self._done(self._inner.execute(statement)))
         return result.rowcount
 
     async def flush(self) -> None:
         """Send what was added, without ending the transaction."""
-        await whole(self._inner.flush())
+        await self._done(self._inner.flush())
+
+    async def alone(self, what: str) -> None:
+        """Wait until no other session is alone with ``what``, and be so until this one ends.
+
+        On SQLite every session is alone with everything.
+        """
+        if self._inner.get_bind().dialect.name == "postgresql":
+            await self._done(self._locked(_number(what)))
+
+    async def commit(self) -> None:
+        """Make durable what was done."""
+        await self._done(self._inner.commit())
+
+    async def close(self) -> None:
+        """Undo what was not committed, and give the connection back."""
+        await self._done(self._inner.close())
+
+    async def _locked(self, number: int) -> None:
+        connection = await self._inner.connection()
+        await connection.execute(select(func.pg_advisory_xact_lock(number)))
+
+    async def _done(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await whole(work)
+        except (SQLAlchemyError, OSError) as error:
+            told = self._explained(error)
+            if told is None:
+                raise
+            raise told from error
+
+
+def _number(name: str) -> int:
+    """The lock of that name, as the 64-bit number that PostgreSQL takes."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
 
 
 async def whole(work: Coroutine[Any, Any, T]) -> T:

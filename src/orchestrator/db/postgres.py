@@ -1,0 +1,224 @@
+"""Tables in a PostgreSQL database."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from sqlalchemy import NullPool, text
+from sqlalchemy.connectors.asyncio import AsyncAdapt_Error
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from orchestrator.core.errors import (
+    InvalidInputError,
+    OrchestratorError,
+    SettingsError,
+    UnavailableError,
+)
+from orchestrator.db.migrating import APPLICATION_ID, Migration, newest, refuse_newer, upgrade
+from orchestrator.db.tables import Base
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from orchestrator.core.postgres_address import PostgresAddress
+
+OLDEST_VERSION: Final = 15
+CONNECT_LIMIT_S: Final = 5.0
+STATEMENT_LIMIT_S: Final = 30.0  # of a session's statements; a migration takes the time that it takes
+FREE_CONNECTION_LIMIT_S: Final = 10.0
+# Our mark on Alembic's table, which other programs may have too.
+MARK: Final = "Orchestrator: the version of its tables"
+
+# SQLSTATEs, by what people can do about them; two letters stand for a class.
+_NOT_LET_IN: Final = ("28",)
+_NO_SUCH_DATABASE: Final = ("3D000",)
+_NO_RIGHT: Final = ("42501",)
+# Connections refused or cut, or too many; a server that starts or stops; deadlocks, cancelled statements.
+_PASSING: Final = ("08", "40", "53", "55P03", "57")
+_NOT_TEXT: Final = ("22021", "22P05")
+
+
+class PostgresStore:
+    """One PostgreSQL database. Sessions run side by side on a pool of connections.
+
+    A connection is tried before it is used, so a server that was restarted costs nobody an error who comes
+    after it is back.
+
+    Raises:
+        SettingsError: the driver is not installed.
+    """
+
+    def __init__(self, address: PostgresAddress, *, most_open: int = 25, most_idle: int = 5) -> None:
+        self._address = address
+        self._connect = _connector(address)
+        kept = min(most_idle, most_open)
+        self.engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=lambda: self._connect(command_timeout=STATEMENT_LIMIT_S),
+            pool_size=kept,
+            max_overflow=most_open - kept,
+            pool_timeout=FREE_CONNECTION_LIMIT_S,
+            pool_pre_ping=True,
+        )
+
+    def __str__(self) -> str:
+        return str(self._address)
+
+    async def migrate(self, on_wait: Callable[[], None]) -> Migration:
+        """Bring the tables to this version in one transaction, while all others that try wait for its end."""
+        async with self._alone() as connection:
+            if not await connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({APPLICATION_ID})")):
+                on_wait()
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({APPLICATION_ID})"))
+            revision = await connection.run_sync(self._usable_revision)
+            if revision == newest():
+                return Migration(revision, revision)
+            migration = await connection.run_sync(upgrade)
+            await connection.execute(text(f"COMMENT ON TABLE alembic_version IS '{MARK}'"))
+            await connection.commit()
+            return migration
+
+    async def pending(self) -> Migration:
+        """What the database lacks."""
+        async with self._alone() as connection:
+            return Migration(await connection.run_sync(self._usable_revision), newest())
+
+    def explained(self, error: Exception) -> OrchestratorError | None:
+        """That the database is away, or that it cannot keep what it was given."""
+        state = _sqlstate(error)
+        if state.startswith(_NOT_TEXT) or isinstance(error.__cause__, UnicodeEncodeError):
+            return InvalidInputError("A text holds a character that cannot be kept, such as U+0000.")
+        if isinstance(error, NoFreeConnectionError):
+            return UnavailableError(
+                f"All connections to {self} are in use. Try again, or raise database.max_open_conns."
+            )
+        away = self._away(error)
+        if away is None and state.startswith((*_NOT_LET_IN, *_NO_SUCH_DATABASE)):
+            return UnavailableError(self._refused(error).message)
+        return away
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[AsyncConnection]:
+        """A connection beside the pool, without a limit on its statements; errors come out as sentences."""
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=self._connect, poolclass=NullPool)
+        try:
+            async with engine.connect() as connection:
+                yield connection
+        except (DBAPIError, OSError) as error:
+            raise self._away(error) or self._refused(error) from error
+        finally:
+            await engine.dispose()
+
+    def _away(self, error: Exception) -> UnavailableError | None:
+        is_cut = isinstance(error, DBAPIError) and error.connection_invalidated
+        if is_cut or isinstance(error, OSError) or _sqlstate(error).startswith(_PASSING):
+            return UnavailableError(f"{self} cannot be reached right now: {_reason(error)}.")
+        return None
+
+    def _refused(self, error: Exception) -> SettingsError:
+        state, address = _sqlstate(error), self._address
+        mend = "Check database.url."
+        if state.startswith(_NOT_LET_IN):
+            mend = "Check the user and the password in database.url, and the server's pg_hba.conf."
+        elif state.startswith(_NO_SUCH_DATABASE):
+            mend = f'Make it (CREATE DATABASE "{address.database}"), or correct database.url.'
+        elif state.startswith(_NO_RIGHT):
+            mend = (
+                "Tables are made and changed by their owner: run `orchestrator migrate` as a user who may "
+                "CREATE in the schema."
+            )
+        return SettingsError(f"{self} cannot be used: {_reason(error)}. {mend}")
+
+    def _usable_revision(self, connection: Connection) -> str | None:
+        """The revision of our tables; None where there are none yet.
+
+        Raises:
+            SettingsError: too old a server, or a database that is not ours to change.
+        """
+        version = connection.scalar(text("SELECT current_setting('server_version_num')::int"))
+        if version < OLDEST_VERSION * 10_000:
+            raise SettingsError(
+                f"{self} is PostgreSQL {version // 10_000}; Orchestrator needs {OLDEST_VERSION} or later."
+            )
+        encoding = connection.scalar(text("SELECT current_setting('server_encoding')"))
+        if encoding != "UTF8":
+            raise SettingsError(
+                f"{self} keeps text as {encoding}, which cannot hold every character. "
+                "Make the database with ENCODING 'UTF8'."
+            )
+        return self._revision(connection)
+
+    def _revision(self, connection: Connection) -> str | None:
+        kept = text("SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace")
+        names = set(connection.scalars(kept))
+        if "alembic_version" not in names:
+            if taken := names & set(Base.metadata.tables):
+                raise self._foreign(f"it has a table {min(taken)} that Orchestrator did not make")
+            return None
+        mark = text("SELECT obj_description('alembic_version'::regclass, 'pg_class')")
+        if connection.scalar(mark) != MARK:
+            raise self._foreign("another program keeps the version of its tables there")
+        revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        if revision is not None:
+            refuse_newer(revision, str(self))
+        return revision
+
+    def _foreign(self, why: str) -> SettingsError:
+        return SettingsError(
+            f"{self} is a database of another program: {why}. Nothing was changed. "
+            "Name a database of its own in database.url."
+        )
+
+
+def _connector(address: PostgresAddress) -> Callable[..., Awaitable[Any]]:
+    """What makes a connection to ``address``; the driver knows what each sslmode means."""
+    try:
+        import asyncpg
+    except ImportError:
+        raise SettingsError(
+            "database.url names a PostgreSQL database, whose driver is not installed. "
+            "Install it: pip install 'orchestrator[postgres]'."
+        ) from None
+    tls = {"sslmode": address.sslmode}
+    if address.sslrootcert is not None:
+        tls["sslrootcert"] = address.sslrootcert
+
+    async def connect(command_timeout: float | None = None) -> Any:  # noqa: ANN401  # the driver has no types
+        if address.sslrootcert is not None and not Path(address.sslrootcert).is_file():  # noqa: ASYNC240  # once
+            raise SettingsError(f"There is no file {address.sslrootcert}, which sslrootcert names.")
+        return await asyncpg.connect(
+            dsn=f"postgresql://?{urlencode(tls)}",
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password,
+            database=address.database,
+            timeout=CONNECT_LIMIT_S,
+            command_timeout=command_timeout,
+            server_settings={"application_name": "orchestrator"},
+        )
+
+    return connect
+
+
+def _sqlstate(error: Exception) -> str:
+    driver_error = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(driver_error, "sqlstate", None) or ""
+
+
+def _reason(error: Exception) -> str:
+    """What the driver says, on one line and without its own name."""
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    said: BaseException = error
+    while isinstance(said, DBAPIError | AsyncAdapt_Error) and said.__cause__:
+        said = said.__cause__
+    return " ".join(str(said).split()).rstrip(".") or type(error).__name__

@@ -1,0 +1,42 @@
+"""Where a test keeps its tables: in a SQLite file or in a PostgreSQL database of its own."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from orchestrator.core.settings import DatabaseSettings
+from orchestrator.db import Database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+    from support.postgres_server import Databases
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """A place for tables, empty at first. Without a ``url`` it is the ``file``."""
+
+    file: Path
+    url: str | None = None
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What a service is told, by dotted names; its file is where it always is."""
+        return {"database.url": self.url}
+
+    def database(self) -> Database:
+        """The database there, to be entered; another one each time, as after a restart."""
+        return Database.of(DatabaseSettings(url=SecretStr(self.url) if self.url else None), self.file)
+
+
+@asynccontextmanager
+async def postgres_tables(postgres: Databases, folder: Path) -> AsyncGenerator[Tables]:
+    """Tables in a fresh PostgreSQL database."""
+    async with postgres.fresh() as name:
+        yield Tables(folder / "not-used.db", postgres.url(name))
