@@ -21,10 +21,10 @@ from orchestrator.durable.payloads import Payload
 from orchestrator.durable.registry import NotRegisteredError, Registry
 from orchestrator.durable.runs import NORMAL_PRIORITY, check_priority
 from orchestrator.durable.temporal.activities import HEARTBEAT_EVERY_S, Activities
-from orchestrator.durable.temporal.machine import workflow_type
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.runs import INPUT_DIGEST, OWNER, TAGS, TemporalRun
 from orchestrator.durable.temporal.unsupported import LaterOfEngine, NotYetOnTemporalError
+from orchestrator.durable.temporal.workflow_type import workflow_type
 from orchestrator.durable.workflows import check_is_workflow
 
 if TYPE_CHECKING:

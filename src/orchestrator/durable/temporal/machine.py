@@ -1,30 +1,29 @@
-"""A run inside a Temporal worker: workflow functions as workflow types, and what their contexts ask for."""
+"""What a run's code asks for, in terms of Temporal's workflow API."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import Callable, Sequence  # noqa: TC003  # Temporal reads annotations
+from collections.abc import Callable  # noqa: TC003  # a field's type
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from temporalio import workflow as temporal
 from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import FailureError
 
-from orchestrator.durable.context import Context
-from orchestrator.durable.errors import Failure, StepError
-from orchestrator.durable.guard import refuse_io_on
-from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS, is_cancelled
-from orchestrator.durable.temporal.failures import failure_of, recorded_error
+from orchestrator.durable.errors import StepError
+from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS
+from orchestrator.durable.temporal.failures import failure_of
 from orchestrator.durable.temporal.payloads import MAX_CARRIED_BYTES, carried
 from orchestrator.durable.temporal.unsupported import LaterOfMachine
 
 if TYPE_CHECKING:
     from orchestrator.durable.machine import Operation
     from orchestrator.durable.steps import StepDefinition
-    from orchestrator.durable.workflows import Workflow
+    from orchestrator.durable.temporal.deliveries import Deliveries
+    from orchestrator.durable.temporal.mailbox import Mailbox
 
 # A worker that is lost is noticed, and a cancel reaches a running step, within this time.
 HEARTBEAT_TIMEOUT = timedelta(seconds=3)
@@ -32,78 +31,6 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=3)
 LONGEST_ATTEMPT = timedelta(days=3650)
 # A server's timers count in milliseconds and refuse zero.
 SHORTEST_TIMER_S = 0.001
-
-
-def workflow_type(definition: Workflow[Any, Any]) -> type:
-    """The Temporal workflow type that runs a workflow function."""
-
-    class Run:
-        def __init__(self) -> None:
-            self._mailbox = Mailbox()
-
-        async def run(self, data: RawValue) -> RawValue:
-            return await _run(definition, data.payload.data, self._mailbox)
-
-        @temporal.signal(dynamic=True)
-        def signal(self, name: str, letter: Sequence[RawValue]) -> None:
-            self._mailbox.put(name, *(part.payload.data for part in letter))
-
-    # Temporal refuses functions of local classes, since its sandbox imports them by name; we use none.
-    Run.run.__qualname__ = Run.__qualname__ = "Run.run"
-    Run.__qualname__ = "Run"
-    temporal.run(Run.run)
-    return temporal.defn(name=definition.type_name, sandboxed=False, failure_exception_types=[Exception])(Run)
-
-
-async def _run(definition: Workflow[Any, Any], data: bytes, mailbox: Mailbox) -> RawValue:
-    refuse_io_on(type(asyncio.get_running_loop()))
-    context = Context(TemporalMachine(mailbox))
-    try:
-        return carried(await definition.begin(context, data), f"the result of {definition.name}")
-    except (Exception, asyncio.CancelledError) as error:
-        if isinstance(error, asyncio.CancelledError) and is_cancelled():
-            raise
-        raise recorded_error(Failure.of(error)) from None
-
-
-class Mailbox:
-    """A run's signals: kept until somebody receives them, in the order of arrival."""
-
-    def __init__(self) -> None:
-        self._letters: dict[str, deque[bytes]] = defaultdict(deque)
-        self._readers: dict[str, deque[asyncio.Future[bytes]]] = defaultdict(deque)
-        self._known: set[bytes] = set()
-
-    def put(self, name: str, data: bytes, identity: bytes) -> None:
-        """Hand a signal over, unless one of that identity came before."""
-        if identity in self._known:
-            return
-        self._known.add(identity)
-        readers = self._readers[name]
-        while readers:
-            reader = readers.popleft()
-            if not reader.done():
-                reader.set_result(data)
-                return
-        self._letters[name].append(data)
-
-    def take(self, name: str, timeout_s: float | None) -> asyncio.Future[bytes]:
-        """The next signal of that name; a TimeoutError after ``timeout_s``."""
-        loop = asyncio.get_running_loop()
-        reader: asyncio.Future[bytes] = loop.create_future()
-        if self._letters[name]:
-            reader.set_result(self._letters[name].popleft())
-            return reader
-        self._readers[name].append(reader)
-        if timeout_s is not None:
-            timer = loop.call_later(max(timeout_s, SHORTEST_TIMER_S), _expire, reader, name, timeout_s)
-            reader.add_done_callback(lambda _: timer.cancel())
-        return reader
-
-
-def _expire(reader: asyncio.Future[bytes], name: str, timeout_s: float) -> None:
-    if not reader.done():
-        reader.set_exception(TimeoutError(f"no signal {name!r} within {timeout_s:g} seconds"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +50,14 @@ class RunningStep:
 class TemporalMachine(LaterOfMachine):
     """The `Machine` of one run, in terms of Temporal's workflow API."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
+    def __init__(self, mailbox: Mailbox, deliveries: Deliveries) -> None:
         info = temporal.info()
         self.run_id = info.workflow_id
         self.workflow = info.workflow_type
         self.seed = info.first_execution_run_id.encode()
         self.most_payload_bytes = MAX_CARRIED_BYTES
         self._mailbox = mailbox
+        self._deliveries = deliveries
         self._latest_s = 0.0
         self._loop = asyncio.get_running_loop()
 
@@ -153,42 +81,34 @@ class TemporalMachine(LaterOfMachine):
             ),
             cancellation_type=temporal.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
-        loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[bytes] = loop.create_future()
-        ended: asyncio.Future[None] = loop.create_future()
+        outcome: asyncio.Future[bytes] = self._loop.create_future()
+        ended: asyncio.Future[None] = self._loop.create_future()
 
-        def settle(_: object) -> None:
+        def settle() -> None:
             _settle(outcome, activity)
             ended.set_result(None)
 
-        activity.add_done_callback(settle)
+        activity.add_done_callback(lambda _: self._deliveries.add(settle))
         return RunningStep(outcome, ended, activity.cancel)
 
     def check_step(self, step: StepDefinition) -> None:
         """Any worker of the task queue may have it, so this one cannot tell."""
 
-    def sleep(
-        self,
-        operation: Operation,  # noqa: ARG002  # of the port
-        seconds: float,
-    ) -> asyncio.Future[None]:
+    def sleep(self, operation: Operation, seconds: float) -> asyncio.Future[None]:
         """Start a timer."""
         self.stay_alive()
-        loop = asyncio.get_running_loop()
-        awake: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(max(seconds, SHORTEST_TIMER_S), _wake, awake)
-        awake.add_done_callback(lambda _: timer.cancel())
+        awake: asyncio.Future[None] = self._loop.create_future()
+        self._ring(operation, seconds, awake, partial(_wake, awake))
         return awake
 
-    def receive(
-        self,
-        operation: Operation,  # noqa: ARG002  # of the port
-        name: str,
-        timeout: float | None,
-    ) -> asyncio.Future[bytes]:
+    def receive(self, operation: Operation, name: str, timeout: float | None) -> asyncio.Future[bytes]:
         """Take the next signal of that name."""
         self.stay_alive()
-        return self._mailbox.take(name, timeout)
+        reader: asyncio.Future[bytes] = self._loop.create_future()
+        self._mailbox.take(name, reader)
+        if timeout is not None and not reader.done():
+            self._ring(operation, timeout, reader, partial(_expire, reader, name, timeout))
+        return reader
 
     def stay_alive(self) -> None:
         """End code that Python throws away, as such code ends.
@@ -199,10 +119,28 @@ class TemporalMachine(LaterOfMachine):
         if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001  # there may be none
             raise GeneratorExit
 
+    def _ring(
+        self, operation: Operation, seconds: float, until: asyncio.Future[Any], ring: Callable[[], None]
+    ) -> None:
+        """Deliver ``ring`` after so long, unless ``until`` is done by then; the history names it."""
+        timer = asyncio.create_task(temporal.sleep(max(seconds, SHORTEST_TIMER_S), summary=operation.key))
+
+        def rang(task: asyncio.Task[None]) -> None:
+            if not task.cancelled():
+                self._deliveries.add(ring)
+
+        timer.add_done_callback(rang)
+        until.add_done_callback(lambda _: timer.cancel())
+
 
 def _wake(awake: asyncio.Future[None]) -> None:
     if not awake.done():
         awake.set_result(None)
+
+
+def _expire(reader: asyncio.Future[bytes], name: str, timeout_s: float) -> None:
+    if not reader.done():
+        reader.set_exception(TimeoutError(f"no signal {name!r} within {timeout_s:g} seconds"))
 
 
 def _settle(outcome: asyncio.Future[bytes], activity: asyncio.Task[RawValue]) -> None:
