@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.agents.budget import Account, Budget, Entry, Limits
+from orchestrator.agents.budget import Account, Budget, Check, Entry, Limits
 from orchestrator.agents.openai_model import OpenAIModel
 from orchestrator.core.errors import BudgetExceededError, OrchestratorError, UnavailableError
 from support import model_server as server_says
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from datetime import date
 
     from orchestrator.agents.model import Prompt
     from orchestrator.core.settings import ModelSettings
@@ -38,15 +37,17 @@ class MemoryLedger:
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
 
-    async def record(self, entry: Entry) -> None:
+    async def reserve(self, entry: Entry, check: Check) -> None:
+        """Keep a new entry, if it passes."""
+        on_day = sum(kept.tokens for kept in self.entries.values() if kept.day == entry.day)
+        check(self.spent_in(entry.session), on_day)
+        self.entries[entry.key] = entry
+
+    async def settle(self, entry: Entry) -> None:
         """Keep the last entry of a key."""
         self.entries[entry.key] = entry
 
-    async def spent_on(self, day: date) -> int:
-        """Everybody's tokens of a day."""
-        return sum(entry.tokens for entry in self.entries.values() if entry.day == day)
-
-    async def spent_in(self, session: str) -> int:
+    def spent_in(self, session: str) -> int:
         """A session's tokens."""
         return sum(entry.tokens for entry in self.entries.values() if entry.session == session)
 
@@ -112,7 +113,7 @@ async def test_calls_side_by_side_cannot_pass_a_limit_together(
     hold.set()
     await first
     await metered.stream(prompt, lambda _: None)
-    assert await ledger.spent_in("s-1") == 40
+    assert ledger.spent_in("s-1") == 40
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ async def test_failed_calls_count_what_they_took(
     server.will(answer)
     with pytest.raises(OrchestratorError):
         await Budget(ledger, Limits()).metered(model, ACCOUNT).stream(prompt, lambda _: None)
-    assert await ledger.spent_in("s-1") == took
+    assert ledger.spent_in("s-1") == took
 
 
 async def test_a_call_is_counted_before_it_is_made(
@@ -154,7 +155,7 @@ async def test_a_call_is_counted_before_it_is_made(
     server.will(answer)
     await Budget(ledger, Limits()).metered(model, ACCOUNT).structured(prompt, Title)
     assert counted == [MOST]
-    assert await ledger.spent_in("s-1") == 11
+    assert ledger.spent_in("s-1") == 11
 
 
 @pytest.mark.parametrize("way", ["structured", "stream"])
@@ -182,14 +183,14 @@ async def test_what_is_cut_off_stays_counted_at_its_most(
     server.respond = silence
     with pytest.raises(UnavailableError, match=r"model\.timeout_s"):
         await ask(hasty)
-    assert await ledger.spent_in("s-1") == MOST
+    assert ledger.spent_in("s-1") == MOST
     asked.clear()
     asking = asyncio.create_task(ask(patient))
     await asked.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert await ledger.spent_in("s-1") == 2 * MOST
+    assert ledger.spent_in("s-1") == 2 * MOST
     await hasty.aclose()
     await patient.aclose()
 
@@ -202,4 +203,4 @@ async def test_an_unreachable_provider_costs_nothing(
     with pytest.raises(UnavailableError, match=r"model\.base_url"):
         await Budget(ledger, Limits()).metered(absent, ACCOUNT).structured(prompt, Title)
     await absent.aclose()
-    assert await ledger.spent_in("s-1") == 0
+    assert ledger.spent_in("s-1") == 0

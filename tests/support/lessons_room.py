@@ -5,20 +5,24 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Any, Self
 
+from sqlalchemy import select
+
 from orchestrator import EmbeddedEngine
 from orchestrator.agents.budget import Budget, Limits
 from orchestrator.agents.openai_model import OpenAIModel
 from orchestrator.core.settings import ModelSettings
-from orchestrator.db import Database
+from orchestrator.db import SYSTEM
 from orchestrator.features.lessons.model_composer import ModelComposer
 from orchestrator.features.lessons.offline_composer import OfflineComposer
 from orchestrator.features.lessons.repository import SessionRepository, SpendingLedger
 from orchestrator.features.lessons.schemas import NewSession
 from orchestrator.features.lessons.service import LessonService
 from orchestrator.features.lessons.steps import LessonSteps
+from orchestrator.features.lessons.tables import SpendingRow
 from orchestrator.features.lessons.workflow import lesson
 from orchestrator.journal.blobs import BlobStore
 from support.impatient_clock import ImpatientClock
+from support.tables import Tables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +36,8 @@ Told = dict[str, Any]
 class LessonsRoom:
     """One life of the room on ``folder``; enter another on the same folder for the next life.
 
-    ``provider`` makes a model write, on ``limits``; the offline composer writes without one.
+    ``provider`` makes a model write, on ``limits``; the offline composer writes without one. The tables are
+    in a file of the folder, unless ``tables`` says otherwise.
     """
 
     def __init__(
@@ -40,10 +45,11 @@ class LessonsRoom:
         folder: Path,
         provider: ModelServer | None = None,
         limits: Limits | None = None,
+        tables: Tables | None = None,
         **model: Any,  # noqa: ANN401  # settings
     ) -> None:
         self.clock = ImpatientClock()
-        self.database = Database(folder / "tables.db")
+        self.database = (tables or Tables(folder / "tables.db")).database()
         self.sessions = SessionRepository(self.database)
         self.ledger = SpendingLedger(self.database)
         self.blobs = BlobStore(folder / "blobs")
@@ -59,6 +65,11 @@ class LessonsRoom:
         self.service = LessonService(self.sessions, self.blobs, lambda: self.engine, self.clock)
         self._parts = AsyncExitStack()
 
+    @classmethod
+    def on(cls, tables: Tables, provider: ModelServer | None = None) -> Self:
+        """A life whose rows are in ``tables``, and all else beside their file."""
+        return cls(tables.file.parent, provider, tables=tables)
+
     async def __aenter__(self) -> Self:
         """Open tables and engine, and sweep."""
         if self.model:
@@ -71,6 +82,12 @@ class LessonsRoom:
     async def __aexit__(self, *_: object) -> None:
         """Close, leaving runs where they are."""
         await self._parts.aclose()
+
+    async def spent(self, session_id: str) -> int:
+        """Tokens that are written down for the session."""
+        entries = select(SpendingRow.tokens).where(SpendingRow.session_id == session_id)
+        async with self.database.session(SYSTEM) as session:
+            return sum(await session.all(entries))
 
     async def create(self, topic: str = "Tides", *materials: str) -> str:
         """A new session's id."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """A place for tables, empty at first. Without a ``url`` it is the ``file``."""
+    """A place for tables, empty at first: the database of ``url``, or the ``file`` where there is none."""
 
     file: Path
     url: str | None = None

@@ -8,7 +8,7 @@ can be passed by that difference in one call, and by no more.
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date  # noqa: TC003 - pydantic reads it when an entry crosses an edge
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -30,7 +30,7 @@ from orchestrator.core.errors import BudgetExceededError, RateLimitedError, Term
 from orchestrator.core.ids import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
 T = TypeVar("T")
 ShapeT = TypeVar("ShapeT", bound=BaseModel)
@@ -57,19 +57,21 @@ class Entry:
     day: date
 
 
+Check = Callable[[int, int], None]
+
+
 class Ledger(Protocol):
     """Where spent tokens are written down."""
 
-    async def record(self, entry: Entry) -> None:
-        """Keep the entry, durable when this returns; it takes the place of an earlier one with its key."""
+    async def reserve(self, entry: Entry, check: Check) -> None:
+        """Keep a new entry, durable when this returns, unless ``check`` raises.
 
-    async def spent_on(self, day: date) -> int:
-        """Tokens of everybody's entries of that day."""
-        ...
+        ``check`` is told the tokens of its session's entries and those of everybody's entries of its day.
+        Until the entry is kept no other is reserved, in whatever process.
+        """
 
-    async def spent_in(self, session: str) -> int:
-        """Tokens of the session's entries."""
-        ...
+    async def settle(self, entry: Entry) -> None:
+        """Give the kept entry of that key this one's tokens; durable when this returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,6 @@ class Budget:
     ledger: Ledger
     limits: Limits
     clock: Clock = field(default_factory=SystemClock)
-    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def metered(self, model: Model, account: Account) -> Model:
         """The same model, on this budget."""
@@ -126,16 +127,18 @@ class Budget:
         day = utc(self.clock.time()).date()
         # A process that dies may lose the attempt's number with it, so each call has a key of its own.
         key = f"{account.step_key}:{account.attempt}:{new_id()}"
-        async with self._one_at_a_time:
-            _SESSION.check(self.limits.session_tokens, await self.ledger.spent_in(account.session), tokens)
-            _DAY.check(self.limits.daily_tokens, await self.ledger.spent_on(day), tokens)
-            entry = Entry(key, account.owner, account.session, tokens, day)
-            await self.ledger.record(entry)
+
+        def check(in_session: int, on_day: int) -> None:
+            _SESSION.check(self.limits.session_tokens, in_session, tokens)
+            _DAY.check(self.limits.daily_tokens, on_day, tokens)
+
+        entry = Entry(key, account.owner, account.session, tokens, day)
+        await self.ledger.reserve(entry, check)
         return entry
 
     async def settle(self, entry: Entry, tokens: int) -> None:
         """Write down what the call took instead; once or more often."""
-        await self.ledger.record(replace(entry, tokens=tokens))
+        await self.ledger.settle(replace(entry, tokens=tokens))
 
 
 class _MeteredModel:

@@ -6,6 +6,7 @@ asks the model's provider for its list of models, which costs nothing.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -22,9 +23,10 @@ from pydantic import BaseModel, SecretStr
 
 from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE, serving
 from orchestrator.app.encryption import encryption_of
-from orchestrator.core.errors import OrchestratorError, SettingsError
-from orchestrator.core.settings import ServerSettings, Settings, load_settings
+from orchestrator.core.errors import OrchestratorError, SettingsError, UnavailableError
+from orchestrator.core.settings import DatabaseSettings, ServerSettings, Settings, load_settings
 from orchestrator.core.settings_sources import ALIASES, config_file, leaves, variable
+from orchestrator.db import Database
 from orchestrator.db.file import revision_of
 from orchestrator.durable.codec import codec_for
 from orchestrator.journal.journal import open_for_reading
@@ -43,7 +45,7 @@ LARGEST_CHECKED_BYTES = 1_000 * MEGABYTE  # a whole check of more would take min
 OTHERS_MAY_READ = 0o077
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 PROBE_TIMEOUT_S = 5.0
-NOT_USED_YET = ("database.", "redis.", "temporal.", "auth.")  # how the names of such settings begin
+NOT_USED_YET = ("redis.", "temporal.", "auth.")  # how the names of such settings begin
 MASKED = "********"
 
 
@@ -90,7 +92,7 @@ def examine(config: Path | None, overrides: Mapping[str, object]) -> Report:
     except SettingsError as error:
         mend = "Correct it where it was set: on the command line, in the environment or in the file."
         broken = Check("settings", "broken", error.message, mend)
-        return Report((), (broken, *_files(_data_dir_alone(config, overrides))))
+        return Report((), (broken, *_files(_data_dir_alone(config, overrides), DatabaseSettings())))
     return Report(tuple(_configured(settings, config, overrides)), tuple(_checks(settings)))
 
 
@@ -147,7 +149,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     for notice in settings.notices:
         yield Check("settings", "warning", notice)
     yield _engine(settings)
-    yield from _files(settings.data_dir)
+    yield from _files(settings.data_dir, settings.database)
     yield from _service_or_ports(settings)
     yield _model(settings)
     if settings.payloads.encryption_keys is not None:
@@ -156,11 +158,11 @@ def _checks(settings: Settings) -> Iterator[Check]:
         yield _traces(settings.telemetry.traces_endpoint)
 
 
-def _files(data_dir: Path) -> Iterator[Check]:
+def _files(data_dir: Path, database: DatabaseSettings) -> Iterator[Check]:
     yield _directory(data_dir)
     yield _disk(data_dir)
     yield _journal(data_dir / JOURNAL_FILE)
-    yield _tables(data_dir / TABLES_FILE)
+    yield _tables_file(data_dir / TABLES_FILE) if database.postgres is None else _postgres(database)
 
 
 def _data_dir_alone(config: Path | None, overrides: Mapping[str, object]) -> Path:
@@ -249,7 +251,23 @@ def _journal(path: Path) -> Check:
     return Check("journal", "ok", f"sound, {held}; {runs}")
 
 
-def _tables(path: Path) -> Check:
+def _postgres(settings: DatabaseSettings) -> Check:
+    name = "tables"
+    try:
+        database = Database.of(settings, Path())
+        found = asyncio.run(database.pending())
+    except UnavailableError as error:
+        return Check(name, "broken", error.message, "Start the server, or correct database.url.")
+    except SettingsError as error:
+        return Check(name, "broken", error.message)
+    if not found.changes:
+        return Check(name, "ok", f"{database}, at {found.after}")
+    at = f"its tables are at {found.before}" if found.before else "it has no tables yet"
+    mend = "The next start brings them to this version; so does `orchestrator migrate`."
+    return Check(name, "ok", f"{database}: {at}", mend)
+
+
+def _tables_file(path: Path) -> Check:
     if not path.exists():
         return Check("tables", "ok", "not there yet; the first start makes them")
     try:

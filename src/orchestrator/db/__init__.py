@@ -1,7 +1,8 @@
 """Tables: sessions that know their owner, and their migrations."""
 
 from orchestrator.db.database import Database
+from orchestrator.db.migrating import Migration
 from orchestrator.db.session import SYSTEM, Session
 from orchestrator.db.tables import Base, Owned, UtcTime
 
-__all__ = ["SYSTEM", "Base", "Database", "Owned", "Session", "UtcTime"]
+__all__ = ["SYSTEM", "Base", "Database", "Migration", "Owned", "Session", "UtcTime"]

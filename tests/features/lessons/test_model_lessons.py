@@ -50,7 +50,7 @@ async def test_a_model_writes_the_lesson(tmp_path: Path, provider: ModelServer) 
         session_id = await room.create()
         told = await room.run(session_id)
         result = await room.service.result(OWNER, session_id)
-        spent = await room.ledger.spent_in(session_id)
+        spent = await room.spent(session_id)
 
     assert told[-1]["type"] == "final"
     assert (result.generator, result.summary) == ("test-model", scripted_lesson.SUMMARY)
@@ -255,7 +255,7 @@ async def test_the_ledger_counts_what_a_stopped_service_had_asked_for(
     async with LessonsRoom(tmp_path, provider) as room:
         await room.watch(session_id)
         result = await room.service.result(OWNER, session_id)
-        spent = await room.ledger.spent_in(session_id)
+        spent = await room.spent(session_id)
     assert result.usage.prompt_tokens + result.usage.completion_tokens == CALLS * TOKENS_PER_CALL
     assert spent >= CALLS * TOKENS_PER_CALL + prompts.SECTION_TOKENS
 

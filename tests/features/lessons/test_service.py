@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest.mock import AsyncMock
 
 import pytest
@@ -21,12 +22,15 @@ from orchestrator.features.lessons.workflow import lesson
 from support.lessons_room import OWNER, LessonsRoom
 from support.model_server import error, model_server
 
+if TYPE_CHECKING:
+    from support.tables import Tables
+
 SAMPLE = (Path(__file__).parents[3] / "samples" / "photosynthesis.md").read_text()
 
 
-async def test_a_lesson_is_made_from_what_the_learner_brings(tmp_path: Path) -> None:
+async def test_a_lesson_is_made_from_what_the_learner_brings(tables: Tables) -> None:
     """All five steps in order, then the result; the same in the stream, at the result and in the session."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create("Photosynthesis", SAMPLE)
         told = await room.run(session_id)
         result = await room.service.result(OWNER, session_id)
@@ -56,10 +60,10 @@ async def test_a_lesson_is_made_from_what_the_learner_brings(tmp_path: Path) -> 
     ]
 
 
-async def test_a_lesson_may_teach_what_a_secret_looks_like(tmp_path: Path) -> None:
+async def test_a_lesson_may_teach_what_a_secret_looks_like(tables: Tables) -> None:
     """Watchers of runs see none, but the lesson that its owner gets is whole, in the stream and after it."""
     taught = "A database is named postgres://ada:lovelace@host/name, with the password after the colon."
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create("Database addresses", f"{SAMPLE}\n\n{taught}")
         told = await room.run(session_id)
         result = await room.service.result(OWNER, session_id)
@@ -67,9 +71,9 @@ async def test_a_lesson_may_teach_what_a_secret_looks_like(tmp_path: Path) -> No
     assert told[-1]["data"]["result"] == result.model_dump(mode="json")
 
 
-async def test_streamed_content_is_the_lesson(tmp_path: Path) -> None:
+async def test_streamed_content_is_the_lesson(tables: Tables) -> None:
     """Who joins the deltas of step 3 has the sections as they stand in the lesson, but for the pictures."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create("Photosynthesis", SAMPLE)
         told = await room.run(session_id)
         result = await room.service.result(OWNER, session_id)
@@ -84,9 +88,9 @@ async def test_streamed_content_is_the_lesson(tmp_path: Path) -> None:
     assert " ".join(sections) in " ".join(" ".join(without_pictures).split())
 
 
-async def test_without_materials_it_is_an_honest_study_guide(tmp_path: Path) -> None:
+async def test_without_materials_it_is_an_honest_study_guide(tables: Tables) -> None:
     """It says what it is, and claims nothing of the topic."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create("machine learning")
         await room.run(session_id)
         result = await room.service.result(OWNER, session_id)
@@ -95,9 +99,9 @@ async def test_without_materials_it_is_an_honest_study_guide(tmp_path: Path) -> 
     assert list(result.images) == ["image1", "image2"]
 
 
-async def test_an_idle_session_has_no_result_and_no_steps_begun(tmp_path: Path) -> None:
+async def test_an_idle_session_has_no_result_and_no_steps_begun(tables: Tables) -> None:
     """A result before completion is a bad request, not a missing thing."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create("tides", "Some text.")
         shown = await room.service.show(OWNER, session_id)
         with pytest.raises(InvalidInputError, match="not completed: it is pending"):
@@ -108,9 +112,9 @@ async def test_an_idle_session_has_no_result_and_no_steps_begun(tmp_path: Path) 
     assert shown.metadata.materials[0].text == "Some text."
 
 
-async def test_a_completed_session_is_not_run_again(tmp_path: Path) -> None:
+async def test_a_completed_session_is_not_run_again(tables: Tables) -> None:
     """POST refuses; GET replays it whole, and has nothing for who has had everything."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         told = await room.run(session_id)
         with pytest.raises(ConflictError, match="already completed"):
@@ -125,18 +129,18 @@ async def test_a_completed_session_is_not_run_again(tmp_path: Path) -> None:
         assert await room.watch(session_id, last_id) is None
 
 
-async def test_everybody_watching_sees_the_same(tmp_path: Path) -> None:
+async def test_everybody_watching_sees_the_same(tables: Tables) -> None:
     """The first watcher starts an idle session, and it runs once however many come at once."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         all_told = await asyncio.gather(*[room.watch(session_id) for _ in range(20)])
         assert all(told == all_told[0] for told in all_told)
         assert len(await room.engine.list(workflow="lesson")) == 1
 
 
-async def test_of_two_that_start_one_is_refused(tmp_path: Path) -> None:
+async def test_of_two_that_start_one_is_refused(tables: Tables) -> None:
     """Starting is decided by the session's row, so exactly one wins."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         tries = await asyncio.gather(
             *[room.service.run(OWNER, session_id) for _ in range(5)], return_exceptions=True
@@ -145,12 +149,12 @@ async def test_of_two_that_start_one_is_refused(tmp_path: Path) -> None:
         assert [error.message for error in refused] == ["Session already running"] * 4
 
 
-async def test_a_watcher_goes_on_after_a_restart_without_gap_or_repeat(tmp_path: Path) -> None:
+async def test_a_watcher_goes_on_after_a_restart_without_gap_or_repeat(tables: Tables) -> None:
     """What it got before and after, joined, is what somebody gets who watched from the start."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create("Photosynthesis", SAMPLE)
         before = await room.watch_until(session_id, "step-start", "step-3")
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         after = await room.watch(session_id, before[-1][0])
         whole = await room.watch(session_id)
     assert after is not None
@@ -158,9 +162,9 @@ async def test_a_watcher_goes_on_after_a_restart_without_gap_or_repeat(tmp_path:
     assert after[-1][1]["type"] == "final"
 
 
-async def test_another_owners_session_is_not_there(tmp_path: Path) -> None:
+async def test_another_owners_session_is_not_there(tables: Tables) -> None:
     """Whatever one tries with it, the answer is the same as for one that does not exist."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         await room.run(session_id)
         service = room.service
@@ -177,9 +181,9 @@ async def test_another_owners_session_is_not_there(tmp_path: Path) -> None:
         assert (await service.page("bob", 10, None)).total == 0
 
 
-async def test_sessions_are_listed_newest_first_page_by_page(tmp_path: Path) -> None:
+async def test_sessions_are_listed_newest_first_page_by_page(tables: Tables) -> None:
     """With where they stand, and without what is long."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         ids = [await room.create(f"topic {number}") for number in range(5)]
         await room.run(ids[0])
         first = await room.service.page(OWNER, 3, None)
@@ -190,9 +194,9 @@ async def test_sessions_are_listed_newest_first_page_by_page(tmp_path: Path) -> 
     assert second.items[1].result is None
 
 
-async def test_deleting_forgets_everything(tmp_path: Path) -> None:
+async def test_deleting_forgets_everything(tmp_path: Path, tables: Tables) -> None:
     """Row, run and pictures; a second time it is not found."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         await room.run(session_id)
         await room.service.delete(OWNER, session_id)
@@ -203,9 +207,9 @@ async def test_deleting_forgets_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["image9.jpg", "../../tables.db", "image1.png", ".", "image1.jpg\n"])
-async def test_only_the_lessons_pictures_are_served(tmp_path: Path, name: str) -> None:
+async def test_only_the_lessons_pictures_are_served(tables: Tables, name: str) -> None:
     """Any other name is not found, whatever it looks like."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         await room.run(session_id)
         with pytest.raises(NotFoundError):
@@ -213,7 +217,7 @@ async def test_only_the_lessons_pictures_are_served(tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize("turns", range(0, 40, 3))
-async def test_a_session_deleted_while_it_starts_leaves_nothing(tmp_path: Path, turns: int) -> None:
+async def test_a_session_deleted_while_it_starts_leaves_nothing(tables: Tables, turns: int) -> None:
     """However far the start has come: a whole stream or 404, and neither session nor run afterwards."""
 
     async def delete_after(turns: int) -> None:
@@ -221,7 +225,7 @@ async def test_a_session_deleted_while_it_starts_leaves_nothing(tmp_path: Path, 
             await asyncio.sleep(0)
         await room.service.delete(OWNER, session_id)
 
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         for start in (room.run, room.watch):
             session_id = await room.create()
             told, deleted = await asyncio.gather(
@@ -235,9 +239,9 @@ async def test_a_session_deleted_while_it_starts_leaves_nothing(tmp_path: Path, 
         assert (await room.service.page(OWNER, 10, None)).total == 0
 
 
-async def test_a_session_that_is_being_deleted_does_not_start(tmp_path: Path) -> None:
+async def test_a_session_that_is_being_deleted_does_not_start(tables: Tables) -> None:
     """Its deletion is promised, so it is as good as gone."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         await promise(room, Intent.DELETE, 0)
         for call in (room.service.run(OWNER, session_id), room.service.watch(OWNER, session_id, None)):
@@ -245,25 +249,25 @@ async def test_a_session_that_is_being_deleted_does_not_start(tmp_path: Path) ->
                 await call
 
 
-async def test_a_run_without_its_session_stops_before_it_works(tmp_path: Path) -> None:
+async def test_a_run_without_its_session_stops_before_it_works(tables: Tables) -> None:
     """A lesson that nobody can ask for any more costs nothing."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         request = LessonRequest(session_id="gone", owner=OWNER, topic="tides")
         run = await room.engine.start(lesson, request)
         with pytest.raises(RunFailedError, match="session of this lesson is gone"):
             await run.result()
 
 
-async def test_a_session_outlives_the_loss_of_its_journal(tmp_path: Path) -> None:
+async def test_a_session_outlives_the_loss_of_its_journal(tmp_path: Path, tables: Tables) -> None:
     """Without its runs it is as one that never ran: it can be shown, watched and run, and is told whole."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         ids = [await room.create() for _ in range(3)]
         streams = [await room.watch(session_id) for session_id in ids]
     before = streams[-1]
     assert before is not None
     for file in tmp_path.glob("journal.db*"):
         file.rename(tmp_path / f"moved-{file.name}")
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         assert (await room.service.show(OWNER, ids[0])).status == "pending"
         told = await room.run(ids[0])
         watched = await room.watch(ids[1])
@@ -278,12 +282,12 @@ async def test_a_session_outlives_the_loss_of_its_journal(tmp_path: Path) -> Non
     assert (resumed[0][0], resumed[1][0].split("-")[0]) == ("0-0", "2")
 
 
-async def test_a_lesson_outlives_its_run(tmp_path: Path) -> None:
+async def test_a_lesson_outlives_its_run(tables: Tables) -> None:
     """When the journal lets go of the run, the session is what it was: shown, read, watched, not rewritten.
 
     Who was told all of it is told nothing more; who was told half gets what ends the story.
     """
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create("Photosynthesis", SAMPLE)
         await room.run(session_id)
         before = await room.watch(session_id)
@@ -293,7 +297,7 @@ async def test_a_lesson_outlives_its_run(tmp_path: Path) -> None:
         await room.service.keep()
         await room.engine.delete(f"lesson-{session_id}-1")
     assert before is not None
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         assert await room.service.show(OWNER, session_id) == shown
         assert await room.service.result(OWNER, session_id) == result
         assert [item.status for item in (await room.service.page(OWNER, 10, None)).items] == ["completed"]
@@ -311,11 +315,11 @@ async def test_a_lesson_outlives_its_run(tmp_path: Path) -> None:
             await room.service.show(OWNER, session_id)
 
 
-async def test_a_failed_session_outlives_its_run_and_can_be_run_again(tmp_path: Path) -> None:
+async def test_a_failed_session_outlives_its_run_and_can_be_run_again(tables: Tables) -> None:
     """It tells what it failed with, and a new attempt takes the place of what was kept."""
     with model_server() as provider:
         provider.respond = error(401, message="wrong key")
-        async with LessonsRoom(tmp_path, provider) as room:
+        async with LessonsRoom.on(tables, provider) as room:
             session_id = await room.create()
             told = await room.run(session_id)
             await room.service.keep()
@@ -325,17 +329,17 @@ async def test_a_failed_session_outlives_its_run_and_can_be_run_again(tmp_path: 
             assert watched is not None
             assert watched[-1][1] == told[-1]
             assert told[-1]["type"] == "error"
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         again = await room.run(session_id)
         assert again[-1]["type"] == "final"
         assert (await room.service.show(OWNER, session_id)).status == "completed"
 
 
 async def test_a_launch_that_fails_can_be_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The promise stays, and whoever asks next has it kept: the session is never taken for running."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         with monkeypatch.context() as patch:
             patch.setattr(room.engine, "start", AsyncMock(side_effect=UnavailableError("The disk is full.")))
@@ -348,20 +352,20 @@ async def test_a_launch_that_fails_can_be_tried_again(
 
 
 @pytest.mark.parametrize("position", ["999999999-1", "1-999999999999999", "0-5", "2-0", "7"])
-async def test_a_position_that_is_none_of_ours_is_the_beginning(tmp_path: Path, position: str) -> None:
+async def test_a_position_that_is_none_of_ours_is_the_beginning(tables: Tables, position: str) -> None:
     """Nothing is swallowed for an id that no event has, and nobody is told that he has had everything."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         whole = await room.watch(session_id)
         assert await room.watch(session_id, position) == whole
 
 
 async def test_a_running_session_is_told_from_the_beginning_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its next event may take long, so an id that is not there is not waited for."""
     monkeypatch.setattr(service, "KNOWN_WITHIN_S", 0.05)
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         started = await room.service.watch(OWNER, session_id, "1-999999")
         assert started is not None
@@ -375,25 +379,25 @@ async def promise(room: LessonsRoom, intent: Intent, runs: int) -> None:
         await session.change(update(SessionRow).values(intent=intent, runs=runs))
 
 
-async def test_the_sweep_starts_what_was_promised(tmp_path: Path) -> None:
+async def test_the_sweep_starts_what_was_promised(tables: Tables) -> None:
     """A run that was written down but not started when the service died starts with the next life."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         await promise(room, Intent.LAUNCH, 1)
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         told = await room.watch(session_id)
         assert told is not None
         assert told[-1][1]["type"] == "final"
         assert await room.sessions.promised() == []
 
 
-async def test_the_sweep_finishes_a_deletion(tmp_path: Path) -> None:
+async def test_the_sweep_finishes_a_deletion(tables: Tables) -> None:
     """A deletion that the service's death interrupted is done by the next life."""
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         await room.run(session_id)
         await promise(room, Intent.DELETE, 1)
-    async with LessonsRoom(tmp_path) as room:
+    async with LessonsRoom.on(tables) as room:
         with pytest.raises(NotFoundError):
             await room.service.show(OWNER, session_id)
         assert await room.engine.list(workflow="lesson") == []

@@ -15,12 +15,13 @@ from orchestrator.features.lessons.schemas import NewMetadata
 from orchestrator.features.lessons.tables import Intent, SessionRow, SpendingRow
 
 if TYPE_CHECKING:
-    from datetime import date, datetime
+    from datetime import datetime
 
-    from orchestrator.agents.budget import Entry
+    from orchestrator.agents.budget import Check, Entry
     from orchestrator.db import Database
 
 
+_ID = re.compile(r"[\w.-]{1,36}", re.ASCII)
 _HEADING = re.compile(r"\s*#[ \t]+([^\r\n]{1,200}?)[ \t#]*(?:[\r\n]|$)")
 
 
@@ -37,6 +38,8 @@ class SessionRepository:
 
     async def find(self, owner: str, session_id: str) -> SessionRow | None:
         """The owner's session of that id."""
+        if not _ID.fullmatch(session_id):  # text that no database would take for an id
+            return None
         async with self._database.session(owner) as session:
             return await session.one(select(SessionRow).where(SessionRow.id == session_id))
 
@@ -66,10 +69,10 @@ class SessionRepository:
         async with self._database.session(row.owner) as session:
             return bool(await session.change(promise))
 
-    async def run_started(self, owner: str, session_id: str) -> None:
-        """The promised run has been started."""
-        kept = (SessionRow.id == session_id, SessionRow.intent == Intent.LAUNCH)
-        async with self._database.session(owner) as session:
+    async def run_started(self, row: SessionRow) -> None:
+        """The run that ``row`` promises has been started; one that was promised since has not."""
+        kept = (SessionRow.id == row.id, SessionRow.runs == row.runs, SessionRow.intent == Intent.LAUNCH)
+        async with self._database.session(row.owner) as session:
             await session.change(update(SessionRow).where(*kept).values(intent=Intent.NONE))
 
     async def unkept(self) -> list[SessionRow]:
@@ -133,29 +136,34 @@ def titled(text: str, number: int) -> str:
     return heading[1] if heading else f"Material {number}"
 
 
+_tokens = select(func.sum(SpendingRow.tokens))
+
+
 class SpendingLedger:
     """Where spent tokens are written down: the `Ledger` of the budget."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(self, entry: Entry) -> None:
-        """Keep the entry, durable when this returns; it takes the place of an earlier one with its key."""
+    async def reserve(self, entry: Entry, check: Check) -> None:
+        """Keep a new entry, durable when this returns, unless ``check`` raises."""
+        async with self._database.session(SYSTEM) as session:
+            await session.alone(SpendingRow.__tablename__)
+            in_session = await session.one(_tokens.where(SpendingRow.session_id == entry.session))
+            on_day = await session.one(_tokens.where(SpendingRow.day == entry.day))
+            check(in_session or 0, on_day or 0)
+            session.add(
+                SpendingRow(
+                    key=entry.key,
+                    owner=entry.owner,
+                    session_id=entry.session,
+                    tokens=entry.tokens,
+                    day=entry.day,
+                )
+            )
+
+    async def settle(self, entry: Entry) -> None:
+        """Give the kept entry of that key this one's tokens; durable when this returns."""
         settled = update(SpendingRow).where(SpendingRow.key == entry.key).values(tokens=entry.tokens)
         async with self._database.session(entry.owner) as session:
-            if not await session.change(settled):
-                session.add(
-                    SpendingRow(key=entry.key, session_id=entry.session, tokens=entry.tokens, day=entry.day)
-                )
-
-    async def spent_on(self, day: date) -> int:
-        """Tokens of everybody's entries of that day."""
-        query = select(func.sum(SpendingRow.tokens)).where(SpendingRow.day == day)
-        async with self._database.session(SYSTEM) as session:
-            return await session.one(query) or 0
-
-    async def spent_in(self, session: str) -> int:
-        """Tokens of the session's entries."""
-        query = select(func.sum(SpendingRow.tokens)).where(SpendingRow.session_id == session)
-        async with self._database.session(SYSTEM) as opened:
-            return await opened.one(query) or 0
+            await session.change(settled)

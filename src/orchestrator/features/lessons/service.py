@@ -312,7 +312,10 @@ class LessonService:
         run_id, tags = _run_id(row.id, row.runs), {"session": row.id}
         prefix = await self._done_before(row)
         await self._engine().start(lesson, request, id=run_id, owner=owner, tags=tags, prefix=prefix)
-        await self._sessions.run_started(owner, session_id)
+        await self._sessions.run_started(row)
+        if not await self._remains(row):  # who deletes it in another process may not have seen this run
+            await self._end(run_id)
+            raise _no_session()
         return await self._row(owner, session_id)
 
     async def _done_before(self, row: SessionRow) -> Prefix | None:
