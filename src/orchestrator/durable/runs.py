@@ -177,3 +177,8 @@ def check_priority(priority: int) -> int:
 def key_of(operation: str, name: str) -> str:
     """The identity that a replay compares: ``2:fetch_page``."""
     return f"{operation}:{name}"
+
+
+def identity_of(type_name: str, data: bytes, origin: bytes = b"") -> bytes:
+    """What tells a workflow and its input from all others; for a fork, its origin too. Stored as a digest."""
+    return f"{type_name}\0".encode() + data + origin

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.durable.embedded.history import split_step_key
 from orchestrator.durable.embedded.reader import JournalReader
 from orchestrator.durable.embedded.rehearsal import Stage
 from orchestrator.durable.embedded.time_limit import LIMIT_S, TimeLimit
+from orchestrator.durable.entries import split_step_key
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, PayloadRules
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.runs import EventType, Status

@@ -16,11 +16,10 @@ from orchestrator.durable.embedded.history import (
     SEED_BYTES,
     SELECT_OPEN_CHILDREN,
     SELECT_ORPHANS,
-    identity_of,
     tags_text,
 )
 from orchestrator.durable.errors import Failure, MismatchError
-from orchestrator.durable.runs import EventType, Status
+from orchestrator.durable.runs import EventType, Status, identity_of
 from orchestrator.journal import UnreadableError
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from orchestrator.durable.embedded.histories import Histories
 from orchestrator.durable.embedded.history import (
     IS_AWAITED,
     RunRow,
-    identity_of,
     selection,
     tags_text,
 )
@@ -25,7 +24,6 @@ from orchestrator.durable.embedded.housekeeping import PROGRESS_KEPT, RETENTION,
 from orchestrator.durable.embedded.loop import RunLoop
 from orchestrator.durable.embedded.open_runs import OpenRuns
 from orchestrator.durable.embedded.parking import MOST_IN_MEMORY
-from orchestrator.durable.embedded.prefix import prefix_of_fork
 from orchestrator.durable.embedded.removals import Removals
 from orchestrator.durable.embedded.runner import MOST_STEPS_AT_ONCE, StepRunner
 from orchestrator.durable.embedded.schedules import Schedules
@@ -36,6 +34,7 @@ from orchestrator.durable.embedded.timers import Alarms
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.durable.guard import refuse_io_on
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, PayloadRules, to_json
+from orchestrator.durable.prefix import prefix_of_fork
 from orchestrator.durable.registry import Registry
 from orchestrator.durable.runs import (
     FORKED_FROM,
@@ -45,6 +44,7 @@ from orchestrator.durable.runs import (
     RunInfo,
     Status,
     check_priority,
+    identity_of,
 )
 from orchestrator.durable.workflows import check_is_workflow
 from orchestrator.journal import Journal, JournalError

@@ -16,21 +16,14 @@ from pydantic_core import from_json
 
 from orchestrator.core.clock import utc
 from orchestrator.durable.context import Context
-from orchestrator.durable.embedded.history import (
-    MARK_DELTAS,
-    NEVER,
-    SET_ENDED,
-    SET_OPEN,
-    life_of,
-    signal_key,
-    step_key,
-)
+from orchestrator.durable.embedded.history import MARK_DELTAS, NEVER, SET_ENDED, SET_OPEN, life_of
 from orchestrator.durable.embedded.loop import RunLoop
 from orchestrator.durable.embedded.machine import EmbeddedMachine
 from orchestrator.durable.embedded.mailbox import Mailbox
 from orchestrator.durable.embedded.operations import Operations
 from orchestrator.durable.embedded.replay import Replay
 from orchestrator.durable.embedded.run_timers import END, RunTimers
+from orchestrator.durable.entries import signal_key, step_key
 from orchestrator.durable.errors import (
     ContinueAs,
     DeterminismError,

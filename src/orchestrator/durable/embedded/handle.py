@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from orchestrator.durable.embedded.history import event_of, steps_of
-from orchestrator.durable.embedded.prefix import prefix_of
+from orchestrator.durable.entries import event_of, steps_of
 from orchestrator.durable.errors import (
     Failure,
     MismatchError,
@@ -14,6 +13,7 @@ from orchestrator.durable.errors import (
     RunTerminatedError,
 )
 from orchestrator.durable.payloads import to_json
+from orchestrator.durable.prefix import prefix_of
 from orchestrator.durable.runs import LAST_EVENTS, SAME_INPUT, Status
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orchestrator.durable.embedded.history import split_signal_key
+from orchestrator.durable.entries import split_signal_key
 
 if TYPE_CHECKING:
     import asyncio

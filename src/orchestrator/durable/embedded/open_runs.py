@@ -28,13 +28,12 @@ from orchestrator.durable.embedded.history import (
     SET_OPEN,
     SET_SEED,
     RunRow,
-    identity_of,
 )
 from orchestrator.durable.embedded.parking import MOST_IN_MEMORY, Parking
 from orchestrator.durable.embedded.run_queue import RunQueue
 from orchestrator.durable.errors import EngineStoppedError, MismatchError
 from orchestrator.durable.registry import NotRegisteredError
-from orchestrator.durable.runs import NORMAL_PRIORITY, EventType, Status
+from orchestrator.durable.runs import NORMAL_PRIORITY, EventType, Status, identity_of
 from orchestrator.journal import UnreadableError
 from orchestrator.streams import Entry
 

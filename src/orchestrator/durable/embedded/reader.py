@@ -20,12 +20,11 @@ from orchestrator.durable.embedded.history import (
     SELECT_OPEN,
     SELECT_RUN,
     RunRow,
-    event_of,
     reason_in,
     selection,
-    steps_of,
 )
 from orchestrator.durable.embedded.schedule_rows import SELECT_SCHEDULES, ScheduleRow
+from orchestrator.durable.entries import event_of, steps_of
 from orchestrator.durable.runs import EventType, Status
 from orchestrator.journal import UnreadableError, check_readable, open_for_reading, refused
 from orchestrator.journal.stream_blobs import StreamBlobs

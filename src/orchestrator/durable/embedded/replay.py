@@ -5,13 +5,13 @@ A replay never guesses: what was recorded and the code does not ask for, or the 
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic_core import from_json
 
-from orchestrator.durable.embedded.history import split_step_key
+from orchestrator.durable.entries import split_step_key
 from orchestrator.durable.errors import MismatchError
+from orchestrator.durable.retelling import NOTES, before_admission, first_admission, unexpected, unrecorded
 from orchestrator.durable.runs import EventType
 from orchestrator.journal import UnreadableError
 
@@ -23,22 +23,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NOTES = frozenset(
-    {
-        EventType.STEP_STARTED,
-        EventType.STEP_RETRYING,
-        EventType.STEP_PROGRESS,
-        EventType.PUBLISHED,
-        EventType.CHILD_STARTED,
-        EventType.RUN_FORKED,
-        EventType.RUN_ADMITTED,
-        EventType.RUN_PAUSED,
-        EventType.RUN_RESUMED,
-    }
-)
-# What people may ask of a run that waits for its place.
-_WISHES = frozenset({EventType.SIGNAL_RECEIVED, EventType.RUN_PAUSED, EventType.RUN_RESUMED})
-
 
 class Replay:
     """One replay of one run; it lasts from the first recorded entry to the last."""
@@ -48,7 +32,7 @@ class Replay:
         self._recorded = list(recorded)
         self._published = {entry.key for entry in self._recorded if entry.type == EventType.PUBLISHED}
         self._said: set[str] = set()
-        self._early = _before_admission(self._recorded)
+        self._early = before_admission(self._recorded)
         self.unsaid: dict[str, bytes] = {}
 
     @property
@@ -90,7 +74,7 @@ class Replay:
     def _deliver(self, entry: Entry) -> None:
         kind = EventType(entry.type)
         run = self._run
-        if kind in _NOTES:
+        if kind in NOTES:
             self._note(kind, entry)
             return
         if entry.offset not in self._early:
@@ -98,7 +82,7 @@ class Replay:
             run.reach(entry.at)
         match kind:
             case EventType.RUN_STARTED:
-                run.reach(self._first_admission)
+                run.reach(first_admission(self._recorded))
                 run.begin(run.data(entry))
             case EventType.SIGNAL_RECEIVED:
                 run.deliver_signal(entry.key, run.data(entry))
@@ -123,20 +107,7 @@ class Replay:
             MismatchError: it is not.
         """
         if self.unsaid:
-            raise MismatchError(
-                f"the code asks for {', '.join(self.unsaid)}, which the history does not have",
-                came=list(self.unsaid),
-            )
-
-    @property
-    def _first_admission(self) -> float:
-        """When a run that waited for its place got it, if its code began only then; else 0."""
-        for entry in islice(self._recorded, 1, None):
-            if entry.type == EventType.RUN_ADMITTED:
-                return entry.at
-            if entry.offset not in self._early:
-                break
-        return 0.0
+            raise unrecorded(self.unsaid)
 
     def _note(self, kind: EventType, entry: Entry) -> None:
         """Take in what the code is not told."""
@@ -170,27 +141,6 @@ class Replay:
 
     def _unexpected(self, key: str) -> MismatchError:
         run = self._run
-        asks = sorted([*run.operations.steps, *run.operations.children, *run.timers.keys, *self.unsaid])
-        return MismatchError(
-            f"the history has operation {key}, but the code at this point asks for "
-            f"{', '.join(asks) or 'nothing'}",
-            expected=key,
-            came=asks,
+        return unexpected(
+            key, [*run.operations.steps, *run.operations.children, *run.timers.keys, *self.unsaid]
         )
-
-
-def _before_admission(recorded: Iterable[Entry]) -> set[int]:
-    """The offsets of what people asked of a run while it waited for its place, when no code of it ran.
-
-    It is delivered to what the code does first, later than it is recorded.
-    """
-    early: set[int] = set()
-    wishes: list[int] = []
-    for entry in recorded:
-        if entry.type in _WISHES:
-            wishes.append(entry.offset)
-            continue
-        if entry.type == EventType.RUN_ADMITTED:
-            early.update(wishes)
-        wishes.clear()
-    return early

@@ -19,11 +19,10 @@ from orchestrator.durable.embedded.history import (
     SELECT_SLOTS,
     SET_OPEN,
     RunRow,
-    signal_key,
-    split_signal_key,
 )
 from orchestrator.durable.embedded.slots import Claim, Slots, waits_for
 from orchestrator.durable.embedded.unwritten import Unwritten
+from orchestrator.durable.entries import signal_key, split_signal_key
 from orchestrator.durable.runs import EventType, Status
 from orchestrator.journal import UnreadableError
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.clock import rfc3339, utc
 from orchestrator.core.errors import ConflictError, NotFoundError, TerminalError
-from orchestrator.durable.embedded.history import identity_of, tags_text
+from orchestrator.durable.embedded.history import tags_text
 from orchestrator.durable.embedded.schedule_rows import (
     DELETE_SCHEDULE,
     PUT_SCHEDULE,
@@ -24,6 +24,7 @@ from orchestrator.durable.embedded.schedule_rows import (
     ScheduleRow,
 )
 from orchestrator.durable.registry import NotRegisteredError
+from orchestrator.durable.runs import identity_of
 from orchestrator.durable.schedules import SCHEDULE_TAG, ScheduleStatus, stated_run_id
 from orchestrator.durable.timetable import HORIZON_YEARS, InvalidTimetableError, Timetable
 from orchestrator.journal import UnderWay

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pydantic_core import from_json
 
 from orchestrator.core.clock import rfc3339, utc
-from orchestrator.durable.embedded.history import NEVER, split_step_key
+from orchestrator.durable.embedded.history import NEVER
+from orchestrator.durable.entries import split_step_key
 from orchestrator.durable.errors import Failure
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.runs import EventType, Status

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import InvalidInputError
-from orchestrator.durable.embedded.history import STEP_EVENTS, event_of
+from orchestrator.durable.entries import STEP_EVENTS, event_of
 from orchestrator.durable.runs import EventType, Prefix, Recorded, key_of
 
 if TYPE_CHECKING:
