@@ -11,7 +11,7 @@ import pytest
 from orchestrator import EmbeddedEngine
 from orchestrator.durable.embedded.parking import MOST_IN_MEMORY
 from support.contract_lab import Gates, Lab
-from support.stream_lab import embedded
+from support.stream_lab import embedded, on_redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -163,10 +163,13 @@ def gates() -> Gates:
     return Gates()
 
 
-@pytest.fixture(params=[embedded])
+@pytest.fixture(params=["embedded", pytest.param("redis", marks=pytest.mark.redis)])
 async def stream_lab(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StreamLab]:
     """Each backend of streams in turn."""
-    async with request.param(tmp_path) as lab:
+    opening: AbstractAsyncContextManager[StreamLab] = (
+        embedded(tmp_path) if request.param == "embedded" else on_redis(request.getfixturevalue("redis_url"))
+    )
+    async with opening as lab:
         yield lab
 
 

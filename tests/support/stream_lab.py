@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.journal import Journal
-from orchestrator.streams import EmbeddedStreams
+from orchestrator.streams import EmbeddedStreams, RedisStreams
 from orchestrator.testing import ManualClock
 
 if TYPE_CHECKING:
@@ -87,6 +88,58 @@ class EmbeddedLab:
     async def close(self) -> None:
         """Close the file."""
         await self.journal.close()
+
+
+class RedisLab:
+    """Streams in Redis, under a prefix of the lab's own."""
+
+    def __init__(self, url: str) -> None:
+        self.clock = ManualClock()
+        self._url = url
+        self._prefix = f"lab-{uuid.uuid4()}"
+        self._open()
+
+    def _open(self) -> None:
+        self.streams = self.another()
+
+    def another(self) -> RedisStreams:
+        """The same streams as another process has them."""
+        return RedisStreams(self._url, clock=self.clock, prefix=self._prefix)
+
+    def now(self) -> float:
+        """The clock's time."""
+        return self.clock.now
+
+    async def pass_time(self, seconds: float) -> None:
+        """Move the clock."""
+        await self.clock.advance(seconds=seconds)
+
+    async def turns(self) -> None:
+        """Let tasks that were begun come to where they wait: what they ask for is answered in order."""
+        news = self.streams._store.news
+        for _ in range(3):
+            await turns()
+            await self.streams.groups("")
+            await asyncio.gather(*[channel.confirmed.wait() for channel in news._channels.values()])
+
+    async def restart(self) -> None:
+        """Close the connections and open others."""
+        await self.streams.close()
+        self._open()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.streams.close()
+
+
+@asynccontextmanager
+async def on_redis(url: str) -> AsyncIterator[RedisLab]:
+    """Streams in that Redis, closed afterwards."""
+    lab = RedisLab(url)
+    try:
+        yield lab
+    finally:
+        await lab.close()
 
 
 @asynccontextmanager

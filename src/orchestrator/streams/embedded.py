@@ -9,7 +9,7 @@ from orchestrator.streams.checks import check_entry, check_expiry, check_group, 
 from orchestrator.streams.expiry import Sweep
 from orchestrator.streams.follower import follow
 from orchestrator.streams.groups import Groups
-from orchestrator.streams.log import Log
+from orchestrator.streams.log import Log, StreamOfLog
 from orchestrator.streams.port import PAGE, NewEntry
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class EmbeddedStreams:
 
     def follow_number(self, number: int, after: int = 0) -> AsyncGenerator[Entry, None]:
         """Follow a stream by its number, until it is deleted."""
-        return follow(self._log, number, after)
+        return follow(StreamOfLog(self._log, number), after)
 
     async def group(
         self, stream: str, name: str, *, after: int | Literal["end"] = 0, most_deliveries: int = 5

@@ -1,32 +1,47 @@
-"""Following a stream: what is in the file, then what is committed, without polling."""
+"""Following a stream: what is there, then what comes, without polling."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.streams.port import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from orchestrator.journal import JournalError
-    from orchestrator.streams.log import Log
+    from orchestrator.core.errors import OrchestratorError
     from orchestrator.streams.port import Entry
 
-# A follower this far behind reads from the file again instead of holding ever more in memory.
+# A follower this far behind reads from the store again instead of holding ever more in memory.
 MOST_BUFFERED = 1_000
 
 
-async def follow(log: Log, number: int, after: int) -> AsyncGenerator[Entry, None]:
+class Source(Protocol):
+    """A stream of some backend, as a follower reads it."""
+
+    def listen(self, follower: Follower) -> None:
+        """Tell the follower of each entry that becomes durable from now on."""
+        ...
+
+    def unlisten(self, follower: Follower) -> None:
+        """Tell the follower no more."""
+        ...
+
+    async def page(self, follower: Follower, after: int, limit: int) -> list[Entry]:
+        """Up to ``limit`` entries above ``after``; the follower is ended where the stream is no more."""
+        ...
+
+
+async def follow(source: Source, after: int) -> AsyncGenerator[Entry, None]:
     """Every entry above ``after``, until the stream is deleted."""
     follower = Follower()
-    log.listen(number, follower)
+    source.listen(follower)
     try:
         while not follower.ended:
             follower.catch_up()
-            while page := await log.page(number, after, PAGE):
+            while page := await source.page(follower, after, PAGE):
                 for entry in page:
                     after = entry.offset
                     yield entry
@@ -37,7 +52,7 @@ async def follow(log: Log, number: int, after: int) -> AsyncGenerator[Entry, Non
                     after = entry.offset
                     yield entry
     finally:
-        log.unlisten(number, follower)
+        source.unlisten(follower)
 
 
 class Follower:
@@ -49,7 +64,7 @@ class Follower:
         self.entries: deque[Entry] = deque()
         self.missed = False
         self.waiting: asyncio.Future[None] | None = None
-        self.error: JournalError | None = None
+        self.error: OrchestratorError | None = None
         self.ended = False
 
     def push(self, entry: Entry) -> None:
@@ -60,23 +75,28 @@ class Follower:
             self.missed = True
         self._wake()
 
+    def miss(self) -> None:
+        """There may be something that nobody told."""
+        self.missed = True
+        self._wake()
+
     def end(self) -> None:
         """There will be no more."""
         self.ended = True
         self._wake()
 
-    def fail(self, error: JournalError) -> None:
+    def fail(self, error: OrchestratorError) -> None:
         """There can be no more."""
         self.error = error
         self._wake()
 
     def catch_up(self) -> None:
-        """The file is read again; what comes from now on is kept."""
+        """The store is read again; what comes from now on is kept."""
         self.entries.clear()
         self.missed = False
 
     async def more(self, after: int) -> list[Entry]:
-        """Wait for what comes after that offset; nothing when the file must be read again, or at the end."""
+        """Wait for what comes after that offset; nothing when the store must be read again, or at the end."""
         await self._changed()
         came = [entry for entry in self.entries if entry.offset > after]
         self.entries.clear()

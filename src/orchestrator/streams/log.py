@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orchestrator.journal import Group, Journal, JournalError
+    from orchestrator.streams.follower import Follower
     from orchestrator.streams.port import NewEntry
 
 ADD_STREAM = Statement(0, "INSERT INTO streams (number, name, owner) VALUES {rows}", 3)
@@ -85,6 +86,27 @@ class Extent:
 
     end: int
     trimmed: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOfLog:
+    """One stream of the file, as a follower reads it."""
+
+    log: Log
+    number: int
+
+    def listen(self, follower: Follower) -> None:
+        """Tell the follower of each entry that becomes durable from now on."""
+        self.log.listen(self.number, follower)
+
+    def unlisten(self, follower: Follower) -> None:
+        """Tell the follower no more."""
+        self.log.unlisten(self.number, follower)
+
+    async def page(self, follower: Follower, after: int, limit: int) -> list[Entry]:
+        """Up to ``limit`` entries above ``after``; the log tells the follower of the stream's end."""
+        del follower
+        return await self.log.page(self.number, after, limit)
 
 
 class Log:

@@ -1,0 +1,210 @@
+"""The way to Redis: what is waiting is sent together, and what goes wrong is said in one sentence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+)
+from redis.exceptions import ConnectionError as NotConnectedError
+from redis.exceptions import TimeoutError as NoAnswerError
+
+from orchestrator.core.errors import InternalError, OrchestratorError, SettingsError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+    from orchestrator.streams.redis.scripts import Script
+
+T = TypeVar("T")
+
+# How long Redis may take to accept a connection, and then to answer what was sent together.
+ANSWER_LIMIT_S = 5.0
+# So many calls are sent together, so that one that is late does not wait behind thousands.
+MOST_AT_ONCE = 256
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+
+# How errors begin that another try may not meet: Redis starts, changes its role, is busy, or cannot write.
+PASSING = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "BUSY", "MISCONF")
+
+
+def pauses() -> Iterator[float]:
+    """How long to wait before each next try, in seconds: ever longer, up to five."""
+    pause = FIRST_PAUSE_S
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """What the call gives once Redis is there."""
+    for pause in pauses():
+        try:
+            return await call()
+        except UnavailableError:
+            await asyncio.sleep(pause)
+    raise AssertionError("pauses have no end")  # for type checkers
+
+
+class ClosedError(InternalError):
+    """These streams were closed."""
+
+    default_code = "streams_closed"
+
+
+@dataclass(slots=True)
+class _Call:
+    script: Script
+    keys: tuple[str, ...]
+    values: tuple[object, ...]
+    reply: asyncio.Future[object]
+
+    @property
+    def command(self) -> tuple[object, ...]:
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.values)
+
+
+class RedisConnection:
+    """Runs scripts in the order in which they are asked for.
+
+    What is asked for while an answer is under way is sent together when it is there, so a thousand calls at
+    once cost a few round trips. Nothing is sent twice: whether a call whose answer was lost came through is
+    for its caller to find out.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.client = Redis.from_url(
+                url,
+                socket_timeout=ANSWER_LIMIT_S,
+                socket_connect_timeout=ANSWER_LIMIT_S,
+                retry=Retry(NoBackoff(), 0),
+                protocol=2,
+            )
+        except ValueError as error:
+            raise SettingsError(
+                f"The address of Redis is none: {error}. Give one such as redis://localhost:6379/0, or "
+                "rediss://… for TLS."
+            ) from error
+        self.place = _place(self.client)
+        self._waiting: deque[_Call] = deque()
+        self._sending: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def run(self, script: Script, keys: tuple[str, ...], *values: object) -> object:
+        """Run a script and give its reply.
+
+        Raises:
+            UnavailableError: Redis does not answer, or cannot do it now. SettingsError: it wants another
+                password. ClosedError: ``close`` was called. InternalError: it answers with an error of ours.
+        """
+        if self._closed:
+            raise ClosedError
+        call = _Call(script, keys, values, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send_all())
+        return await call.reply
+
+    async def about(self) -> dict[str, object]:
+        """What Redis says of itself. Raises what ``run`` does."""
+        try:
+            return dict(await self.client.info())
+        except (RedisError, OSError) as error:
+            raise self.explain(error) from error
+
+    async def close(self) -> None:
+        """Send what is waiting, and close. Twice is the same as once."""
+        self._closed = True
+        if self._sending is not None:
+            await self._sending
+        await self.client.aclose()
+
+    def explain(self, error: Exception) -> OrchestratorError:
+        """What to tell people about an error of the Redis library."""
+        if isinstance(error, (AuthenticationError, NoPermissionError)):
+            return SettingsError(
+                f"{self.place} refuses the user or password of redis.url: {error}. They go into the address: "
+                "redis://user:password@host:6379/0."
+            )
+        if isinstance(error, OutOfMemoryError):
+            return UnavailableError(
+                f"{self.place} is full (maxmemory is reached), and takes nothing more. Give it more memory, "
+                "or trim, expire or delete streams.",
+                retry_after=1.0,
+            )
+        if isinstance(error, ReadOnlyError):
+            return UnavailableError(
+                f"{self.place} is a replica that only reads. Name the primary in redis.url.", retry_after=1.0
+            )
+        if isinstance(error, (NotConnectedError, NoAnswerError, OSError)):
+            return UnavailableError(
+                f"{self.place} cannot be reached: {error}. Whether what was under way came through is not "
+                "known.",
+                retry_after=1.0,
+            )
+        if str(error).startswith(PASSING):
+            return UnavailableError(f"{self.place} cannot do this now: {error}", retry_after=1.0)
+        return InternalError(f"{self.place} refused a command of ours: {error}")
+
+    async def _send_all(self) -> None:
+        try:
+            while self._waiting:
+                taken = (self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE)))
+                await self._send([call for call in taken if not call.reply.done()])
+        finally:
+            self._sending = None
+
+    async def _send(self, calls: list[_Call]) -> None:
+        try:
+            replies = await self._execute(call.command for call in calls)
+            unknown = [call for call, reply in zip(calls, replies, strict=True) if _is_unknown(reply)]
+            if unknown:
+                await self._execute(("SCRIPT", "LOAD", script.text) for script in {c.script for c in unknown})
+                again = iter(await self._execute(call.command for call in unknown))
+                replies = [next(again) if _is_unknown(reply) else reply for reply in replies]
+        except Exception as error:  # noqa: BLE001  # told to each who waits for a reply
+            # Those who wait behind them would wait as long, for nothing.
+            calls += self._waiting
+            self._waiting.clear()
+            replies = [error] * len(calls)
+        for call, reply in zip(calls, replies, strict=True):
+            if call.reply.done():
+                continue
+            if isinstance(reply, Exception):
+                call.reply.set_exception(self.explain(reply))
+            else:
+                call.reply.set_result(reply)
+
+    async def _execute(self, commands: Iterable[tuple[object, ...]]) -> list[object]:
+        pipeline = self.client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return list(await pipeline.execute(raise_on_error=False))
+
+
+def _is_unknown(reply: object) -> bool:
+    """Whether Redis does not know the script: it is new, or was started anew."""
+    return isinstance(reply, NoScriptError)
+
+
+def _place(client: Redis) -> str:
+    """How people know this Redis; without its password."""
+    values = client.connection_pool.connection_kwargs
+    if "path" in values:
+        return f"Redis at {values['path']}"
+    return f"Redis at {values.get('host', 'localhost')}:{values.get('port', 6379)}"
