@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,15 +13,14 @@ from sqlalchemy.orm import aliased
 
 from orchestrator.core.errors import ForbiddenError, InternalError
 from orchestrator.db import SYSTEM
-from orchestrator.features.lessons.tables import Intent, SessionRow
+from orchestrator.features.lessons.tables import SessionRow
+from support.session_rows import MORNING, row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from orchestrator.db import Database
     from support.tables import Tables
-
-MORNING = datetime(2026, 11, 21, 7, 30, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -32,13 +31,6 @@ async def database(tables: Tables) -> AsyncIterator[Database]:
             async with database.session(owner) as session:
                 session.add(row(f"of-{owner}"))
         yield database
-
-
-def row(key: str, **fields: str) -> SessionRow:
-    """A session row that names no owner unless told to."""
-    return SessionRow(
-        id=key, topic="tides", brought={}, created_at=MORNING, runs=0, intent=Intent.NONE, **fields
-    )
 
 
 async def everything(database: Database) -> dict[str, str]:

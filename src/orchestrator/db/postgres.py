@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from sqlalchemy import NullPool, text
-from sqlalchemy.connectors.asyncio import AsyncAdapt_Error
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -94,7 +93,7 @@ class PostgresStore:
     def explained(self, error: Exception) -> OrchestratorError | None:
         """That the database is away, or that it cannot keep what it was given."""
         state = _sqlstate(error)
-        if state.startswith(_NOT_TEXT) or isinstance(error.__cause__, UnicodeEncodeError):
+        if state.startswith(_NOT_TEXT) or isinstance(_origin(error), UnicodeEncodeError):
             return InvalidInputError("A text holds a character that cannot be kept, such as U+0000.")
         if isinstance(error, NoFreeConnectionError):
             return UnavailableError(
@@ -218,7 +217,10 @@ def _reason(error: Exception) -> str:
     """What the driver says, on one line and without its own name."""
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
-    said: BaseException = error
-    while isinstance(said, DBAPIError | AsyncAdapt_Error) and said.__cause__:
-        said = said.__cause__
-    return " ".join(str(said).split()).rstrip(".") or type(error).__name__
+    said = _origin(error)
+    return " ".join(str(said).split()).rstrip(".") or type(said).__name__
+
+
+def _origin(error: BaseException) -> BaseException:
+    """What a chain of errors began with: the driver's own."""
+    return _origin(error.__cause__) if error.__cause__ else error
