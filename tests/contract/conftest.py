@@ -38,7 +38,6 @@ EMBEDDED_ALONE = {
     "test_deleting_an_unknown_run_says_that_there_is_none",
     "test_runs_are_listed_newest_first_and_by_page",
     "test_runs_are_listed_by_what_they_are",
-    "test_published_events_are_shown_once",
     "test_progress_is_shown_with_its_attempt",
     "test_each_retry_is_an_event",
     "test_values_of_several_megabytes_cross_likewise",

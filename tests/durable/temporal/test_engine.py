@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator import Context, Limit, TemporalEngine, workflow
 from orchestrator.core.errors import PayloadTooLargeError, UnavailableError
-from orchestrator.durable.errors import RunFailedError, RunTerminatedError
+from orchestrator.durable.errors import RunTerminatedError
 from orchestrator.durable.runs import EventType, Prefix, Status
 from orchestrator.durable.temporal import NotYetOnTemporalError
 from orchestrator.durable.temporal.payloads import MAX_CARRIED_BYTES
@@ -29,12 +29,6 @@ pytestmark = pytest.mark.temporal
 async def echo(ctx: Context, text: str) -> str:
     """Give the input back."""
     return text
-
-
-@workflow
-async def announce(ctx: Context) -> None:
-    """Publish an event."""
-    ctx.publish("news")
 
 
 @workflow
@@ -63,7 +57,7 @@ def engine_on(server: TemporalServer, *steps: object) -> TemporalEngine:
     """An engine of this file's workflows, on a task queue of its own."""
     return TemporalEngine(
         server.address,
-        workflows=[echo, announce, held, tidy, limited],
+        workflows=[echo, held, tidy, limited],
         steps=steps,
         task_queue=f"own-{uuid.uuid4()}",
     )
@@ -93,9 +87,6 @@ async def test_what_it_lacks_is_refused_in_words(temporal_server: TemporalServer
             await run.cancel(force_after=1)
         with pytest.raises(NotYetOnTemporalError, match="prefix"):
             await engine.start(echo, "hi", prefix=Prefix(seed=b"", began_at=0.0, entries=()))
-        publishing = await engine.start(announce)
-        with pytest.raises(RunFailedError, match=r"ctx\.publish\(\) is not offered on Temporal yet"):
-            await publishing.result()
 
 
 @pytest.mark.parametrize("is_ended", [False, True])

@@ -21,7 +21,7 @@ from orchestrator.durable.payloads import Payload
 from orchestrator.durable.registry import NotRegisteredError, Registry
 from orchestrator.durable.runs import NORMAL_PRIORITY, check_priority
 from orchestrator.durable.temporal.activities import HEARTBEAT_EVERY_S, Activities
-from orchestrator.durable.temporal.payloads import carried
+from orchestrator.durable.temporal.beginnings import arguments
 from orchestrator.durable.temporal.runs import INPUT_DIGEST, OWNER, TAGS, TemporalRun
 from orchestrator.durable.temporal.unsupported import LaterOfEngine, NotYetOnTemporalError
 from orchestrator.durable.temporal.workflow_type import workflow_type
@@ -49,11 +49,10 @@ class TemporalEngine(LaterOfEngine):
 
     Not there yet, and refused with a `NotYetOnTemporalError`: ``list``, ``delete``, ``start(prefix=…)``,
     ``Run.recorded``, ``Run.fork``, ``Run.pause`` and ``Run.resume``, ``Run.cancel(force_after=…)`` above 0,
-    schedules, workflows with limits, ``ctx.child``, ``ctx.continue_as``, and ``ctx.publish``, which needs an
-    event stream beside the cluster. ``progress`` logs once that nobody sees it. ``Run.events`` tells what
-    Temporal's history knows: no progress, no single retries, and a step's start is the moment in which it
-    was asked for. A stuck run shows as running. Ids are known for as long as the namespace retains its
-    runs. What a priority does is the cluster's affair.
+    schedules, workflows with limits, ``ctx.child`` and ``ctx.continue_as``. ``progress`` logs once that
+    nobody sees it. ``Run.events`` tells what Temporal's history knows: no progress, no single retries, and a
+    step's start is the moment in which it was asked for. A stuck run shows as running. Ids are known for as
+    long as the namespace retains its runs. What a priority does is the cluster's affair.
 
     Args:
         address: ``host:port`` of the cluster.
@@ -134,7 +133,7 @@ class TemporalEngine(LaterOfEngine):
         try:
             await client.start_workflow(
                 workflow.type_name,
-                carried(data, f"the input of {workflow.name}"),
+                args=arguments(data, workflow.name),
                 id=run_id,
                 task_queue=self._task_queue,
                 priority=Priority(priority_key=priority),

@@ -13,6 +13,7 @@ from temporalio.converter import DataConverter
 from orchestrator.durable.errors import Failure
 from orchestrator.durable.runs import Event, EventType, Status, StepView
 from orchestrator.durable.temporal.failures import failure_of
+from orchestrator.durable.temporal.machine import PUBLISHED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,6 +34,7 @@ _KINDS = {
     Kind.EVENT_TYPE_ACTIVITY_TASK_CANCELED: EventType.STEP_CANCELLED,
     Kind.EVENT_TYPE_TIMER_FIRED: EventType.TIMER_FIRED,
     Kind.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: EventType.SIGNAL_RECEIVED,
+    Kind.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED: EventType.PUBLISHED,
     Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: EventType.CANCEL_REQUESTED,
     Kind.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: EventType.RUN_COMPLETED,
     Kind.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: EventType.RUN_FAILED,
@@ -68,11 +70,11 @@ async def steps_of(handle: WorkflowHandle[Any, Any]) -> list[StepView]:
     steps: dict[str, StepView] = {}
     async for entry in handle.fetch_history_events():
         event = reader.read(entry)
-        if event is None or not event.operation:
+        if event is None:
             continue
         if event.type is EventType.STEP_STARTED:
             steps[event.operation] = StepView(event.operation, event.name, Status.RUNNING, 1, event.at)
-        else:
+        elif event.type in _STEP_STATUS:
             steps[event.operation] = replace(
                 steps[event.operation],
                 status=_STEP_STATUS[event.type],
@@ -105,6 +107,8 @@ class _Reader:
         kind = _KINDS.get(entry.event_type)
         if kind is None or (kind is EventType.SIGNAL_RECEIVED and self._is_repeated(facts)):
             return None
+        if kind is EventType.PUBLISHED and PUBLISHED not in facts.upserted_memo.fields:
+            return None
         operation, name, attempt = self._whose(kind, entry.event_id, facts)
         at = entry.event_time.ToDatetime(UTC)
         return Event(0, kind, at, name, operation, attempt, _data(kind, facts))
@@ -123,6 +127,9 @@ class _Reader:
             operation, _, name = facts.activity_id.partition(":")
             self._steps[event_id] = operation, name
             return operation, name, 1
+        if kind is EventType.PUBLISHED:
+            operation, _, name = _published(facts)["key"].partition(":")
+            return operation, name.removeprefix("publish "), 0
         if kind in _STEP_STATUS:
             scheduled = facts.scheduled_event_id
             return *self._steps[scheduled], self._attempts.get(scheduled, 1)
@@ -137,7 +144,11 @@ def _data(kind: EventType, facts: Any) -> JsonValue:
     if kind in _FAILURE:
         data: JsonValue = _failure(facts.failure).model_dump(mode="json")
         return data
-    return None
+    return _published(facts)["data"] if kind is EventType.PUBLISHED else None
+
+
+def _published(facts: Any) -> Any:
+    return pydantic_core.from_json(facts.upserted_memo.fields[PUBLISHED].data)
 
 
 def _value(payloads: Payloads) -> JsonValue:

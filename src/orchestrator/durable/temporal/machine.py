@@ -15,6 +15,7 @@ from temporalio.exceptions import FailureError
 
 from orchestrator.durable.errors import StepError
 from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS
+from orchestrator.durable.payloads import to_json
 from orchestrator.durable.temporal.failures import failure_of
 from orchestrator.durable.temporal.payloads import MAX_CARRIED_BYTES, carried
 from orchestrator.durable.temporal.unsupported import LaterOfMachine
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from orchestrator.durable.steps import StepDefinition
     from orchestrator.durable.temporal.deliveries import Deliveries
     from orchestrator.durable.temporal.mailbox import Mailbox
+
+# The memo entry whose changes, each an event of the history, are what a run publishes: {"key", "data"}.
+PUBLISHED = "orchestrator:published"
 
 # A worker that is lost is noticed, and a cancel reaches a running step, within this time.
 HEARTBEAT_TIMEOUT = timedelta(seconds=3)
@@ -109,6 +113,12 @@ class TemporalMachine(LaterOfMachine):
         if timeout is not None and not reader.done():
             self._ring(operation, timeout, reader, partial(_expire, reader, name, timeout))
         return reader
+
+    def publish(self, operation: Operation, name: str, data: bytes) -> None:
+        """Write the event into the memo, as part of the workflow task that asks for it."""
+        self.stay_alive()
+        entry = b'{"key":%b,"data":%b}' % (to_json(operation.key, "the event's key"), data)
+        temporal.upsert_memo({PUBLISHED: carried(entry, f"the event {name}")})
 
     def stay_alive(self) -> None:
         """End code that Python throws away, as such code ends.

@@ -86,7 +86,7 @@ class LaterOfRun:
 
 
 class LaterOfMachine:
-    """What `TemporalMachine` lacks: watchers of Temporal runs need an event stream."""
+    """What `TemporalMachine` lacks."""
 
     def child(
         self, operation: Operation, workflow: Workflow[Any, Any], data: bytes, id: str | None
@@ -95,6 +95,3 @@ class LaterOfMachine:
 
     def encode_input(self, input: object) -> NoReturn:
         raise NotYetOnTemporalError("ctx.continue_as()")
-
-    def publish(self, operation: Operation, name: str, data: bytes) -> NoReturn:
-        raise NotYetOnTemporalError("ctx.publish()")

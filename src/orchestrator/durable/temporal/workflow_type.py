@@ -14,6 +14,7 @@ from orchestrator.durable.context import Context
 from orchestrator.durable.errors import Failure
 from orchestrator.durable.guard import refuse_io_on
 from orchestrator.durable.outcomes import is_cancelled
+from orchestrator.durable.temporal.beginnings import Beginning, Letter
 from orchestrator.durable.temporal.deliveries import Deliveries
 from orchestrator.durable.temporal.failures import recorded_error
 from orchestrator.durable.temporal.machine import TemporalMachine
@@ -28,17 +29,21 @@ def workflow_type(definition: Workflow[Any, Any]) -> type:
     """The Temporal workflow type that runs a workflow function."""
 
     class Run:
-        def __init__(self) -> None:
+        @temporal.init
+        def __init__(self, data: RawValue, beginning: RawValue) -> None:  # noqa: ARG002  # as run takes
             self._mailbox = Mailbox()
             self._deliveries = Deliveries()
+            self._beginning = Beginning.model_validate_json(beginning.payload.data)
+            for letter in self._beginning.letters:
+                self._deliveries.add(partial(self._mailbox.put, letter))
 
-        async def run(self, data: RawValue) -> RawValue:
+        async def run(self, data: RawValue, beginning: RawValue) -> RawValue:  # noqa: ARG002  # as above
             return await _run(definition, data.payload.data, self._mailbox, self._deliveries)
 
         @temporal.signal(dynamic=True)
         def signal(self, name: str, letter: Sequence[RawValue]) -> None:
-            data, identity = (part.payload.data for part in letter)
-            self._deliveries.add(partial(self._mailbox.put, name, data, identity))
+            data, identity = (part.payload.data.decode() for part in letter)
+            self._deliveries.add(partial(self._mailbox.put, Letter(name=name, identity=identity, data=data)))
 
     # Temporal refuses functions of local classes, since its sandbox imports them by name; we use none.
     Run.run.__qualname__ = Run.__qualname__ = "Run.run"

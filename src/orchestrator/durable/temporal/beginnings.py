@@ -1,0 +1,50 @@
+"""What a run on Temporal may begin with, beside its input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from orchestrator.durable.temporal.payloads import carried
+
+if TYPE_CHECKING:
+    from temporalio.common import RawValue
+
+
+class Letter(BaseModel):
+    """A signal that a life of a run did not receive: its name, and its identity and data as JSON texts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    identity: str
+    data: str
+
+
+class Beginning(BaseModel):
+    """The second argument of a workflow type; it says only what is out of the ordinary.
+
+    ``life`` counts the histories of one run: ``continue_as`` begins the next. ``letters`` are signals that
+    the life before has left, in the order of their arrival.
+
+    A worker whose code does not know one of the fields does not begin the run: it would lose what that says.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    life: int = 1
+    letters: tuple[Letter, ...] = ()
+
+
+PLAIN_BEGINNING: Final = Beginning()
+
+
+def arguments(data: bytes, what: str, beginning: Beginning = PLAIN_BEGINNING) -> list[RawValue]:
+    """The arguments of a workflow type: the recorded input of ``what``, and what it begins with beside it.
+
+    Raises:
+        PayloadTooLargeError: one of them is more than Temporal carries.
+    """
+    said = beginning.model_dump_json(exclude_defaults=True).encode()
+    return [carried(data, f"the input of {what}"), carried(said, f"what {what} begins with")]
