@@ -57,8 +57,6 @@ EMBEDDED_ALONE = {
     "test_a_schedule_that_says_nothing_clear_is_refused",
     "test_a_schedule_that_nobody_made_is_not_found",
     "test_a_replaced_schedule_starts_the_new_workflow",
-    "test_a_run_that_ends_in_time_is_not_forced",
-    "test_a_run_that_does_not_end_in_time_is_forced",
     "test_a_fork_runs_the_named_step_and_later_ones_anew",
     "test_a_fork_tells_where_it_comes_from",
     "test_a_step_is_named_by_its_operation_too",

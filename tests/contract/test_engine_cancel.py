@@ -306,6 +306,7 @@ async def test_a_run_that_does_not_end_in_time_is_forced(lab: Lab, gates: Gates)
         run = await engine.start(slow)
         await gates.reached("gate")
         await run.cancel(force_after=3_600)
+        await gates.reached("cleanup")
         await run.cancel(force_after=0.01)
         await run.cancel(force_after=3_600)
         with pytest.raises(RunTerminatedError):

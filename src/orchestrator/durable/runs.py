@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Final
@@ -172,6 +173,16 @@ def check_priority(priority: int) -> int:
             f"{PRIORITIES[-1]}; {NORMAL_PRIORITY} is normal"
         )
     return priority
+
+
+def check_force_after(seconds: float | None) -> None:
+    """Refuse a ``force_after`` that is no time to wait; None is none at all.
+
+    Raises:
+        ValueError: it is negative or not finite.
+    """
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise ValueError(f"cancel(force_after={seconds}): give seconds, 0 or more")
 
 
 def key_of(operation: str, name: str) -> str:

@@ -83,8 +83,6 @@ async def test_what_it_lacks_is_refused_in_words(temporal_server: TemporalServer
             await run.recorded()
         with pytest.raises(NotYetOnTemporalError, match="fork"):
             await run.fork(from_step="1")
-        with pytest.raises(NotYetOnTemporalError, match="force_after"):
-            await run.cancel(force_after=1)
         with pytest.raises(NotYetOnTemporalError, match="prefix"):
             await engine.start(echo, "hi", prefix=Prefix(seed=b"", began_at=0.0, entries=()))
 

@@ -12,7 +12,7 @@ from orchestrator.durable.embedded.history import NEVER, reason_in
 from orchestrator.durable.errors import MismatchError, RunClosedError
 from orchestrator.durable.payloads import within_limit
 from orchestrator.durable.registry import NotRegisteredError
-from orchestrator.durable.runs import Status
+from orchestrator.durable.runs import Status, check_force_after
 from orchestrator.journal import UnreadableError
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ class RunAccess:
 
     async def cancel(self, run_id: str, force_after: float | None) -> None:
         """Cancel an open run, and end it after so many seconds; end a stuck one."""
-        if force_after is not None and not 0 <= force_after < float("inf"):
-            raise ValueError(f"cancel(force_after={force_after}): give seconds, 0 or more")
+        check_force_after(force_after)
         self._services.journal.check_writable()
         end_at = NEVER if force_after is None else self._services.clock.time() + force_after
         while not await self._runs.change(run_id, lambda run: run.cancel(end_at)):

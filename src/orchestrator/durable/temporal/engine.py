@@ -22,6 +22,7 @@ from orchestrator.durable.registry import NotRegisteredError, Registry
 from orchestrator.durable.runs import NORMAL_PRIORITY, check_priority
 from orchestrator.durable.temporal.activities import HEARTBEAT_EVERY_S, Activities
 from orchestrator.durable.temporal.beginnings import arguments
+from orchestrator.durable.temporal.inner_worker import inner_worker
 from orchestrator.durable.temporal.runs import INPUT_DIGEST, OWNER, TAGS, TemporalRun
 from orchestrator.durable.temporal.unsupported import LaterOfEngine, NotYetOnTemporalError
 from orchestrator.durable.temporal.workflow_type import workflow_type
@@ -48,11 +49,11 @@ class TemporalEngine(LaterOfEngine):
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
 
     Not there yet, and refused with a `NotYetOnTemporalError`: ``list``, ``delete``, ``start(prefix=…)``,
-    ``Run.recorded``, ``Run.fork``, ``Run.pause`` and ``Run.resume``, ``Run.cancel(force_after=…)`` above 0,
-    schedules, workflows with limits, ``ctx.child`` and ``ctx.continue_as``. ``progress`` logs once that
-    nobody sees it. ``Run.events`` tells what Temporal's history knows: no progress, no single retries, and a
-    step's start is the moment in which it was asked for. A stuck run shows as running. Ids are known for as
-    long as the namespace retains its runs. What a priority does is the cluster's affair.
+    ``Run.recorded``, ``Run.fork``, ``Run.pause`` and ``Run.resume``, schedules, workflows with limits,
+    ``ctx.child`` and ``ctx.continue_as``. ``progress`` logs once that nobody sees it. ``Run.events`` tells
+    what Temporal's history knows: no progress, no single retries, and a step's start is the moment in which
+    it was asked for. A stuck run shows as running. Ids are known for as long as the namespace retains its
+    runs. What a priority does is the cluster's affair.
 
     Args:
         address: ``host:port`` of the cluster.
@@ -92,6 +93,8 @@ class TemporalEngine(LaterOfEngine):
             client = await self._connect()
             threads = opening.enter_context(ThreadPoolExecutor(MOST_STEPS_AT_ONCE, "step"))
             await opening.enter_async_context(self._worker(client, threads))
+            inner = inner_worker(client, self._task_queue, self._resident_runs)
+            await opening.enter_async_context(inner)
             self._open = opening.pop_all()
         self._client = client
         return self

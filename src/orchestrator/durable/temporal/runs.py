@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
@@ -19,11 +20,12 @@ from orchestrator.durable.errors import (
     RunTerminatedError,
 )
 from orchestrator.durable.payloads import to_json
-from orchestrator.durable.runs import RunInfo, Status
+from orchestrator.durable.runs import RunInfo, Status, check_force_after
 from orchestrator.durable.temporal.failures import failure_of
+from orchestrator.durable.temporal.forcing import end_by
 from orchestrator.durable.temporal.history import events_of, steps_of
 from orchestrator.durable.temporal.payloads import carried
-from orchestrator.durable.temporal.unsupported import LaterOfRun, NotYetOnTemporalError
+from orchestrator.durable.temporal.unsupported import LaterOfRun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,6 +57,7 @@ class TemporalRun(LaterOfRun, Generic[Out_co]):
     """The run of one workflow id."""
 
     def __init__(self, client: Client, run_id: str, output: Payload) -> None:
+        self._client = client
         self._handle = client.get_workflow_handle(run_id, result_type=RawValue)
         self._id = run_id
         self._output = output
@@ -112,18 +115,29 @@ class TemporalRun(LaterOfRun, Generic[Out_co]):
             raise
 
     async def cancel(self, *, force_after: float | None = None) -> None:
-        """Ask it to stop, or end it now by ``force_after=0``; on an ended run this does nothing.
+        """Ask it to stop, and end it without its code ``force_after`` seconds later if it is still open.
+
+        0 ends it now. On an ended run this does nothing.
 
         Raises:
-            NotYetOnTemporalError: ``force_after`` above 0.
+            ValueError: ``force_after`` is negative or not finite.
         """
-        if force_after:
-            raise NotYetOnTemporalError("cancel(force_after=…) above 0")
+        check_force_after(force_after)
         try:
-            await (self._handle.cancel() if force_after is None else self._handle.terminate())
+            if force_after == 0:
+                await self._handle.terminate()
+                return
+            if force_after is not None:
+                await self._end_within(force_after)
+            await self._handle.cancel()
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
+
+    async def _end_within(self, seconds: float) -> None:
+        description = await self._handle.describe()
+        if description.close_time is None:
+            await end_by(self._client, description, time.time() + seconds)
 
     async def _reason(self) -> str:
         try:

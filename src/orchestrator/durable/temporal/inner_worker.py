@@ -1,0 +1,30 @@
+"""The worker for what the adapter does itself on a cluster, beside the runs and steps of its users."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from orchestrator.durable.temporal.forcing import Force, terminate
+from orchestrator.durable.temporal.reserved import inner_queue
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+# There is little to fetch, so few ask the server for it.
+_POLLERS = 2
+
+
+def inner_worker(client: Client, task_queue: str, resident_runs: int) -> Worker:
+    """The worker that serves the runs of ``task_queue``, and keeps so many workflows in memory."""
+    return Worker(
+        client,
+        task_queue=inner_queue(task_queue),
+        workflows=[Force],
+        activities=[terminate],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_cached_workflows=resident_runs,
+        max_concurrent_workflow_task_polls=_POLLERS,
+        max_concurrent_activity_task_polls=_POLLERS,
+    )
