@@ -302,3 +302,34 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_loopback_hosts_are_served(host: str) -> None:
     """Every spelling of this machine alone is accepted."""
     assert load_settings(None, {"server.host": host}).server.is_loopback
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        (
+            "temporal: {tls: true, tls_cert_file: a.pem}",
+            "temporal.tls_cert_file and temporal.tls_key_file go",
+        ),
+        ("temporal: {tls_ca_file: a.pem}", "set temporal.tls to true"),
+        ("payloads: {store_dir: a, s3_bucket: values}", "are two places; set one of them"),
+        ("payloads: {s3_bucket: values, s3_access_key_id: a}", "go together; set both or none"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_named(tmp_path: Path, section: str, said: str) -> None:
+    """Of TLS, and of where large values are kept."""
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        load_settings(write(tmp_path / "config.yaml", section))
+
+
+def test_keys_of_the_cluster_and_the_bucket_are_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read from the environment and shown nowhere."""
+    monkeypatch.setenv("ORCHESTRATOR_TEMPORAL_API_KEY", "sesame-cloud")
+    monkeypatch.setenv("ORCHESTRATOR_TEMPORAL_TLS_SERVER_NAME", "temporal.example")
+    monkeypatch.setenv("ORCHESTRATOR_PAYLOADS_S3_ACCESS_KEY_ID", "me")
+    monkeypatch.setenv("ORCHESTRATOR_PAYLOADS_S3_SECRET_ACCESS_KEY", "sesame-bucket")
+    settings = load_settings()
+    assert settings.temporal.api_key
+    assert settings.temporal.api_key.get_secret_value() == "sesame-cloud"
+    assert settings.temporal.has_tls_details
+    assert "sesame" not in repr(settings)

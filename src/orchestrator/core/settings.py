@@ -146,6 +146,31 @@ class TemporalSettings(Section):
     host_port: str = Field("localhost:7233", pattern=r"^[^\s/]+:\d{1,5}$", description="host:port")
     namespace: str = Field("default", min_length=1, description="the name of a Temporal namespace")
     task_queue: str = Field("orchestrator-task-queue", min_length=1, description="the name of a task queue")
+    tls: bool = Field(
+        default=False, description="true or false: whether the connection is encrypted; an API key implies it"
+    )
+    tls_ca_file: Path | None = Field(
+        None, description="a file with certificates in PEM, of who may have signed the server's"
+    )
+    tls_cert_file: Path | None = Field(None, description="a file with this side's certificate in PEM")
+    tls_key_file: Path | None = Field(None, description="a file with that certificate's private key in PEM")
+    tls_server_name: str | None = Field(
+        None, min_length=1, description="the name in the server's certificate, where it is not the host's"
+    )
+    api_key: SecretStr | None = Field(None, description="an API key, as Temporal Cloud gives them")
+
+    @model_validator(mode="after")
+    def _tls_as_a_whole(self) -> TemporalSettings:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("temporal.tls_cert_file and temporal.tls_key_file go together; set both or none")
+        if self.has_tls_details and not self.tls and self.api_key is None:
+            raise ValueError("temporal.tls is false, and settings of TLS are given; set temporal.tls to true")
+        return self
+
+    @property
+    def has_tls_details(self) -> bool:
+        """Whether anything is said about TLS beyond that it is used."""
+        return any((self.tls_ca_file, self.tls_cert_file, self.tls_server_name))
 
 
 class ModelSettings(Section):
@@ -186,6 +211,26 @@ class PayloadSettings(Section):
         description="keys as id:base64,id:base64, the one that encrypts first, each of 32 bytes "
         "(`openssl rand -base64 32` makes one)",
     )
+    store_dir: Path | None = Field(
+        None, description="a directory that all processes see, for large values of runs on Temporal"
+    )
+    s3_bucket: str | None = Field(
+        None, pattern=r"^[a-z0-9.-]{3,63}$", description="the name of an S3 bucket, for the same in its place"
+    )
+    s3_endpoint_url: HttpUrl | None = Field(None, description="an address like http://minio:9000")
+    s3_region: str | None = Field(None, min_length=1, description="the name of a region, like eu-central-1")
+    s3_access_key_id: str | None = Field(None, min_length=1, description="the id of an access key")
+    s3_secret_access_key: SecretStr | None = Field(None, description="the secret of that access key")
+
+    @model_validator(mode="after")
+    def _one_store(self) -> PayloadSettings:
+        if self.store_dir and self.s3_bucket:
+            raise ValueError("payloads.store_dir and payloads.s3_bucket are two places; set one of them")
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            raise ValueError(
+                "payloads.s3_access_key_id and payloads.s3_secret_access_key go together; set both or none"
+            )
+        return self
 
 
 class LessonSettings(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 try:
+    from orchestrator.durable.temporal.connection import Tls
     from orchestrator.durable.temporal.engine import TemporalEngine
     from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
 except ModuleNotFoundError as missing:
@@ -13,4 +14,4 @@ except ModuleNotFoundError as missing:
         name=missing.name,
     ) from missing
 
-__all__ = ["NotYetOnTemporalError", "TemporalEngine"]
+__all__ = ["NotYetOnTemporalError", "TemporalEngine", "Tls"]

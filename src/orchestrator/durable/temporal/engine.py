@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
-from temporalio.client import Client
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -22,6 +21,7 @@ from orchestrator.durable.registry import NotRegisteredError, Registry
 from orchestrator.durable.runs import NORMAL_PRIORITY, check_priority
 from orchestrator.durable.temporal.activities import HEARTBEAT_EVERY_S, Activities
 from orchestrator.durable.temporal.beginnings import arguments
+from orchestrator.durable.temporal.connection import Connection, Tls
 from orchestrator.durable.temporal.inner_worker import inner_worker
 from orchestrator.durable.temporal.runs import INPUT_DIGEST, OWNER, TAGS, TemporalRun
 from orchestrator.durable.temporal.unsupported import LaterOfEngine, NotYetOnTemporalError
@@ -31,6 +31,8 @@ from orchestrator.durable.workflows import check_is_workflow
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import TracebackType
+
+    from temporalio.client import Client
 
     from orchestrator.durable.runs import Prefix
     from orchestrator.durable.workflows import Workflow
@@ -60,6 +62,8 @@ class TemporalEngine(LaterOfEngine):
         workflows: those that this process can start and run.
         steps: step functions, and instances of classes with step methods.
         namespace: of the cluster.
+        tls: whether the connection is encrypted, or how.
+        api_key: as Temporal Cloud gives them; it implies TLS.
         task_queue: shared by all processes that do the same work.
         resident_runs: how many runs stay in memory between their events; any other is replayed.
     """
@@ -71,11 +75,12 @@ class TemporalEngine(LaterOfEngine):
         workflows: Iterable[Workflow[Any, Any]] = (),
         steps: Iterable[object] = (),
         namespace: str = "default",
+        tls: bool | Tls = False,
+        api_key: str | None = None,
         task_queue: str = "orchestrator-task-queue",
         resident_runs: int = 1_000,
     ) -> None:
-        self._address = address
-        self._namespace = namespace
+        self._connection = Connection(address, namespace, tls, api_key)
         self._task_queue = task_queue
         self._resident_runs = resident_runs
         self._registry = Registry()
@@ -87,10 +92,11 @@ class TemporalEngine(LaterOfEngine):
         """Connect and begin to work.
 
         Raises:
-            UnavailableError: no Temporal server answers at the address.
+            UnavailableError: no Temporal server answers at the address, or it has no such namespace.
+            SettingsError: it refuses the key, or a certificate is not right.
         """
         async with AsyncExitStack() as opening:
-            client = await self._connect()
+            client = await self._connection.open()
             threads = opening.enter_context(ThreadPoolExecutor(MOST_STEPS_AT_ONCE, "step"))
             await opening.enter_async_context(self._worker(client, threads))
             inner = inner_worker(client, self._task_queue, self._resident_runs)
@@ -168,12 +174,6 @@ class TemporalEngine(LaterOfEngine):
         except NotRegisteredError:
             output = Payload.of(Any, f"the result of {description.workflow_type}")
         return TemporalRun(client, id, output)
-
-    async def _connect(self) -> Client:
-        try:
-            return await Client.connect(self._address, namespace=self._namespace)
-        except RuntimeError as error:
-            raise UnavailableError(f"no Temporal server answers at {self._address}: {error}") from error
 
     def _worker(self, client: Client, threads: ThreadPoolExecutor) -> Worker:
         every = timedelta(seconds=HEARTBEAT_EVERY_S)
