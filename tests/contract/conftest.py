@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator import EmbeddedEngine
 from orchestrator.durable.embedded.parking import MOST_IN_MEMORY
-from support.contract_lab import Gates, Lab
+from support.contract_lab import PAUSES_S, Gates, Lab
 from support.stream_lab import embedded, on_redis
 
 if TYPE_CHECKING:
@@ -33,11 +33,6 @@ TEMPORAL_REPLAYING = "temporal-replaying"
 
 # What the Temporal adapter does not offer yet; see its docstring.
 EMBEDDED_ALONE = {
-    "test_a_finished_run_is_forgotten_on_request",
-    "test_an_open_run_is_not_deleted",
-    "test_deleting_an_unknown_run_says_that_there_is_none",
-    "test_runs_are_listed_newest_first_and_by_page",
-    "test_runs_are_listed_by_what_they_are",
     "test_progress_is_shown_with_its_attempt",
     "test_each_retry_is_an_event",
     "test_values_of_several_megabytes_cross_likewise",
@@ -151,7 +146,7 @@ def lab(engine_name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Lab
         return Lab(partial(_embedded, tmp_path / "runs.db", most))
     server: TemporalServer = request.getfixturevalue("temporal_server")
     resident_runs = 0 if engine_name == TEMPORAL_REPLAYING else 1_000
-    return Lab(partial(_temporal, server.address, f"contract-{uuid.uuid4()}", resident_runs))
+    return Lab(partial(_temporal, server.address, f"contract-{uuid.uuid4()}", resident_runs), PAUSES_S)
 
 
 @pytest.fixture

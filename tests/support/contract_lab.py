@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.durable.steps import step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from orchestrator.durable.engine import Engine, Run
@@ -22,13 +22,19 @@ if TYPE_CHECKING:
     ]
 
 PATIENCE_S = 30.0
+# Between one look at a list that lags and the next, in seconds; as long as our patience.
+PAUSES_S: Final = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, *[3.0] * 9]
 
 
 class Lab:
-    """Opens engines, one after the other, that share all that is durable."""
+    """Opens engines, one after the other, that share all that is durable.
 
-    def __init__(self, open_engine: OpenEngine) -> None:
+    Where their lists lag behind what happens, ``pauses_s`` says when to look again.
+    """
+
+    def __init__(self, open_engine: OpenEngine, pauses_s: Sequence[float] = ()) -> None:
         self._open_engine = open_engine
+        self._pauses_s = pauses_s
         self._own = uuid.uuid4()
 
     def id(self, name: str) -> str:
@@ -40,6 +46,20 @@ class Lab:
     ) -> AbstractAsyncContextManager[Engine]:
         """An engine with these workflows and steps."""
         return self._open_engine(workflows, steps)
+
+    async def listed(self, engine: Engine, wanted: Collection[str], **by: Any) -> list[str]:  # noqa: ANN401  # as list()
+        """The ids that ``engine.list(**by)`` gives; where a list lags, once it is as ``wanted``.
+
+        A list is wanted in its order, a set in any.
+        """
+        pauses = iter(self._pauses_s)
+        while True:
+            found = [info.id for info in await engine.list(**by)]
+            is_as_wanted = (set(found) if isinstance(wanted, set) else found) == wanted
+            pause_s = next(pauses, None)
+            if is_as_wanted or pause_s is None:
+                return found
+            await asyncio.sleep(pause_s)
 
 
 class Gates:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from orchestrator.core.errors import ConflictError, NotFoundError, UnavailableError
+from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.ids import new_id
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.durable.payloads import Payload
@@ -22,19 +23,24 @@ from orchestrator.durable.runs import NORMAL_PRIORITY, check_priority
 from orchestrator.durable.temporal.activities import HEARTBEAT_EVERY_S, Activities
 from orchestrator.durable.temporal.beginnings import arguments
 from orchestrator.durable.temporal.connection import Connection, Tls
+from orchestrator.durable.temporal.deletion import PLACEHOLDER_LASTS, delete
+from orchestrator.durable.temporal.failures import explained
 from orchestrator.durable.temporal.inner_worker import inner_worker
-from orchestrator.durable.temporal.runs import INPUT_DIGEST, OWNER, TAGS, TemporalRun
+from orchestrator.durable.temporal.listing import Listing
+from orchestrator.durable.temporal.runs import TemporalRun
+from orchestrator.durable.temporal.search import attributes, register
+from orchestrator.durable.temporal.standing import INPUT_DIGEST, OWNER, TAGS, describe, memo_of
 from orchestrator.durable.temporal.unsupported import LaterOfEngine, NotYetOnTemporalError
 from orchestrator.durable.temporal.workflow_type import workflow_type
 from orchestrator.durable.workflows import check_is_workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
     from temporalio.client import Client
 
-    from orchestrator.durable.runs import Prefix
+    from orchestrator.durable.runs import Prefix, RunInfo, Status
     from orchestrator.durable.workflows import Workflow
 
 Out = TypeVar("Out")
@@ -43,6 +49,9 @@ Out = TypeVar("Out")
 MOST_STEPS_AT_ONCE = 200
 # How long a run waits for the worker that knows it by heart before any other one replays it.
 STICKY_TIMEOUT = timedelta(seconds=2)
+# A run that is being deleted keeps its id from others for less than this.
+LOOK_AGAIN_S = PLACEHOLDER_LASTS.total_seconds() / 10
+ANYTHING = Payload.of(Any, "a result")
 
 
 class TemporalEngine(LaterOfEngine):
@@ -50,7 +59,7 @@ class TemporalEngine(LaterOfEngine):
 
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
 
-    Not there yet, and refused with a `NotYetOnTemporalError`: ``list``, ``delete``, ``start(prefix=…)``,
+    Not there yet, and refused with a `NotYetOnTemporalError`: ``start(prefix=…)``,
     ``Run.recorded``, ``Run.fork``, ``Run.pause`` and ``Run.resume``, schedules, workflows with limits,
     ``ctx.child`` and ``ctx.continue_as``. ``progress`` logs once that nobody sees it. ``Run.events`` tells
     what Temporal's history knows: no progress, no single retries, and a step's start is the moment in which
@@ -93,10 +102,12 @@ class TemporalEngine(LaterOfEngine):
 
         Raises:
             UnavailableError: no Temporal server answers at the address, or it has no such namespace.
-            SettingsError: it refuses the key, or a certificate is not right.
+            SettingsError: it refuses the key, a certificate is not right, or runs cannot be found in the
+                namespace; the message says what to do.
         """
         async with AsyncExitStack() as opening:
             client = await self._connection.open()
+            await register(client)
             threads = opening.enter_context(ThreadPoolExecutor(MOST_STEPS_AT_ONCE, "step"))
             await opening.enter_async_context(self._worker(client, threads))
             inner = inner_worker(client, self._task_queue, self._resident_runs)
@@ -139,21 +150,30 @@ class TemporalEngine(LaterOfEngine):
         data = workflow.input.record(input)
         digest = hashlib.sha256(f"{workflow.type_name}\0".encode() + data).hexdigest()
         run_id = id or new_id()
-        try:
-            await client.start_workflow(
-                workflow.type_name,
-                args=arguments(data, workflow.name),
-                id=run_id,
-                task_queue=self._task_queue,
-                priority=Priority(priority_key=priority),
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                memo={INPUT_DIGEST: digest, OWNER: owner, TAGS: dict(tags or {})},
-            )
-        except WorkflowAlreadyStartedError:
-            await self._require_same(client, run_id, digest)
-        except RPCError as error:
-            _explain(error)
+        begin_with = arguments(data, workflow.name)
+        found_by = attributes(owner, tags or {})
+        reuse = WorkflowIDReusePolicy.REJECT_DUPLICATE
+        while True:
+            try:
+                await client.start_workflow(
+                    workflow.type_name,
+                    args=begin_with,
+                    id=run_id,
+                    task_queue=self._task_queue,
+                    priority=Priority(priority_key=priority),
+                    id_reuse_policy=reuse,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    memo={INPUT_DIGEST: digest, OWNER: owner, TAGS: dict(tags or {})},
+                    search_attributes=found_by,
+                )
+            except WorkflowAlreadyStartedError:
+                if not await self._is_same(client, run_id, digest):
+                    reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE
+                    await asyncio.sleep(LOOK_AGAIN_S)
+                    continue
+            except RPCError as error:
+                raise explained(error) from error
+            break
         return TemporalRun(client, run_id, workflow.output)
 
     async def get(self, id: str) -> TemporalRun[Any]:  # the word of the port
@@ -163,17 +183,48 @@ class TemporalEngine(LaterOfEngine):
             NotFoundError: there is none.
         """
         client = self._connected()
+        type_name = (await describe(client, id)).workflow_execution_info.type.name
         try:
-            description = await client.get_workflow_handle(id).describe()
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                raise NotFoundError(f"there is no run {id!r}") from None
-            _explain(error)
-        try:
-            output = self._registry.workflow(description.workflow_type).output
+            output = self._registry.workflow(type_name).output
         except NotRegisteredError:
-            output = Payload.of(Any, f"the result of {description.workflow_type}")
+            output = Payload.of(Any, f"the result of {type_name}")
         return TemporalRun(client, id, output)
+
+    async def list(  # the port's filters
+        self,
+        *,
+        status: Sequence[Status] = (),
+        workflow: str | None = None,
+        owner: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[RunInfo]:
+        """Runs of the engine's task queue, newest first; ``before`` is the last id of the page before.
+
+        A run is found once the cluster's index has it, mostly within a second. What it is is asked then: a
+        run is shown only if it is of the ``status`` at that moment.
+
+        Raises:
+            NotFoundError: there is no run ``before``.
+        """
+        client = self._connected()
+
+        async def inform(run_id: str) -> RunInfo:
+            return await TemporalRun(client, run_id, ANYTHING).describe()
+
+        listing = Listing(
+            client, self._task_queue, inform, status=status, workflow=workflow, owner=owner, tags=tags
+        )
+        return await listing.page(limit, before)
+
+    async def delete(self, id: str) -> None:
+        """Forget an ended run and all it recorded.
+
+        Raises:
+            NotFoundError: there is none. ConflictError: it has not ended.
+        """
+        await delete(self._connected(), id)
 
     def _worker(self, client: Client, threads: ThreadPoolExecutor) -> Worker:
         every = timedelta(seconds=HEARTBEAT_EVERY_S)
@@ -197,13 +248,16 @@ class TemporalEngine(LaterOfEngine):
             )
         return self._client
 
-    async def _require_same(self, client: Client, run_id: str, digest: str) -> None:
-        memo = await (await client.get_workflow_handle(run_id).describe()).memo()
-        if memo.get(INPUT_DIGEST) != digest:
+    async def _is_same(self, client: Client, run_id: str, digest: str) -> bool:
+        """Whether the run of that id is what somebody wants to start; False where it was deleted.
+
+        Raises:
+            ConflictError: it is another one.
+        """
+        try:
+            raw = (await describe(client, run_id)).workflow_execution_info
+        except NotFoundError:
+            return False
+        if await memo_of(client, raw, INPUT_DIGEST) != digest:
             raise ConflictError(f"run {run_id!r} exists with another workflow or input")
-
-
-def _explain(error: RPCError) -> NoReturn:
-    if error.status is RPCStatusCode.UNAVAILABLE:
-        raise UnavailableError("the Temporal server does not answer") from error
-    raise error
+        return True

@@ -7,7 +7,9 @@ from datetime import timedelta
 from pydantic import ValidationError
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 from temporalio.exceptions import TimeoutError as TimedOutError
+from temporalio.service import RPCError, RPCStatusCode
 
+from orchestrator.core.errors import UnavailableError
 from orchestrator.durable.errors import Failure
 
 # Temporal reads a delay of zero as none given, and would use its own.
@@ -41,3 +43,10 @@ def failure_of(error: BaseException) -> Failure:
             type="CancelledError", code="cancelled", message="it was cancelled from outside its run"
         )
     return Failure(type=type(cause).__name__, code="error", message=str(cause))
+
+
+def explained(error: RPCError) -> Exception:
+    """A server's refusal as the house knows it, or itself."""
+    if error.status in {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED}:
+        return UnavailableError("the Temporal server does not answer")
+    return error

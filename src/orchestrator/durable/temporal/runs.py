@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
 from temporalio.exceptions import CancelledError, TerminatedError
@@ -20,37 +19,23 @@ from orchestrator.durable.errors import (
     RunTerminatedError,
 )
 from orchestrator.durable.payloads import to_json
-from orchestrator.durable.runs import RunInfo, Status, check_force_after
+from orchestrator.durable.runs import Status, check_force_after
 from orchestrator.durable.temporal.failures import failure_of
 from orchestrator.durable.temporal.forcing import end_by
 from orchestrator.durable.temporal.history import events_of, steps_of
 from orchestrator.durable.temporal.payloads import carried
+from orchestrator.durable.temporal.standing import describe, info_of, status_of
 from orchestrator.durable.temporal.unsupported import LaterOfRun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from temporalio.client import Client, WorkflowExecutionDescription
+    from temporalio.client import Client
 
     from orchestrator.durable.payloads import Payload
-    from orchestrator.durable.runs import Event, StepView
+    from orchestrator.durable.runs import Event, RunInfo, StepView
 
 Out_co = TypeVar("Out_co", covariant=True)
-
-# What the memo of each run says.
-INPUT_DIGEST = "input_digest"
-OWNER = "owner"
-TAGS = "tags"
-
-_STATUS = {
-    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING: Status.RUNNING,
-    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED: Status.COMPLETED,
-    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_FAILED: Status.FAILED,
-    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED: Status.CANCELLED,
-    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED: Status.TERMINATED,
-    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TIMED_OUT: Status.TIMED_OUT,
-    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED: Status.PAUSED,
-}
 
 
 class TemporalRun(LaterOfRun, Generic[Out_co]):
@@ -76,20 +61,14 @@ class TemporalRun(LaterOfRun, Generic[Out_co]):
         return cast("Out_co", self._output.decode(value.payload.data))
 
     async def describe(self) -> RunInfo:
-        """Where it stands now."""
-        description = await self._handle.describe()
-        memo = await description.memo()
-        status = _status(description)
-        return RunInfo(
-            id=self._id,
-            workflow=description.workflow_type,
-            status=status,
-            created_at=description.start_time,
-            closed_at=description.close_time,
-            owner=memo.get(OWNER, ""),
-            tags=memo.get(TAGS, {}),
-            reason=await self._reason() if status is Status.FAILED else "",
-        )
+        """Where it stands now.
+
+        Raises:
+            NotFoundError: it was deleted.
+        """
+        description = await describe(self._client, self._id)
+        is_failed = status_of(description) is Status.FAILED
+        return await info_of(self._client, description, await self._reason() if is_failed else "")
 
     async def steps(self) -> list[StepView]:
         """Its steps in the order in which they were asked for."""
@@ -152,11 +131,3 @@ class TemporalRun(LaterOfRun, Generic[Out_co]):
         if isinstance(cause, TerminatedError):
             return RunTerminatedError(f"run {self._id} was terminated")
         return RunFailedError(self._id, failure_of(cause))
-
-
-def _status(description: WorkflowExecutionDescription) -> Status:
-    """The raw status: operators may pause a run natively, which the SDK's own enum does not know."""
-    raw = description.raw_description
-    status = _STATUS[raw.workflow_execution_info.status]
-    is_idle = not raw.pending_activities and not raw.HasField("pending_workflow_task")
-    return Status.WAITING if status is Status.RUNNING and is_idle else status

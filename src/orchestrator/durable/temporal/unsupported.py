@@ -10,10 +10,9 @@ from orchestrator.durable.runs import NORMAL_PRIORITY, SAME_INPUT
 from orchestrator.durable.schedules import CATCH_UP_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from orchestrator.durable.machine import Operation
-    from orchestrator.durable.runs import Status
     from orchestrator.durable.workflows import Workflow
 
 
@@ -29,21 +28,6 @@ class NotYetOnTemporalError(TerminalError):
 
 class LaterOfEngine:
     """What `TemporalEngine` lacks."""
-
-    async def list(
-        self,
-        *,
-        status: Sequence[Status] = (),
-        workflow: str | None = None,
-        owner: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        limit: int = 100,
-        before: str | None = None,
-    ) -> NoReturn:
-        raise NotYetOnTemporalError("list()")
-
-    async def delete(self, id: str) -> NoReturn:
-        raise NotYetOnTemporalError("delete()")
 
     async def schedule(  # the port's options
         self,
