@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.command import CommandLine
+    from support.postgres_server import Databases
 
 
 @pytest.fixture(autouse=True)
@@ -213,3 +214,26 @@ def test_settings_without_a_part_are_marked_and_a_misspelt_one_is_no_default(
     assert "Every setting has its default" not in said
     assert "Did you mean ORCHESTRATOR_SERVER_PORT?" in said
     assert "data directory" in said
+
+
+@pytest.mark.postgres
+def test_postgresql_is_asked_what_it_lacks(postgres: Databases) -> None:
+    """An empty database is well, and what will happen to it is told; one that cannot be entered is broken."""
+    fresh = the(examine(None, {"database.url": postgres.url()}), "tables")
+    refused = the(examine(None, {"database.url": postgres.url("nowhere")}), "tables")
+
+    assert (fresh.verdict, refused.verdict) == ("ok", "broken")
+    assert fresh.detail == f"postgres://{postgres.place}/postgres: it has no tables yet"
+    assert "orchestrator migrate" in fresh.mend
+    assert 'CREATE DATABASE "nowhere"' in refused.detail
+
+
+def test_postgresql_that_is_away_is_broken(free_port: int) -> None:
+    """With its address, and without its password; the setting counts as used."""
+    url = f"postgres://ann:hunter2@127.0.0.1:{free_port}/name"
+    report = examine(None, {"database.url": url})
+    tables = the(report, "tables")
+    assert tables.verdict == "broken"
+    assert f"postgres://127.0.0.1:{free_port}/name cannot be reached right now" in tables.detail
+    assert [setting.used for setting in report.settings if setting.name == "database.url"] == [True]
+    assert "hunter2" not in repr(report)

@@ -15,14 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from support.tables import Tables
+
 SESSIONS = "/api/sessions"
 
 
 @pytest.fixture
-async def http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx2.AsyncClient]:
-    """Calls a whole service on the embedded defaults, in process."""
+async def http(
+    tmp_path: Path, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """Calls a whole service on the embedded defaults but for the tables, in process."""
     monkeypatch.chdir(tmp_path)
-    settings = load_settings(overrides={"data_dir": str(tmp_path / "data"), "server.enable_metrics": False})
+    set_here = {"data_dir": str(tmp_path / "data"), "server.enable_metrics": False}
+    settings = load_settings(overrides=set_here | tables.settings)
     with built(settings) as service:
         transport = httpx2.ASGITransport(service.app)
         async with (

@@ -233,7 +233,10 @@ class LessonService:
         """Keep what sessions have become, hour after hour."""
         while True:
             await self._hour()
-            await self.keep()
+            try:
+                await self.keep()
+            except UnavailableError as error:  # the runs stay for a day at least, so the next hour will do
+                log.warning("sessions not kept", reason=error.message)
 
     async def _hour(self) -> None:
         over = asyncio.Event()

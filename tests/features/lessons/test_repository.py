@@ -1,0 +1,98 @@
+"""The rows of lessons, where several processes work on them at once."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import func, select
+
+from orchestrator.agents.budget import Account, Budget, Entry, Limits
+from orchestrator.core.errors import BudgetExceededError
+from orchestrator.db import SYSTEM
+from orchestrator.features.lessons.repository import SessionRepository, SpendingLedger
+from orchestrator.features.lessons.tables import Intent, SpendingRow
+from support.session_rows import row
+
+if TYPE_CHECKING:
+    from support.tables import Tables
+
+ACCOUNT = Account(owner="ann", session="s-1", step_key="s-1/content", attempt=1)
+
+
+@pytest.mark.parametrize("limits", [Limits(session_tokens=500), Limits(daily_tokens=599)])
+async def test_calls_of_all_processes_together_cannot_pass_a_limit(tables: Tables, limits: Limits) -> None:
+    """What is spent is summed and the next call is written down while no other one can be."""
+    # A second process has connections of its own; a SQLite file has one process alone.
+    second = tables.database() if tables.url else None
+    async with tables.database() as one, second or nullcontext(one) as other:
+        budgets = [Budget(SpendingLedger(database), limits) for database in (one, other)]
+        asked = [budget.reserve(ACCOUNT, 100) for budget in budgets for _ in range(10)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        async with one.session(SYSTEM) as session:
+            kept = await session.one(select(func.sum(SpendingRow.tokens)))
+
+    assert [type(answer) for answer in answers].count(Entry) == 5
+    assert {type(answer) for answer in answers} == {Entry, BudgetExceededError}
+    assert kept == 500
+
+
+async def test_what_a_call_took_takes_the_place_of_its_most(tables: Tables) -> None:
+    """Once or more often, and of that entry alone."""
+    async with tables.database() as database:
+        budget = Budget(SpendingLedger(database), Limits())
+        entry, _ = [await budget.reserve(ACCOUNT, 100) for _ in range(2)]
+        for _ in range(2):
+            await budget.settle(entry, 7)
+        async with database.session("ann") as session:
+            rows = await session.all(select(SpendingRow).order_by(SpendingRow.tokens))
+    assert [(row.tokens, row.session_id, row.day) for row in rows] == [
+        (7, "s-1", entry.day),
+        (100, "s-1", entry.day),
+    ]
+    assert isinstance(entry.day, date)
+
+
+async def test_of_many_that_promise_the_next_run_one_does(tables: Tables) -> None:
+    """Each has seen the same row; the others learn that it has changed."""
+    async with tables.database() as database:
+        sessions = SessionRepository(database)
+        await sessions.add("ann", row("s-1"))
+        seen = await sessions.find("ann", "s-1")
+        assert seen is not None
+        promised = await asyncio.gather(*[sessions.promise_run(seen) for _ in range(10)])
+        found = await sessions.find("ann", "s-1")
+    assert sorted(promised) == [False] * 9 + [True]
+    assert found is not None
+    assert (found.runs, found.intent) == (1, Intent.LAUNCH)
+
+
+async def test_a_started_run_keeps_no_later_promise(tables: Tables) -> None:
+    """Who started the first run, and says so late, does not take the second one's promise away."""
+    async with tables.database() as database:
+        sessions = SessionRepository(database)
+        await sessions.add("ann", row("s-1"))
+        idle = await sessions.find("ann", "s-1")
+        assert idle is not None
+        await sessions.promise_run(idle)
+        first = await sessions.find("ann", "s-1")
+        assert first is not None
+        await sessions.promise_run(first)
+        await sessions.run_started(first)
+        second = await sessions.find("ann", "s-1")
+        assert second is not None
+        assert (second.runs, second.intent) == (2, Intent.LAUNCH)
+        await sessions.run_started(second)
+        started = await sessions.find("ann", "s-1")
+    assert started is not None
+    assert started.intent == Intent.NONE
+
+
+@pytest.mark.parametrize("session_id", ["a\x00b", "a\ud800b", "", "x" * 4_000])
+async def test_what_is_no_id_is_not_found(tables: Tables, session_id: str) -> None:
+    """Also where the database could not even be asked for it."""
+    async with tables.database() as database:
+        assert await SessionRepository(database).find("ann", session_id) is None
