@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path  # noqa: TC003  # a field's type
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -15,6 +17,10 @@ from orchestrator.core.errors import SettingsError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# A server that takes longer is as good as not there; the first is below what a health probe may take.
+ANSWER_LIMIT: Final = timedelta(seconds=1.5)
+CONNECT_LIMIT_S: Final = 5.0
 
 _REFUSED: Final = {RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.PERMISSION_DENIED}
 
@@ -71,13 +77,17 @@ class Connection:
             SettingsError: the server refuses the key, or a certificate is not right.
         """
         client = await self._connect(converter)
+        await self.check(client)
+        return client
+
+    async def check(self, client: Client) -> None:
+        """See whether the server that ``client`` reached answers now; raises as ``open`` does."""
         try:
             await client.workflow_service.describe_namespace(
-                DescribeNamespaceRequest(namespace=self.namespace)
+                DescribeNamespaceRequest(namespace=self.namespace), timeout=ANSWER_LIMIT
             )
         except RPCError as error:
             self._explain(error)
-        return client
 
     @property
     def uses_tls(self) -> bool:
@@ -87,13 +97,16 @@ class Connection:
     async def _connect(self, converter: DataConverter) -> Client:
         tls = self.tls.config() if isinstance(self.tls, Tls) else self.uses_tls
         try:
-            return await Client.connect(
-                self.address,
-                namespace=self.namespace,
-                tls=tls,
-                api_key=self.api_key,
-                data_converter=converter,
-            )
+            async with asyncio.timeout(CONNECT_LIMIT_S):
+                return await Client.connect(
+                    self.address,
+                    namespace=self.namespace,
+                    tls=tls,
+                    api_key=self.api_key,
+                    data_converter=converter,
+                )
+        except TimeoutError as error:
+            raise UnavailableError(f"no Temporal server answers at {self.address} in time") from error
         except ValueError as error:
             raise SettingsError(f"{self.address!r} is no address of a Temporal server: {error}") from error
         except RuntimeError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -24,18 +24,21 @@ from orchestrator.durable.temporal.activities import HEARTBEAT_EVERY_S, Activiti
 from orchestrator.durable.temporal.beginnings import arguments
 from orchestrator.durable.temporal.connection import Connection, Tls
 from orchestrator.durable.temporal.deletion import PLACEHOLDER_LASTS, delete
+from orchestrator.durable.temporal.endings import TellEndings
 from orchestrator.durable.temporal.failures import explained
 from orchestrator.durable.temporal.inner_worker import inner_worker
 from orchestrator.durable.temporal.listing import Listing
+from orchestrator.durable.temporal.reserved import RESERVED
 from orchestrator.durable.temporal.runs import TemporalRun
 from orchestrator.durable.temporal.search import attributes, register
 from orchestrator.durable.temporal.standing import INPUT_DIGEST, OWNER, TAGS, describe, memo_of
 from orchestrator.durable.temporal.unsupported import LaterOfEngine, NotYetOnTemporalError
 from orchestrator.durable.temporal.workflow_type import workflow_type
+from orchestrator.durable.temporal.working import Working
 from orchestrator.durable.workflows import check_is_workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from temporalio.client import Client
@@ -46,7 +49,9 @@ if TYPE_CHECKING:
 Out = TypeVar("Out")
 
 # Steps that one worker runs side by side; plain `def` steps have a thread each.
-MOST_STEPS_AT_ONCE = 200
+MOST_STEPS_AT_ONCE = 100
+# How often the open runs are counted.
+COUNT_EVERY_S = 10.0
 # How long a run waits for the worker that knows it by heart before any other one replays it.
 STICKY_TIMEOUT = timedelta(seconds=2)
 # A run that is being deleted keeps its id from others for less than this.
@@ -75,9 +80,15 @@ class TemporalEngine(LaterOfEngine):
         api_key: as Temporal Cloud gives them; it implies TLS.
         task_queue: shared by all processes that do the same work.
         resident_runs: how many runs stay in memory between their events; any other is replayed.
+        works: whether this process works on runs; without, it starts, finds and tells of them alone.
+        most_steps_at_once: how many steps run side by side in this process.
+        finish_s: seconds that steps get to end when the engine is closed, before they are cancelled here and
+            run again elsewhere.
+        on_ended: called with each run whose code ends in this process; one that ends without its code, by
+            force, is told by nobody.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # options, by name
         self,
         address: str = "localhost:7233",
         *,
@@ -88,30 +99,54 @@ class TemporalEngine(LaterOfEngine):
         api_key: str | None = None,
         task_queue: str = "orchestrator-task-queue",
         resident_runs: int = 1_000,
+        works: bool = True,
+        most_steps_at_once: int = MOST_STEPS_AT_ONCE,
+        finish_s: float = 0.0,
+        on_ended: Callable[[RunInfo], None] | None = None,
     ) -> None:
         self._connection = Connection(address, namespace, tls, api_key)
         self._task_queue = task_queue
         self._resident_runs = resident_runs
+        self._works = works
+        self._most_steps_at_once = most_steps_at_once
+        self._finish_s = finish_s
+        self._on_ended = on_ended
         self._registry = Registry()
         self._registry.add(workflows, steps)
         self._open = AsyncExitStack()
+        self._reachable: Client | None = None
         self._client: Client | None = None
+        self._working: Working | None = None
+        self._active = 0
+
+    def add(self, *, workflows: Iterable[Workflow[Any, Any]] = (), steps: Iterable[object] = ()) -> None:
+        """Take more workflows and steps, before the engine is opened.
+
+        Raises:
+            ValueError: a name is taken. RuntimeError: the engine is open.
+        """
+        if self._client is not None:
+            raise RuntimeError("add workflows and steps before the engine is opened")
+        self._registry.add(workflows, steps)
 
     async def __aenter__(self) -> Self:
         """Connect and begin to work.
 
         Raises:
-            UnavailableError: no Temporal server answers at the address, or it has no such namespace.
-            SettingsError: it refuses the key, a certificate is not right, or runs cannot be found in the
+            UnavailableError, SettingsError: as ``reach`` does. SettingsError: runs cannot be found in the
                 namespace; the message says what to do.
         """
+        client = await self._reached()
         async with AsyncExitStack() as opening:
-            client = await self._connection.open()
             await register(client)
-            threads = opening.enter_context(ThreadPoolExecutor(MOST_STEPS_AT_ONCE, "step"))
-            await opening.enter_async_context(self._worker(client, threads))
-            inner = inner_worker(client, self._task_queue, self._resident_runs)
-            await opening.enter_async_context(inner)
+            if self._works:
+                threads = opening.enter_context(ThreadPoolExecutor(self._most_steps_at_once, "step"))
+                self._working = Working(lambda: self._worker(client, threads))
+                await opening.enter_async_context(self._working)
+                inner = Working(lambda: inner_worker(client, self._task_queue, self._resident_runs))
+                await opening.enter_async_context(inner)
+            counting = asyncio.create_task(self._count_always(client))
+            opening.callback(counting.cancel)
             self._open = opening.pop_all()
         self._client = client
         return self
@@ -122,9 +157,34 @@ class TemporalEngine(LaterOfEngine):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop working. Steps that are running are cancelled here and run again elsewhere."""
+        """Stop working. Steps that are running get ``finish_s``; what is left then runs again elsewhere."""
         self._client = None
         await self._open.aclose()
+        self._working = None
+
+    async def reach(self) -> None:
+        """See whether the cluster answers and has the namespace; the engine need not be open.
+
+        Raises:
+            UnavailableError: no Temporal server answers at the address, or it has no such namespace.
+            SettingsError: it refuses the key, or a certificate is not right.
+        """
+        await self._reached()
+
+    def check(self) -> None:
+        """See whether this process does its part.
+
+        Raises:
+            EngineStoppedError: the engine is not open, or its worker failed and has yet to begin again.
+        """
+        self._connected()
+        if self._working is not None:
+            self._working.check()
+
+    @property
+    def active(self) -> int:
+        """How many runs of this task queue have not ended, in all processes; some seconds old."""
+        return self._active
 
     async def start(
         self,
@@ -226,6 +286,23 @@ class TemporalEngine(LaterOfEngine):
         """
         await delete(self._connected(), id)
 
+    async def _reached(self) -> Client:
+        """A client that has been answered now. It is made once, and mends itself."""
+        if self._reachable is None:
+            self._reachable = await self._connection.open()
+        else:
+            await self._connection.check(self._reachable)
+        return self._reachable
+
+    async def _count_always(self, client: Client) -> None:
+        """Know how many runs are open, for metrics: a count that fails leaves the one before."""
+        ours = f"TaskQueue = '{self._task_queue}' AND NOT WorkflowType STARTS_WITH '{RESERVED}'"
+        while True:
+            with suppress(RPCError):
+                counted = await client.count_workflows(f"{ours} AND ExecutionStatus = 'Running'")
+                self._active = counted.count
+            await asyncio.sleep(COUNT_EVERY_S)
+
     def _worker(self, client: Client, threads: ThreadPoolExecutor) -> Worker:
         every = timedelta(seconds=HEARTBEAT_EVERY_S)
         return Worker(
@@ -233,9 +310,11 @@ class TemporalEngine(LaterOfEngine):
             task_queue=self._task_queue,
             workflows=[workflow_type(workflow) for workflow in self._registry.workflows],
             activities=[Activities(self._registry, threads).run_step],
+            interceptors=[TellEndings(self._on_ended)] if self._on_ended else [],
+            graceful_shutdown_timeout=timedelta(seconds=self._finish_s),
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_cached_workflows=self._resident_runs,
-            max_concurrent_activities=MOST_STEPS_AT_ONCE,
+            max_concurrent_activities=self._most_steps_at_once,
             sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
             max_heartbeat_throttle_interval=every,
             default_heartbeat_throttle_interval=every,
