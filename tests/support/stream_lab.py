@@ -95,8 +95,8 @@ class RedisLab:
 
     def __init__(self, url: str) -> None:
         self.clock = ManualClock()
-        self._url = url
-        self._prefix = f"lab-{uuid.uuid4()}"
+        self.url = url
+        self.prefix = f"lab-{uuid.uuid4()}"
         self._open()
 
     def _open(self) -> None:
@@ -104,7 +104,7 @@ class RedisLab:
 
     def another(self) -> RedisStreams:
         """The same streams as another process has them."""
-        return RedisStreams(self._url, clock=self.clock, prefix=self._prefix)
+        return RedisStreams(self.url, clock=self.clock, prefix=self.prefix)
 
     def now(self) -> float:
         """The clock's time."""

@@ -26,6 +26,8 @@ from orchestrator.core.errors import InternalError, OrchestratorError, SettingsE
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
+    from redis.asyncio.connection import AbstractConnection
+
     from orchestrator.streams.redis.scripts import Script
 
 T = TypeVar("T")
@@ -50,14 +52,25 @@ def pauses() -> Iterator[float]:
         pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """What the call gives once Redis is there."""
-    for pause in pauses():
+def never() -> bool:
+    """There is always time to wait."""
+    return False
+
+
+async def patiently(call: Callable[[], Awaitable[T]], is_late: Callable[[], bool] = never) -> T:
+    """What the call gives once Redis is there.
+
+    Raises:
+        UnavailableError: it is not, and it is late.
+    """
+    waits = pauses()
+    while True:
         try:
             return await call()
         except UnavailableError:
-            await asyncio.sleep(pause)
-    raise AssertionError("pauses have no end")  # for type checkers
+            if is_late():
+                raise
+        await asyncio.sleep(next(waits))
 
 
 class ClosedError(InternalError):
@@ -94,6 +107,7 @@ class RedisConnection:
                 socket_connect_timeout=ANSWER_LIMIT_S,
                 retry=Retry(NoBackoff(), 0),
                 protocol=2,
+                redis_connect_func=_greet,
             )
         except ValueError as error:
             raise SettingsError(
@@ -153,8 +167,8 @@ class RedisConnection:
             )
         if isinstance(error, (NotConnectedError, NoAnswerError, OSError)):
             return UnavailableError(
-                f"{self.place} cannot be reached: {error}. Whether what was under way came through is not "
-                "known.",
+                f"{self.place} cannot be reached: {str(error).rstrip('.')}. Whether what was under way came "
+                "through is not known.",
                 retry_after=1.0,
             )
         if str(error).startswith(PASSING):
@@ -191,10 +205,19 @@ class RedisConnection:
                 call.reply.set_result(reply)
 
     async def _execute(self, commands: Iterable[tuple[object, ...]]) -> list[object]:
+        # If Redis closed the connection meanwhile, the loop finds out now, and a new one is made.
+        await asyncio.sleep(0)
         pipeline = self.client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
         return list(await pipeline.execute(raise_on_error=False))
+
+
+async def _greet(connection: AbstractConnection) -> None:
+    """Find out at once whether a new connection may ask for anything: what it asks first can be too much."""
+    await connection.on_connect()
+    await connection.send_command("PING", check_health=False)
+    await connection.read_response()
 
 
 def _is_unknown(reply: object) -> bool:

@@ -15,7 +15,8 @@ local function gone()
   return not alive(stem) or redis.call('HGET', stem .. ':groups', name) ~= id
 end
 
-local function padded(offset) return string.format('%020d', tonumber(offset)) end
+-- How an offset is written among the times: those of one time are in the order of offsets.
+local function timed(offset, consumer) return string.format('%020d ', tonumber(offset)) .. consumer end
 
 local function holding(offset)
   local found = redis.call('ZRANGEBYSCORE', held, offset, offset)[1]
@@ -28,20 +29,19 @@ local function entry_at(offset)
   return redis.call('XRANGE', stem .. ':entries', '0-' .. offset, '0-' .. offset)[1]
 end
 
-local function hold(offset, count, token, consumer)
+local function settle(offset, holder)
   redis.call('ZREMRANGEBYSCORE', held, offset, offset)
+  redis.call('ZREM', times, timed(offset, holder.consumer))
+end
+
+local function hold(offset, count, token, consumer)
   redis.call('ZADD', held, offset, offset .. ' ' .. count .. ' ' .. now .. ' ' .. token .. ' ' .. consumer)
-  redis.call('ZADD', times, now, padded(offset))
+  redis.call('ZADD', times, now, timed(offset, consumer))
 end
 
 local function held_with_stream()
   go_with_stream(held)
   go_with_stream(times)
-end
-
-local function settle(offset)
-  redis.call('ZREM', times, padded(offset))
-  return redis.call('ZREMRANGEBYSCORE', held, offset, offset)
 end
 
 -- KEYS[2] is the stem of the dead letters; what JSON text is not known here, the caller gives.
@@ -80,7 +80,7 @@ local ends = redis.call('HGET', stem, 'ends')
 if ARGV[7] ~= '' then
   local found = {}
   for _, offset in ipairs(redis.call('ZRANGEBYSCORE', times, ARGV[7], now)) do
-    offset = string.match(offset, '^0*(%d+)$')
+    offset = string.match(offset, '^0*(%d+) ')
     local holder, entry = holding(offset), entry_at(offset)
     if entry and holder.token == token then found[#found + 1] = entry end
   end
@@ -105,7 +105,13 @@ ACK = Script(
     + """
 if gone() then return false end
 local settled = 0
-for i = 4, #ARGV do settled = settled + settle(ARGV[i]) end
+for i = 4, #ARGV do
+  local holder = holding(ARGV[i])
+  if holder then
+    settle(ARGV[i], holder)
+    settled = settled + 1
+  end
+end
 return settled
 """
 )
@@ -121,7 +127,7 @@ local holder = holding(offset)
 if not holder then return 0 end
 local entry = entry_at(offset)
 if entry then bury(offset, entry, holder, ARGV[5], ARGV[6], ARGV[7], ARGV[8]) end
-settle(offset)
+settle(offset, holder)
 return entry and 1 or 0
 """
 )
@@ -137,27 +143,25 @@ local consumer, latest, limit, most = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonum
 local idle, seen, at_once = {}, 0, math.max(limit, 100)
 repeat
   local some = redis.call('ZRANGEBYSCORE', times, '-inf', latest, 'LIMIT', seen, at_once)
-  for _, offset in ipairs(some) do
-    offset = string.match(offset, '^0*(%d+)$')
-    if #idle < limit and (ARGV[7] ~= '1' or holding(offset).consumer == ARGV[8]) then
-      idle[#idle + 1] = offset
-    end
+  for _, one in ipairs(some) do
+    local offset, holder = string.match(one, '^0*(%d+) (.*)$')
+    if #idle < limit and (ARGV[7] ~= '1' or holder == ARGV[8]) then idle[#idle + 1] = offset end
   end
   seen = seen + #some
-until #idle == limit or #some < at_once
+  local is_all = #some < at_once
+  at_once = 2 * at_once -- what was seen is walked over again each time
+until #idle == limit or is_all
 table.sort(idle, function(one, other) return tonumber(one) < tonumber(other) end)
 local handed = {}
 for _, offset in ipairs(idle) do
   local holder, entry = holding(offset), entry_at(offset)
+  settle(offset, holder)
   if entry and holder.count < most then
     hold(offset, holder.count + 1, '-', consumer)
     handed[#handed + 1] = {entry, holder.count + 1}
-  else
-    if entry then
-      local reason = '"handed out ' .. holder.count .. ' times and never acknowledged"'
-      bury(offset, entry, holder, ARGV[10], ARGV[11], ARGV[12], reason)
-    end
-    settle(offset)
+  elseif entry then
+    local reason = '"handed out ' .. holder.count .. ' times and never acknowledged"'
+    bury(offset, entry, holder, ARGV[10], ARGV[11], ARGV[12], reason)
   end
 end
 held_with_stream()

@@ -15,7 +15,7 @@ from orchestrator.streams.redis.names import entry_of, pending_of
 from orchestrator.streams.redis.store import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from orchestrator.streams.redis.news import Channel
     from orchestrator.streams.redis.scripts import Script
@@ -40,9 +40,13 @@ class RedisGroup:
         deadline = None if wait_s is None else now + wait_s
         if await reading.take() or (deadline is not None and deadline <= now):
             return reading.taken
-        channel = await patiently(lambda: self._store.join(self._stream))
+
+        def is_late() -> bool:
+            return deadline is not None and self._store.clock.time() >= deadline
+
+        channel = await patiently(lambda: self._store.join(self._stream), is_late)
         try:
-            await self._wait(reading, channel, deadline)
+            await self._wait(reading, channel, deadline, is_late)
         finally:
             await self._store.news.leave(channel)
         return reading.taken
@@ -104,13 +108,15 @@ class RedisGroup:
             )
         return reply
 
-    async def _wait(self, reading: _Reading, channel: Channel, deadline: float | None) -> None:
+    async def _wait(
+        self, reading: _Reading, channel: Channel, deadline: float | None, is_late: Callable[[], bool]
+    ) -> None:
         """Until something was taken or the time is over."""
         crowd = channel.crowd(self._id)
         try:
             while True:
-                heard, late = crowd.heard, deadline is not None and self._store.clock.time() >= deadline
-                if await patiently(reading.take) or late:
+                heard, late = crowd.heard, is_late()
+                if await patiently(reading.take, is_late) or late:
                     return
                 channel.ends_at(reading.ends)
                 await crowd.changed(heard, self._store.clock, deadline)

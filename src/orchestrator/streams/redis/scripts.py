@@ -10,7 +10,7 @@ All keys of a stream begin with its stem, which is ``KEYS[1]`` of every script:
 | stem``:groups`` | hash | the id of each group by its name |
 | stem``:positions`` | hash | the last offset that was handed out, by the group's id |
 | stem``:held:<id>`` | sorted set | ``<offset> <count> <at> <token> <consumer>`` by offset |
-| stem``:times:<id>`` | sorted set | the same offsets, padded, by when they were handed out |
+| stem``:times:<id>`` | sorted set | ``<offset, padded> <consumer>`` by when it was handed out |
 
 ``ARGV[1]`` is the time by the caller's clock, in seconds since 1970. A message on the channel that is named
 as the stem says that something changed: the last offset after an append, else ``look``.
@@ -184,7 +184,8 @@ end
 for i = 1, #groups, 2 do
   local held, times = stem .. ':held:' .. groups[i], stem .. ':times:' .. groups[i]
   for _, holding in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', cut)) do
-    redis.call('ZREM', times, string.format('%020d', tonumber(string.match(holding, '^%d+'))))
+    local offset, consumer = string.match(holding, '^(%d+) %d+ %S+ %S+ (.*)$')
+    redis.call('ZREM', times, string.format('%020d ', tonumber(offset)) .. consumer)
   end
   redis.call('ZREMRANGEBYSCORE', held, '-inf', cut)
 end

@@ -87,7 +87,8 @@ class RedisStreams:
         version = str(about["redis_version"])
         if tuple(map(int, version.split(".")[:2])) < OLDEST_VERSION:
             raise SettingsError(
-                f"{self._redis.place} has version {version}, and streams need 7.0 or later. Update it."
+                f"{self._redis.place} has version {version}, and streams need "
+                f"{'.'.join(map(str, OLDEST_VERSION))} or later. Update it."
             )
         if about.get("aof_enabled"):
             return RedisFacts(version)
