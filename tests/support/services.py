@@ -189,6 +189,8 @@ def own_temporal_server(folder: Path) -> Generator[TemporalServer]:
     port = free_port()
     log_file = folder / "temporal.log"
     temporal = [str(COMMANDS / "temporal"), "server", "start-dev", "--headless", "--log-level", "error"]
+    # Or each life of a run that continues as another would last a second.
+    temporal += ["--dynamic-config-value", 'history.workflowIdReuseMinimalInterval="0s"']
     with log_file.open("wb") as log:
         guard = start_guarded([*temporal, "--ip", LOOPBACK, "--port", str(port)], folder, log)
     try:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence  # noqa: TC003  # read at run time
 from typing import TYPE_CHECKING
 
+from pydantic_core import from_json
 from temporalio import activity
 from temporalio.common import RawValue  # noqa: TC002  # read at run time
 
@@ -45,7 +46,9 @@ class Activities:
         """Make one attempt at the step that the activity type names."""
         name = activity.info().activity_type
         try:
-            outcome = await self._attempt(self._registry.step(name), arguments[0].payload.data)
+            outcome = await self._attempt(
+                self._registry.step(name), *(part.payload.data for part in arguments)
+            )
             if isinstance(outcome, bytes):
                 return carried(outcome, f"the result of {name}")
         except (NotRegisteredError, PayloadTooLargeError) as error:
@@ -56,7 +59,7 @@ class Activities:
             raise
         raise recorded_error(outcome.failure, outcome.retry_after_s)
 
-    async def _attempt(self, step: BoundStep, arguments: bytes) -> bytes | Verdict:
+    async def _attempt(self, step: BoundStep, arguments: bytes, life: bytes) -> bytes | Verdict:
         info = activity.info()
         run_id, key = info.workflow_id or "", info.activity_id
         facts = StepInfo(
@@ -64,7 +67,7 @@ class Activities:
             step=step.definition.name,
             operation=key.partition(":")[0],
             attempt=info.attempt,
-            idempotency_key=f"{run_id}/{key}",
+            idempotency_key=f"{from_json(life)}/{key}",
         )
         heartbeats = asyncio.create_task(_send_heartbeats())
         try:

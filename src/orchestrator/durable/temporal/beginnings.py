@@ -40,6 +40,11 @@ class Beginning(BaseModel):
 PLAIN_BEGINNING: Final = Beginning()
 
 
+def life_of(name: str, life: int) -> str:
+    """What tells the lives of one run apart: the name itself, and from the second on its number too."""
+    return name if life == 1 else f"{name}@{life}"
+
+
 def arguments(data: bytes, what: str, beginning: Beginning = PLAIN_BEGINNING) -> list[RawValue]:
     """The arguments of a workflow type: the recorded input of ``what``, and what it begins with beside it.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from temporalio.api.common.v1 import Payloads
     from temporalio.api.failure.v1 import Failure as RecordedFailure
     from temporalio.api.history.v1 import HistoryEvent
-    from temporalio.client import WorkflowHandle
+    from temporalio.client import Client, WorkflowHandle
 
 
 _KINDS = {
@@ -51,17 +51,27 @@ _STEP_STATUS = {
 }
 
 
-async def events_of(handle: WorkflowHandle[Any, Any], after: int) -> AsyncIterator[Event]:
-    """The run's events beyond ``after``, live, until its last one."""
-    reader = _Reader()
-    offset = 0
-    async for entry in handle.fetch_history_events(wait_new_event=True):
-        event = reader.read(entry)
-        if event is None:
-            continue
-        offset += 1
-        if offset > after:
-            yield replace(event, offset=offset)
+async def events_of(client: Client, run_id: str, after: int) -> AsyncIterator[Event]:
+    """The run's events beyond ``after``, live, until its last one; none of lives before the current one.
+
+    Offsets count through all lives.
+    """
+    info = (await client.get_workflow_handle(run_id).describe()).raw_description.workflow_execution_info
+    life, offset, is_shown = info.first_run_id, 0, False
+    while life:
+        is_shown = is_shown or life == info.execution.run_id
+        reader = _Reader()
+        handle = client.get_workflow_handle(run_id, run_id=life)
+        life = ""
+        async for entry in handle.fetch_history_events(wait_new_event=True):
+            if entry.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
+                life = entry.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+            event = reader.read(entry)
+            if event is None:
+                continue
+            offset += 1
+            if is_shown and offset > after:
+                yield replace(event, offset=offset)
 
 
 async def steps_of(handle: WorkflowHandle[Any, Any]) -> list[StepView]:

@@ -16,6 +16,7 @@ from temporalio.exceptions import FailureError
 from orchestrator.durable.errors import StepError
 from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS
 from orchestrator.durable.payloads import to_json
+from orchestrator.durable.temporal.beginnings import life_of
 from orchestrator.durable.temporal.failures import failure_of
 from orchestrator.durable.temporal.payloads import MAX_CARRIED_BYTES, carried
 from orchestrator.durable.temporal.unsupported import LaterOfMachine
@@ -23,8 +24,10 @@ from orchestrator.durable.temporal.unsupported import LaterOfMachine
 if TYPE_CHECKING:
     from orchestrator.durable.machine import Operation
     from orchestrator.durable.steps import StepDefinition
+    from orchestrator.durable.temporal.beginnings import Beginning
     from orchestrator.durable.temporal.deliveries import Deliveries
     from orchestrator.durable.temporal.mailbox import Mailbox
+    from orchestrator.durable.workflows import Workflow
 
 # The memo entry whose changes, each an event of the history, are what a run publishes: {"key", "data"}.
 PUBLISHED = "orchestrator:published"
@@ -54,11 +57,15 @@ class RunningStep:
 class TemporalMachine(LaterOfMachine):
     """The `Machine` of one run, in terms of Temporal's workflow API."""
 
-    def __init__(self, mailbox: Mailbox, deliveries: Deliveries) -> None:
+    def __init__(
+        self, workflow: Workflow[Any, Any], beginning: Beginning, mailbox: Mailbox, deliveries: Deliveries
+    ) -> None:
         info = temporal.info()
         self.run_id = info.workflow_id
-        self.workflow = info.workflow_type
-        self.seed = info.first_execution_run_id.encode()
+        self.workflow = workflow.type_name
+        self.seed = life_of(info.first_execution_run_id, beginning.life).encode()
+        self._definition = workflow
+        self._life = life_of(self.run_id, beginning.life)
         self.most_payload_bytes = MAX_CARRIED_BYTES
         self._mailbox = mailbox
         self._deliveries = deliveries
@@ -75,7 +82,7 @@ class TemporalMachine(LaterOfMachine):
         self.stay_alive()
         activity = temporal.start_activity(
             step.name,
-            carried(arguments, f"the arguments of {step.name}"),
+            args=[carried(arguments, f"the arguments of {step.name}"), self._life],
             activity_id=operation.key,
             result_type=RawValue,
             start_to_close_timeout=LONGEST_ATTEMPT,
@@ -94,6 +101,10 @@ class TemporalMachine(LaterOfMachine):
 
         activity.add_done_callback(lambda _: self._deliveries.add(settle))
         return RunningStep(outcome, ended, activity.cancel)
+
+    def encode_input(self, input: object) -> bytes:
+        """Input for the run's own workflow as it is recorded."""
+        return self._definition.input.record(input, self.most_payload_bytes)
 
     def check_step(self, step: StepDefinition) -> None:
         """Any worker of the task queue may have it, so this one cannot tell."""

@@ -39,6 +39,10 @@ class Mailbox:
         else:
             self._readers[name].append(reader)
 
+    def forget_readers(self) -> None:
+        """Keep what is still to come, whoever waits for it."""
+        self._readers.clear()
+
     @property
     def kept(self) -> tuple[Letter, ...]:
         """What nobody received."""

@@ -55,7 +55,7 @@ class TemporalRun(LaterOfRun, Generic[Out_co]):
     async def result(self) -> Out_co:
         """Wait for the end and give the result; raise as the port says."""
         try:
-            value = await self._handle.result(follow_runs=False)
+            value = await self._handle.result()
         except WorkflowFailureError as error:
             raise self._end(error.cause) from None
         return cast("Out_co", self._output.decode(value.payload.data))
@@ -76,7 +76,7 @@ class TemporalRun(LaterOfRun, Generic[Out_co]):
 
     def events(self, after: int = 0) -> AsyncIterator[Event]:
         """Its events from ``after`` (exclusive) on, live, until its last one."""
-        return events_of(self._handle, after)
+        return events_of(self._client, self._id, after)
 
     async def signal(self, name: str, data: object = None, *, id: str | None = None) -> None:
         """Send what a ``ctx.receive(name)`` waits for; the same ``id`` twice counts once.

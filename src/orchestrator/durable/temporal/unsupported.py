@@ -76,6 +76,3 @@ class LaterOfMachine:
         self, operation: Operation, workflow: Workflow[Any, Any], data: bytes, id: str | None
     ) -> NoReturn:
         raise NotYetOnTemporalError("ctx.child()")
-
-    def encode_input(self, input: object) -> NoReturn:
-        raise NotYetOnTemporalError("ctx.continue_as()")

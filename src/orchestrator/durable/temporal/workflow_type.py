@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence  # noqa: TC003  # Temporal reads annotations
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from temporalio import workflow as temporal
 from temporalio.common import RawValue  # noqa: TC002  # Temporal reads annotations
 
 from orchestrator.durable.context import Context
-from orchestrator.durable.errors import Failure
+from orchestrator.durable.errors import ContinueAs, Failure, Misfit, MismatchError
 from orchestrator.durable.guard import refuse_io_on
 from orchestrator.durable.outcomes import is_cancelled
-from orchestrator.durable.temporal.beginnings import Beginning, Letter
+from orchestrator.durable.payloads import PayloadError
+from orchestrator.durable.temporal.beginnings import Beginning, Letter, arguments
 from orchestrator.durable.temporal.deliveries import Deliveries
 from orchestrator.durable.temporal.failures import recorded_error
 from orchestrator.durable.temporal.machine import TemporalMachine
@@ -22,6 +23,8 @@ from orchestrator.durable.temporal.mailbox import Mailbox
 from orchestrator.durable.temporal.payloads import carried
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from orchestrator.durable.workflows import Workflow
 
 
@@ -38,7 +41,7 @@ def workflow_type(definition: Workflow[Any, Any]) -> type:
                 self._deliveries.add(partial(self._mailbox.put, letter))
 
         async def run(self, data: RawValue, beginning: RawValue) -> RawValue:  # noqa: ARG002  # as above
-            return await _run(definition, data.payload.data, self._mailbox, self._deliveries)
+            return await _run(definition, data.payload.data, self._beginning, self._mailbox, self._deliveries)
 
         @temporal.signal(dynamic=True)
         def signal(self, name: str, letter: Sequence[RawValue]) -> None:
@@ -53,16 +56,58 @@ def workflow_type(definition: Workflow[Any, Any]) -> type:
 
 
 async def _run(
-    definition: Workflow[Any, Any], data: bytes, mailbox: Mailbox, deliveries: Deliveries
+    definition: Workflow[Any, Any],
+    data: bytes,
+    beginning: Beginning,
+    mailbox: Mailbox,
+    deliveries: Deliveries,
 ) -> RawValue:
     refuse_io_on(type(asyncio.get_running_loop()))
-    context = Context(TemporalMachine(mailbox, deliveries))
+    code = _begun(definition, Context(TemporalMachine(definition, beginning, mailbox, deliveries)), data)
     delivering = asyncio.create_task(deliveries.carry_out())
     try:
-        return carried(await definition.begin(context, data), f"the result of {definition.name}")
+        return carried(await code, f"the result of {definition.name}")
+    except ContinueAs as end:
+        await _stopped(delivering, mailbox)
+        _begin_anew(definition, end.data, beginning, mailbox)
+    except Misfit as error:
+        raise MismatchError(f"a recorded result does not fit the code: {error}") from error
     except (Exception, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and is_cancelled():
             raise
         raise recorded_error(Failure.of(error)) from None
     finally:
         delivering.cancel()
+
+
+def _begun(definition: Workflow[Any, Any], context: Context, data: bytes) -> Coroutine[Any, Any, bytes]:
+    """The run's code on its recorded input.
+
+    Raises:
+        MismatchError: which fails the workflow task alone, as the right code may come yet: it does not fit.
+    """
+    try:
+        return definition.begin(context, data)
+    except PayloadError as error:
+        raise MismatchError(f"the recorded input does not fit the code: {error.message}") from error
+
+
+async def _stopped(delivering: asyncio.Task[NoReturn], mailbox: Mailbox) -> None:
+    """Have what was not delivered yet kept, so that it is there for the next life."""
+    mailbox.forget_readers()
+    delivering.cancel()
+    await asyncio.wait([delivering])
+
+
+def _begin_anew(
+    definition: Workflow[Any, Any], data: bytes, beginning: Beginning, mailbox: Mailbox
+) -> NoReturn:
+    """End this life and begin the next. The server ends what is open: steps, and children by their policy.
+
+    Raises:
+        asyncio.CancelledError: a cancel came when the code had ended; the next life would not hear of it.
+    """
+    if temporal.cancellation_reason() is not None and not is_cancelled():
+        raise asyncio.CancelledError
+    next_life = Beginning(life=beginning.life + 1, letters=mailbox.kept)
+    temporal.continue_as_new(args=arguments(data, definition.name, next_life))
