@@ -66,7 +66,7 @@ class TemporalEngine(LaterOfEngine):
 
     Not there yet, and refused with a `NotYetOnTemporalError`: ``start(prefix=…)``,
     ``Run.recorded``, ``Run.fork``, ``Run.pause`` and ``Run.resume``, schedules, workflows with limits,
-    ``ctx.child`` and ``ctx.continue_as``. ``progress`` logs once that nobody sees it. ``Run.events`` tells
+    and ``ctx.child``. ``progress`` logs once that nobody sees it. ``Run.events`` tells
     what Temporal's history knows: no progress, no single retries, and a step's start is the moment in which
     it was asked for. A stuck run shows as running. Ids are known for as long as the namespace retains its
     runs. What a priority does is the cluster's affair.
