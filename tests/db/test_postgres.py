@@ -359,3 +359,15 @@ async def sleeping(databases: Databases) -> int:
         return int(await connection.fetchval(query))
     finally:
         await connection.close()
+
+
+async def test_who_starts_before_the_server_may_try_again(tmp_path: Path) -> None:
+    """The same database can be entered once the server is there."""
+    with own_postgres_server(tmp_path) as server:
+        database = database_at(server.databases.url())
+        server.stop()
+        with pytest.raises(UnavailableError, match="cannot be reached right now"):
+            await database.__aenter__()
+        server.start()
+        async with database:
+            await write(database, "first")

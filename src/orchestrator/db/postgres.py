@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from pathlib import Path
+from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -40,8 +41,10 @@ MARK: Final = "Orchestrator: the version of its tables"
 _NOT_LET_IN: Final = ("28",)
 _NO_SUCH_DATABASE: Final = ("3D000",)
 _NO_RIGHT: Final = ("42501",)
-# Connections refused or cut, or too many; a server that starts or stops; deadlocks, cancelled statements.
-_PASSING: Final = ("08", "40", "53", "55P03", "57")
+# Connections refused or cut, or too many; a server that starts or stops.
+_AWAY: Final = ("08", "53300", "57P")
+# Deadlocks, a full disk, locks and statements that were given up.
+_BUSY: Final = ("40", "53", "55P03", "57014")
 _NOT_TEXT: Final = ("22021", "22P05")
 
 
@@ -99,10 +102,9 @@ class PostgresStore:
             return UnavailableError(
                 f"All connections to {self} are in use. Try again, or raise database.max_open_conns."
             )
-        away = self._away(error)
-        if away is None and state.startswith((*_NOT_LET_IN, *_NO_SUCH_DATABASE)):
+        if state.startswith((*_NOT_LET_IN, *_NO_SUCH_DATABASE)) or _is_mistrust(error):
             return UnavailableError(self._refused(error).message)
-        return away
+        return self._passing(error)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[AsyncConnection]:
@@ -112,14 +114,18 @@ class PostgresStore:
             async with engine.connect() as connection:
                 yield connection
         except (DBAPIError, OSError) as error:
-            raise self._away(error) or self._refused(error) from error
+            raise self._passing(error) or self._refused(error) from error
         finally:
             await engine.dispose()
 
-    def _away(self, error: Exception) -> UnavailableError | None:
+    def _passing(self, error: Exception) -> UnavailableError | None:
+        """What passes by itself, such as a restart of the server."""
         is_cut = isinstance(error, DBAPIError) and error.connection_invalidated
-        if is_cut or isinstance(error, OSError) or _sqlstate(error).startswith(_PASSING):
+        is_out_of_reach = isinstance(error, OSError) and not _is_mistrust(error)
+        if is_cut or is_out_of_reach or _sqlstate(error).startswith(_AWAY):
             return UnavailableError(f"{self} cannot be reached right now: {_reason(error)}.")
+        if _sqlstate(error).startswith(_BUSY):
+            return UnavailableError(f"{self} could not do this now: {_reason(error)}. Try again.")
         return None
 
     def _refused(self, error: Exception) -> SettingsError:
@@ -129,6 +135,8 @@ class PostgresStore:
             mend = "Check the user and the password in database.url, and the server's pg_hba.conf."
         elif state.startswith(_NO_SUCH_DATABASE):
             mend = f'Make it (CREATE DATABASE "{address.database}"), or correct database.url.'
+        elif _is_mistrust(error):
+            mend = "Check sslmode and sslrootcert in database.url, and the server's certificate."
         elif state.startswith(_NO_RIGHT):
             mend = (
                 "Tables are made and changed by their owner: run `orchestrator migrate` as a user who may "
@@ -211,6 +219,11 @@ def _connector(address: PostgresAddress) -> Callable[..., Awaitable[Any]]:
 def _sqlstate(error: Exception) -> str:
     driver_error = error.orig if isinstance(error, DBAPIError) else error
     return getattr(driver_error, "sqlstate", None) or ""
+
+
+def _is_mistrust(error: Exception) -> bool:
+    """Whether the server's certificate was not accepted."""
+    return isinstance(_origin(error), SSLCertVerificationError)
 
 
 def _reason(error: Exception) -> str:
