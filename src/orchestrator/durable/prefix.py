@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from orchestrator.core.errors import InvalidInputError
 from orchestrator.durable.entries import STEP_EVENTS, event_of
 from orchestrator.durable.runs import EventType, Prefix, Recorded, key_of
+from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from orchestrator.durable.runs import Event
-    from orchestrator.streams import Entry
 
 # More of a run's steps than this make a message that nobody reads.
 MOST_STEPS_NAMED = 30
@@ -111,3 +111,13 @@ def _outcomes(entries: Sequence[Entry]) -> list[Recorded]:
         if entry.type in _OTHERS_TAKEN_OVER or entry.key in ended
         if entry.type != EventType.STEP_PROGRESS
     ]
+
+
+def entries_of(prefix: Prefix, data: bytes = b"") -> list[Entry]:
+    """The history that a run has that begins with ``prefix`` on the input ``data``."""
+    started = Entry(1, prefix.began_at, EventType.RUN_STARTED, "", data)
+    taken_over = (
+        Entry(offset, recorded.at, recorded.type, recorded.key, recorded.data)
+        for offset, recorded in enumerate(prefix.entries, 2)
+    )
+    return [started, *taken_over]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.durable.errors import MismatchError
+from orchestrator.durable.errors import ChildError, Failure, MismatchError, StepError
 from orchestrator.durable.runs import EventType
 
 if TYPE_CHECKING:
@@ -74,3 +74,20 @@ def unrecorded(keys: Iterable[str]) -> MismatchError:
     """The code did what had to be recorded, and is not."""
     came = list(keys)
     return MismatchError(f"the code asks for {', '.join(came)}, which the history does not have", came=came)
+
+
+def outcome_of(kind: EventType, key: str, data: bytes) -> bytes | StepError:
+    """What the code is told of the recorded end of a step or child: a result, or an error.
+
+    One that was cancelled, and that the code did not give up, has failed.
+    """
+    match kind:
+        case EventType.STEP_COMPLETED | EventType.CHILD_COMPLETED:
+            return data
+        case EventType.STEP_FAILED:
+            return StepError.of(Failure.model_validate_json(data))
+        case EventType.CHILD_FAILED:
+            return ChildError.of(Failure.model_validate_json(data))
+        case _:
+            name = key.partition(":")[2]
+            return StepError(type="CancelledError", code="cancelled", message=f"step {name} was cancelled")

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from orchestrator.durable.limits import named, slot_of
-from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, Payload
+from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, Payload, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -63,6 +63,15 @@ class Workflow(Generic[I_contra, O_co]):
         """
         inputs = (self.input.decode(data),) if self.takes_input else ()
         return context.carry_out(partial(self._result, context, most_bytes, *inputs))
+
+    def input_from(self, given: object, most_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
+        """Input as it is recorded, from a value of the workflow's type or what such a value is in JSON.
+
+        Raises:
+            PayloadError: it is neither. PayloadTooLargeError: it is too large.
+        """
+        data = to_json(given, f"the input of {self.name}", most_bytes)
+        return self.input.record(self.input.decode(data), most_bytes)
 
     def slots(self, data: bytes) -> tuple[Slot, ...]:
         """The slots that a run on the recorded input needs.

@@ -407,7 +407,7 @@ class EmbeddedEngine(Scheduling):
             workflow,
             entries[0].data
             if with_input is SAME_INPUT
-            else _input_of(workflow, with_input, self._rules.most_bytes),
+            else workflow.input_from(with_input, self._rules.most_bytes),
             id=id,
             owner=row.owner,
             tags={**row.info().tags, FORKED_FROM: run_id},
@@ -463,9 +463,3 @@ class EmbeddedEngine(Scheduling):
             self._services.runner.stir()
         if self._runs is not None:
             self._runs.refuse(error)
-
-
-def _input_of(workflow: Workflow[Any, Any], given: object, most_bytes: int) -> bytes:
-    """Input that is of the workflow's type, or is what such input is in JSON."""
-    data = to_json(given, f"the input of {workflow.name}", most_bytes)
-    return workflow.input.record(workflow.input.decode(data), most_bytes)

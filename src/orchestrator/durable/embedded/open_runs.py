@@ -32,19 +32,20 @@ from orchestrator.durable.embedded.history import (
 from orchestrator.durable.embedded.parking import MOST_IN_MEMORY, Parking
 from orchestrator.durable.embedded.run_queue import RunQueue
 from orchestrator.durable.errors import EngineStoppedError, MismatchError
+from orchestrator.durable.prefix import entries_of
 from orchestrator.durable.registry import NotRegisteredError
-from orchestrator.durable.runs import NORMAL_PRIORITY, EventType, Status, identity_of
+from orchestrator.durable.runs import NORMAL_PRIORITY, EventType, Prefix, Status, identity_of
 from orchestrator.journal import UnreadableError
-from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
     from orchestrator.durable.embedded.services import Services
-    from orchestrator.durable.runs import Prefix, RunInfo
+    from orchestrator.durable.runs import RunInfo
     from orchestrator.durable.workflows import Workflow
     from orchestrator.journal import Group
+    from orchestrator.streams import Entry
 
 # Open runs are read in pages, so that a start with very many of them does not hold them all at once.
 OPEN_RUNS_PAGE = 1_000
@@ -141,11 +142,7 @@ class OpenRuns:
             name=RUN_STREAM + run_id,
             parent_name=None if parent is None else parent.name,
         )
-        entries = [Entry(1, prefix.began_at if prefix else now, EventType.RUN_STARTED, "", data)]
-        entries += [
-            Entry(offset, recorded.at, recorded.type, recorded.key, recorded.data)
-            for offset, recorded in enumerate(prefix.entries if prefix else (), 2)
-        ]
+        entries = entries_of(prefix or Prefix(row.seed, now, ()), data)
         self.count += 1
         if not self.queue.take(row):
             return self.queue.add(row, entries)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.durable.errors import ChildError, Failure, StepError
-from orchestrator.durable.runs import EventType
+from orchestrator.durable.retelling import outcome_of
 
 if TYPE_CHECKING:
     import asyncio
 
     from orchestrator.durable.embedded.execution import Execution
     from orchestrator.durable.machine import Operation
+    from orchestrator.durable.runs import EventType
     from orchestrator.durable.steps import StepDefinition
     from orchestrator.durable.workflows import Workflow
 
@@ -78,14 +78,8 @@ class PendingStep(PendingOperation):
         self.backs_off = False
 
     def deliver(self, kind: EventType, data: bytes) -> None:
-        """Tell the workflow how it ended. A cancelled outcome nobody gave up on is a failure."""
-        if kind is EventType.STEP_COMPLETED:
-            self.tell(data)
-        elif kind is EventType.STEP_FAILED:
-            self.tell(StepError.of(Failure.model_validate_json(data)))
-        else:
-            cancelled = f"step {self.step.name} was cancelled"
-            self.tell(StepError(type="CancelledError", code="cancelled", message=cancelled))
+        """Tell the workflow how it ended."""
+        self.tell(outcome_of(kind, self.key, data))
 
 
 class PendingChild(PendingOperation):
@@ -109,6 +103,4 @@ class PendingChild(PendingOperation):
 
     def deliver(self, kind: EventType, data: bytes) -> None:
         """Tell the workflow how it ended."""
-        self.tell(
-            data if kind is EventType.CHILD_COMPLETED else ChildError.of(Failure.model_validate_json(data))
-        )
+        self.tell(outcome_of(kind, self.key, data))

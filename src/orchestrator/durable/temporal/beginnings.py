@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from orchestrator.durable.runs import EventType, Prefix, Recorded
 from orchestrator.durable.temporal.payloads import carried
 
 if TYPE_CHECKING:
@@ -22,11 +23,34 @@ class Letter(BaseModel):
     data: str
 
 
+class CarriedPrefix(BaseModel):
+    """A `Prefix` as it travels: its seed in hexadecimal; type, key, time and JSON text of each entry."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: str
+    began_at: float
+    entries: tuple[tuple[EventType, str, float, str], ...]
+
+    @classmethod
+    def of(cls, prefix: Prefix) -> Self:
+        """To be carried."""
+        entries = tuple((one.type, one.key, one.at, one.data.decode()) for one in prefix.entries)
+        return cls(seed=prefix.seed.hex(), began_at=prefix.began_at, entries=entries)
+
+    @property
+    def prefix(self) -> Prefix:
+        """The same again."""
+        entries = tuple(Recorded(kind, key, at, data.encode()) for kind, key, at, data in self.entries)
+        return Prefix(bytes.fromhex(self.seed), self.began_at, entries)
+
+
 class Beginning(BaseModel):
     """The second argument of a workflow type; it says only what is out of the ordinary.
 
     ``life`` counts the histories of one run: ``continue_as`` begins the next. ``letters`` are signals that
-    the life before has left, in the order of their arrival.
+    the life before has left, in the order of their arrival. ``prefix`` is what the run takes over instead of
+    running it.
 
     A worker whose code does not know one of the fields does not begin the run: it would lose what that says.
     """
@@ -35,6 +59,18 @@ class Beginning(BaseModel):
 
     life: int = 1
     letters: tuple[Letter, ...] = ()
+    prefix: CarriedPrefix | None = None
+
+    @property
+    def taken_over(self) -> Prefix | None:
+        """The prefix, if there is one."""
+        return None if self.prefix is None else self.prefix.prefix
+
+    def seed(self, first_run: str) -> bytes:
+        """What the randomness of a run comes from whose first execution on the server is ``first_run``."""
+        return (
+            life_of(first_run, self.life).encode() if self.prefix is None else bytes.fromhex(self.prefix.seed)
+        )
 
 
 PLAIN_BEGINNING: Final = Beginning()

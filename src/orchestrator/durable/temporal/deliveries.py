@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn
 
 from temporalio import workflow as temporal
@@ -10,24 +11,42 @@ from temporalio import workflow as temporal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from orchestrator.durable.temporal.taken_over import TakenOver
+
+
+class Source(IntEnum):
+    """Where a delivery is from. Of what one workflow task brings, the lowest is delivered first."""
+
+    SIGNAL = 0
+    TIMER = 1
+    STEP = 2
+    CHILD = 3
+
 
 class Deliveries:
     """Outcomes, signals and timers on their way to a run's code.
 
     A server hands over several at once. Each is delivered alone, when the code has come to rest after the one
-    before, so that the code goes the same way live, on a replay, and when it begins with a prefix.
+    before, so that the code goes the same way live, on a replay, and when it begins with a prefix. What a
+    workflow task brings is sorted by its source, and for each source as the server recorded it: how soon the
+    SDK tells of each is its own affair.
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[Callable[[], object]] = deque()
+        self._waiting: dict[Source, deque[Callable[[], object]]] = {source: deque() for source in Source}
+        self._taken_over: TakenOver | None = None
         self._is_over = False
 
-    def add(self, deliver: Callable[[], object]) -> None:
+    def begin_with(self, taken_over: TakenOver) -> None:
+        """Tell the code all of that before anything else."""
+        self._taken_over = taken_over
+
+    def add(self, source: Source, deliver: Callable[[], object]) -> None:
         """Let ``deliver`` be called in its turn; at once when the run is over, as no code rests then."""
         if self._is_over:
             deliver()
         else:
-            self._waiting.append(deliver)
+            self._waiting[source].append(deliver)
 
     async def carry_out(self) -> NoReturn:
         """Deliver for as long as the run lasts."""
@@ -35,11 +54,20 @@ class Deliveries:
             while True:
                 # Temporal looks at conditions only when nothing else can go on: the code is at rest then.
                 await temporal.wait_condition(self._has_more)
-                self._waiting.popleft()()
+                self._next()()
         finally:
             self._is_over = True
-            while self._waiting:
-                self._waiting.popleft()()
+            while any(self._waiting.values()):
+                self._next()()
 
     def _has_more(self) -> bool:
-        return bool(self._waiting)
+        # An error that is raised here fails the workflow task, not the run: the server tries it again until
+        # code comes that fits.
+        if self._taken_over is not None and self._taken_over.has_more():
+            return True
+        return any(self._waiting.values())
+
+    def _next(self) -> Callable[[], object]:
+        if self._taken_over is not None and not self._taken_over.is_told:
+            return self._taken_over.tell_next
+        return next(waiting for waiting in self._waiting.values() if waiting).popleft()

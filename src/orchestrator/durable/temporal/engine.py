@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.ids import new_id
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.durable.payloads import Payload
 from orchestrator.durable.registry import NotRegisteredError, Registry
 from orchestrator.durable.runs import NORMAL_PRIORITY, check_priority
 from orchestrator.durable.temporal.activities import HEARTBEAT_EVERY_S, Activities
-from orchestrator.durable.temporal.beginnings import arguments
+from orchestrator.durable.temporal.beginnings import Beginning, CarriedPrefix
 from orchestrator.durable.temporal.connection import Connection, Tls
-from orchestrator.durable.temporal.deletion import PLACEHOLDER_LASTS, delete
+from orchestrator.durable.temporal.deletion import delete
 from orchestrator.durable.temporal.endings import TellEndings
 from orchestrator.durable.temporal.failures import explained
+from orchestrator.durable.temporal.forks import Forks
 from orchestrator.durable.temporal.inner_worker import inner_worker
 from orchestrator.durable.temporal.listing import Listing
 from orchestrator.durable.temporal.reserved import RESERVED
 from orchestrator.durable.temporal.runs import TemporalRun
-from orchestrator.durable.temporal.search import attributes, register
-from orchestrator.durable.temporal.standing import INPUT_DIGEST, OWNER, TAGS, describe, memo_of
+from orchestrator.durable.temporal.search import register
+from orchestrator.durable.temporal.standing import describe
+from orchestrator.durable.temporal.starting import NewRun, begin
 from orchestrator.durable.temporal.unsupported import LaterOfEngine, NotYetOnTemporalError
 from orchestrator.durable.temporal.workflow_type import workflow_type
 from orchestrator.durable.temporal.working import Working
@@ -54,8 +52,6 @@ MOST_STEPS_AT_ONCE = 100
 COUNT_EVERY_S = 10.0
 # How long a run waits for the worker that knows it by heart before any other one replays it.
 STICKY_TIMEOUT = timedelta(seconds=2)
-# A run that is being deleted keeps its id from others for less than this.
-LOOK_AGAIN_S = PLACEHOLDER_LASTS.total_seconds() / 10
 ANYTHING = Payload.of(Any, "a result")
 
 
@@ -64,9 +60,8 @@ class TemporalEngine(LaterOfEngine):
 
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
 
-    Not there yet, and refused with a `NotYetOnTemporalError`: ``start(prefix=…)``,
-    ``Run.recorded``, ``Run.fork``, ``Run.pause`` and ``Run.resume``, schedules, workflows with limits,
-    and ``ctx.child``. ``progress`` logs once that nobody sees it. ``Run.events`` tells
+    Not there yet, and refused with a `NotYetOnTemporalError`: ``Run.pause`` and ``Run.resume``, schedules,
+    workflows with limits, and ``ctx.child``. ``progress`` logs once that nobody sees it. ``Run.events`` tells
     what Temporal's history knows: no progress, no single retries, and a step's start is the moment in which
     it was asked for. A stuck run shows as running. Ids are known for as long as the namespace retains its
     runs. What a priority does is the cluster's affair.
@@ -202,39 +197,19 @@ class TemporalEngine(LaterOfEngine):
         check_is_workflow(workflow, "engine.start")
         if self._registry.workflow(workflow.type_name) is not workflow:
             raise NotRegisteredError(f"another workflow {workflow.type_name!r} was given to this engine")
-        if prefix is not None:
-            raise NotYetOnTemporalError("start(prefix=…)")
         if workflow.limits:
             raise NotYetOnTemporalError("a workflow with limits")
         check_priority(priority)
         data = workflow.input.record(input)
-        digest = hashlib.sha256(f"{workflow.type_name}\0".encode() + data).hexdigest()
-        run_id = id or new_id()
-        begin_with = arguments(data, workflow.name)
-        found_by = attributes(owner, tags or {})
-        reuse = WorkflowIDReusePolicy.REJECT_DUPLICATE
-        while True:
-            try:
-                await client.start_workflow(
-                    workflow.type_name,
-                    args=begin_with,
-                    id=run_id,
-                    task_queue=self._task_queue,
-                    priority=Priority(priority_key=priority),
-                    id_reuse_policy=reuse,
-                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    memo={INPUT_DIGEST: digest, OWNER: owner, TAGS: dict(tags or {})},
-                    search_attributes=found_by,
-                )
-            except WorkflowAlreadyStartedError:
-                if not await self._is_same(client, run_id, digest):
-                    reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE
-                    await asyncio.sleep(LOOK_AGAIN_S)
-                    continue
-            except RPCError as error:
-                raise explained(error) from error
-            break
-        return TemporalRun(client, run_id, workflow.output)
+        carried = None if prefix is None else CarriedPrefix.of(prefix)
+        run = NewRun(
+            id or new_id(), workflow, data, owner, dict(tags or {}), priority, Beginning(prefix=carried)
+        )
+        try:
+            await begin(client, self._task_queue, run)
+        except RPCError as error:
+            raise explained(error) from error
+        return TemporalRun(client, run.id, workflow.output, self._forks(client))
 
     async def get(self, id: str) -> TemporalRun[Any]:  # the word of the port
         """The run of that id.
@@ -248,7 +223,7 @@ class TemporalEngine(LaterOfEngine):
             output = self._registry.workflow(type_name).output
         except NotRegisteredError:
             output = Payload.of(Any, f"the result of {type_name}")
-        return TemporalRun(client, id, output)
+        return TemporalRun(client, id, output, self._forks(client))
 
     async def list(  # the port's filters
         self,
@@ -271,7 +246,7 @@ class TemporalEngine(LaterOfEngine):
         client = self._connected()
 
         async def inform(run_id: str) -> RunInfo:
-            return await TemporalRun(client, run_id, ANYTHING).describe()
+            return await TemporalRun(client, run_id, ANYTHING, self._forks(client)).describe()
 
         listing = Listing(
             client, self._task_queue, inform, status=status, workflow=workflow, owner=owner, tags=tags
@@ -327,16 +302,5 @@ class TemporalEngine(LaterOfEngine):
             )
         return self._client
 
-    async def _is_same(self, client: Client, run_id: str, digest: str) -> bool:
-        """Whether the run of that id is what somebody wants to start; False where it was deleted.
-
-        Raises:
-            ConflictError: it is another one.
-        """
-        try:
-            raw = (await describe(client, run_id)).workflow_execution_info
-        except NotFoundError:
-            return False
-        if await memo_of(client, raw, INPUT_DIGEST) != digest:
-            raise ConflictError(f"run {run_id!r} exists with another workflow or input")
-        return True
+    def _forks(self, client: Client) -> Forks:
+        return Forks(client, self._task_queue, self._registry)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
+from temporalio.converter import DataConverter
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 from temporalio.exceptions import TimeoutError as TimedOutError
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.core.errors import UnavailableError
 from orchestrator.durable.errors import Failure
+
+if TYPE_CHECKING:
+    from temporalio.api.failure.v1 import Failure as RecordedFailure
+    from temporalio.service import RPCError
 
 # Temporal reads a delay of zero as none given, and would use its own.
 SHORTEST_RETRY_DELAY = timedelta(milliseconds=1)
@@ -43,6 +49,12 @@ def failure_of(error: BaseException) -> Failure:
             type="CancelledError", code="cancelled", message="it was cancelled from outside its run"
         )
     return Failure(type=type(cause).__name__, code="error", message=str(cause))
+
+
+def failure_in(recorded: RecordedFailure) -> Failure:
+    """What a history recorded as a failure."""
+    converter = DataConverter.default
+    return failure_of(converter.failure_converter.from_failure(recorded, converter.payload_converter))
 
 
 def explained(error: RPCError) -> Exception:

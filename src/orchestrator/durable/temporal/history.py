@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 from temporalio.api.enums.v1 import EventType as Kind
-from temporalio.converter import DataConverter
 
+from orchestrator.durable.entries import event_of
 from orchestrator.durable.errors import Failure
+from orchestrator.durable.prefix import entries_of
 from orchestrator.durable.runs import Event, EventType, Status, StepView
-from orchestrator.durable.temporal.failures import failure_of
+from orchestrator.durable.temporal.beginnings import Beginning
+from orchestrator.durable.temporal.failures import failure_in
 from orchestrator.durable.temporal.machine import PUBLISHED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from pydantic import JsonValue
     from temporalio.api.common.v1 import Payloads
-    from temporalio.api.failure.v1 import Failure as RecordedFailure
     from temporalio.api.history.v1 import HistoryEvent
     from temporalio.client import Client, WorkflowHandle
 
@@ -66,22 +67,18 @@ async def events_of(client: Client, run_id: str, after: int) -> AsyncIterator[Ev
         async for entry in handle.fetch_history_events(wait_new_event=True):
             if entry.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
                 life = entry.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
-            event = reader.read(entry)
-            if event is None:
-                continue
-            offset += 1
-            if is_shown and offset > after:
-                yield replace(event, offset=offset)
+            for event in reader.read(entry):
+                offset += 1
+                if is_shown and offset > after:
+                    yield replace(event, offset=offset)
 
 
 async def steps_of(handle: WorkflowHandle[Any, Any]) -> list[StepView]:
     """The run's steps as its history has them, in the order in which they were asked for."""
     reader = _Reader()
     steps: dict[str, StepView] = {}
-    async for entry in handle.fetch_history_events():
-        event = reader.read(entry)
-        if event is None:
-            continue
+    events = [event async for entry in handle.fetch_history_events() for event in reader.read(entry)]
+    for event in events:
         if event.type is EventType.STEP_STARTED:
             steps[event.operation] = StepView(event.operation, event.name, Status.RUNNING, 1, event.at)
         elif event.type in _STEP_STATUS:
@@ -109,8 +106,18 @@ class _Reader:
     _attempts: dict[int, int] = field(default_factory=dict)
     _signals: set[bytes] = field(default_factory=set)
 
-    def read(self, entry: HistoryEvent) -> Event | None:
-        """The event that ``entry`` is, with offset 0; None for entries that are Temporal's own affair."""
+    def read(self, entry: HistoryEvent) -> Sequence[Event]:
+        """The events that ``entry`` tells of, with offset 0; none where it is Temporal's own affair."""
+        facts: Any = getattr(entry, entry.WhichOneof("attributes") or "attributes", None)
+        if entry.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+            data, said = (payload.data for payload in facts.input.payloads)
+            prefix = Beginning.model_validate_json(said).taken_over
+            if prefix is not None:
+                return [event_of(taken_over) for taken_over in entries_of(prefix, data)]
+        event = self._event(entry)
+        return () if event is None else (event,)
+
+    def _event(self, entry: HistoryEvent) -> Event | None:
         facts: Any = getattr(entry, entry.WhichOneof("attributes") or "attributes", None)
         if entry.event_type == Kind.EVENT_TYPE_ACTIVITY_TASK_STARTED:
             self._attempts[facts.scheduled_event_id] = facts.attempt
@@ -152,7 +159,7 @@ def _data(kind: EventType, facts: Any) -> JsonValue:
     if kind in _RESULT:
         return _value(facts.result)
     if kind in _FAILURE:
-        data: JsonValue = _failure(facts.failure).model_dump(mode="json")
+        data: JsonValue = failure_in(facts.failure).model_dump(mode="json")
         return data
     return _published(facts)["data"] if kind is EventType.PUBLISHED else None
 
@@ -164,8 +171,3 @@ def _published(facts: Any) -> Any:
 def _value(payloads: Payloads) -> JsonValue:
     value: JsonValue = pydantic_core.from_json(payloads.payloads[0].data)
     return value
-
-
-def _failure(recorded: RecordedFailure) -> Failure:
-    converter = DataConverter.default
-    return failure_of(converter.failure_converter.from_failure(recorded, converter.payload_converter))

@@ -17,12 +17,16 @@ from orchestrator.durable.errors import StepError
 from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS
 from orchestrator.durable.payloads import to_json
 from orchestrator.durable.temporal.beginnings import life_of
+from orchestrator.durable.temporal.clock import RunClock
+from orchestrator.durable.temporal.deliveries import Source
 from orchestrator.durable.temporal.failures import failure_of
 from orchestrator.durable.temporal.payloads import MAX_CARRIED_BYTES, carried
+from orchestrator.durable.temporal.taken_over import TakenOver
+from orchestrator.durable.temporal.timers import Timers, keep_time
 from orchestrator.durable.temporal.unsupported import LaterOfMachine
 
 if TYPE_CHECKING:
-    from orchestrator.durable.machine import Operation
+    from orchestrator.durable.machine import Operation, Pending
     from orchestrator.durable.steps import StepDefinition
     from orchestrator.durable.temporal.beginnings import Beginning
     from orchestrator.durable.temporal.deliveries import Deliveries
@@ -36,8 +40,6 @@ PUBLISHED = "orchestrator:published"
 HEARTBEAT_TIMEOUT = timedelta(seconds=3)
 # Temporal wants an end to every attempt; a step's own timeout is kept by the worker that runs it.
 LONGEST_ATTEMPT = timedelta(days=3650)
-# A server's timers count in milliseconds and refuse zero.
-SHORTEST_TIMER_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +65,29 @@ class TemporalMachine(LaterOfMachine):
         info = temporal.info()
         self.run_id = info.workflow_id
         self.workflow = workflow.type_name
-        self.seed = life_of(info.first_execution_run_id, beginning.life).encode()
+        self.seed = beginning.seed(info.first_execution_run_id)
         self._definition = workflow
         self._life = life_of(self.run_id, beginning.life)
         self.most_payload_bytes = MAX_CARRIED_BYTES
         self._mailbox = mailbox
         self._deliveries = deliveries
-        self._latest_s = 0.0
         self._loop = asyncio.get_running_loop()
+        self._clock = RunClock()
+        self._timers = Timers(deliveries, self._clock)
+        self._taken_over = TakenOver(beginning.taken_over, self._clock, self._timers, mailbox)
+        deliveries.begin_with(self._taken_over)
+        keep_time(self._loop, self._timers, self._clock)
 
     def now(self) -> float:
         """The time of the last thing delivered, in seconds since 1970; never backwards."""
-        self._latest_s = max(self._latest_s, temporal.time())
-        return self._latest_s
+        return self._clock.now()
 
-    def run(self, operation: Operation, step: StepDefinition, arguments: bytes) -> RunningStep:
+    def run(self, operation: Operation, step: StepDefinition, arguments: bytes) -> Pending:
         """Schedule an activity named like the step, with the operation's identity as its id."""
         self.stay_alive()
+        told = self._taken_over.ask(operation.key)
+        if told is not None:
+            return told
         activity = temporal.start_activity(
             step.name,
             args=[carried(arguments, f"the arguments of {step.name}"), self._life],
@@ -99,7 +107,7 @@ class TemporalMachine(LaterOfMachine):
             _settle(outcome, activity)
             ended.set_result(None)
 
-        activity.add_done_callback(lambda _: self._deliveries.add(settle))
+        activity.add_done_callback(lambda _: self._deliveries.add(Source.STEP, settle))
         return RunningStep(outcome, ended, activity.cancel)
 
     def encode_input(self, input: object) -> bytes:
@@ -129,7 +137,8 @@ class TemporalMachine(LaterOfMachine):
         """Write the event into the memo, as part of the workflow task that asks for it."""
         self.stay_alive()
         entry = b'{"key":%b,"data":%b}' % (to_json(operation.key, "the event's key"), data)
-        temporal.upsert_memo({PUBLISHED: carried(entry, f"the event {name}")})
+        memo = {PUBLISHED: carried(entry, f"the event {name}")}
+        self._taken_over.say(operation.key, lambda: temporal.upsert_memo(memo))
 
     def stay_alive(self) -> None:
         """End code that Python throws away, as such code ends.
@@ -144,14 +153,8 @@ class TemporalMachine(LaterOfMachine):
         self, operation: Operation, seconds: float, until: asyncio.Future[Any], ring: Callable[[], None]
     ) -> None:
         """Deliver ``ring`` after so long, unless ``until`` is done by then; the history names it."""
-        timer = asyncio.create_task(temporal.sleep(max(seconds, SHORTEST_TIMER_S), summary=operation.key))
-
-        def rang(task: asyncio.Task[None]) -> None:
-            if not task.cancelled():
-                self._deliveries.add(ring)
-
-        timer.add_done_callback(rang)
-        until.add_done_callback(lambda _: timer.cancel())
+        self._timers.set(operation.key, self.now() + seconds, ring)
+        until.add_done_callback(lambda _: self._timers.call_off(operation.key))
 
 
 def _wake(awake: asyncio.Future[None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
@@ -19,11 +19,13 @@ from orchestrator.durable.errors import (
     RunTerminatedError,
 )
 from orchestrator.durable.payloads import to_json
-from orchestrator.durable.runs import Status, check_force_after
+from orchestrator.durable.prefix import prefix_of
+from orchestrator.durable.runs import SAME_INPUT, Status, check_force_after
 from orchestrator.durable.temporal.failures import failure_of
 from orchestrator.durable.temporal.forcing import end_by
 from orchestrator.durable.temporal.history import events_of, steps_of
 from orchestrator.durable.temporal.payloads import carried
+from orchestrator.durable.temporal.recorded import recorded_of
 from orchestrator.durable.temporal.standing import describe, info_of, status_of
 from orchestrator.durable.temporal.unsupported import LaterOfRun
 
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from orchestrator.durable.payloads import Payload
-    from orchestrator.durable.runs import Event, RunInfo, StepView
+    from orchestrator.durable.runs import Event, Prefix, RunInfo, StepView
+    from orchestrator.durable.temporal.forks import Forks
 
 Out_co = TypeVar("Out_co", covariant=True)
 
@@ -41,11 +44,12 @@ Out_co = TypeVar("Out_co", covariant=True)
 class TemporalRun(LaterOfRun, Generic[Out_co]):
     """The run of one workflow id."""
 
-    def __init__(self, client: Client, run_id: str, output: Payload) -> None:
+    def __init__(self, client: Client, run_id: str, output: Payload, forks: Forks) -> None:
         self._client = client
         self._handle = client.get_workflow_handle(run_id, result_type=RawValue)
         self._id = run_id
         self._output = output
+        self._forks = forks
 
     @property
     def id(self) -> str:
@@ -117,6 +121,29 @@ class TemporalRun(LaterOfRun, Generic[Out_co]):
         description = await self._handle.describe()
         if description.close_time is None:
             await end_by(self._client, description, time.time() + seconds)
+
+    async def recorded(self, *, until: str | None = None) -> Prefix:
+        """What it recorded before the step ``until`` began, or what came before a failure or a cancel.
+
+        Raises:
+            InvalidInputError: it has no such step, or one that began only after a cancel.
+        """
+        seed, entries = await recorded_of(self._handle.fetch_history_events())
+        return prefix_of(seed, entries, until)
+
+    async def fork(
+        self, *, from_step: str | None = None, with_input: Any = SAME_INPUT, id: str | None = None
+    ) -> TemporalRun[Out_co]:
+        """Start another run with what this one recorded up to ``from_step``. See the port for the arguments.
+
+        Raises:
+            InvalidInputError: there is no such step; or none is named, and nothing failed or was cancelled.
+            ConflictError: another run has this id.
+            NotRegisteredError: the engine was not given the workflow.
+            PayloadError: ``with_input`` is not what the workflow takes.
+        """
+        fork_id = await self._forks.start(self._id, from_step, with_input, id)
+        return TemporalRun(self._client, fork_id, self._output, self._forks)
 
     async def _reason(self) -> str:
         try:

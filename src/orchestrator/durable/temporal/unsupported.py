@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from orchestrator.core.errors import TerminalError
-from orchestrator.durable.runs import NORMAL_PRIORITY, SAME_INPUT
+from orchestrator.durable.runs import NORMAL_PRIORITY
 from orchestrator.durable.schedules import CATCH_UP_S
 
 if TYPE_CHECKING:
@@ -53,14 +53,6 @@ class LaterOfEngine:
 
 class LaterOfRun:
     """What `TemporalRun` lacks."""
-
-    async def recorded(self, *, until: str | None = None) -> NoReturn:
-        raise NotYetOnTemporalError("Run.recorded()")
-
-    async def fork(
-        self, *, from_step: str | None = None, with_input: object = SAME_INPUT, id: str | None = None
-    ) -> NoReturn:
-        raise NotYetOnTemporalError("Run.fork()")
 
     async def pause(self) -> NoReturn:
         raise NotYetOnTemporalError("Run.pause()")

@@ -16,7 +16,7 @@ from orchestrator.durable.guard import refuse_io_on
 from orchestrator.durable.outcomes import is_cancelled
 from orchestrator.durable.payloads import PayloadError
 from orchestrator.durable.temporal.beginnings import Beginning, Letter, arguments
-from orchestrator.durable.temporal.deliveries import Deliveries
+from orchestrator.durable.temporal.deliveries import Deliveries, Source
 from orchestrator.durable.temporal.failures import recorded_error
 from orchestrator.durable.temporal.machine import TemporalMachine
 from orchestrator.durable.temporal.mailbox import Mailbox
@@ -38,15 +38,16 @@ def workflow_type(definition: Workflow[Any, Any]) -> type:
             self._deliveries = Deliveries()
             self._beginning = Beginning.model_validate_json(beginning.payload.data)
             for letter in self._beginning.letters:
-                self._deliveries.add(partial(self._mailbox.put, letter))
+                self._deliveries.add(Source.SIGNAL, partial(self._mailbox.put, letter))
 
         async def run(self, data: RawValue, beginning: RawValue) -> RawValue:  # noqa: ARG002  # as above
             return await _run(definition, data.payload.data, self._beginning, self._mailbox, self._deliveries)
 
         @temporal.signal(dynamic=True)
-        def signal(self, name: str, letter: Sequence[RawValue]) -> None:
-            data, identity = (part.payload.data.decode() for part in letter)
-            self._deliveries.add(partial(self._mailbox.put, Letter(name=name, identity=identity, data=data)))
+        def signal(self, name: str, parts: Sequence[RawValue]) -> None:
+            data, identity = (part.payload.data.decode() for part in parts)
+            letter = Letter(name=name, identity=identity, data=data)
+            self._deliveries.add(Source.SIGNAL, partial(self._mailbox.put, letter))
 
     # Temporal refuses functions of local classes, since its sandbox imports them by name; we use none.
     Run.run.__qualname__ = Run.__qualname__ = "Run.run"

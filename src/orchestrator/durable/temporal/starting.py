@@ -1,0 +1,97 @@
+"""How a run begins on a cluster, whoever starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from orchestrator.core.errors import ConflictError, NotFoundError
+from orchestrator.durable.runs import NORMAL_PRIORITY, identity_of
+from orchestrator.durable.temporal.beginnings import PLAIN_BEGINNING, arguments
+from orchestrator.durable.temporal.deletion import PLACEHOLDER_LASTS
+from orchestrator.durable.temporal.search import attributes
+from orchestrator.durable.temporal.standing import INPUT_DIGEST, OWNER, TAGS, describe, memo_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from temporalio.client import Client
+
+    from orchestrator.durable.temporal.beginnings import Beginning
+    from orchestrator.durable.workflows import Workflow
+
+# A run that is being deleted keeps its id from others for less than this.
+LOOK_AGAIN_S = PLACEHOLDER_LASTS.total_seconds() / 10
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run that is to begin on recorded input."""
+
+    id: str
+    workflow: Workflow[Any, Any]
+    data: bytes
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    priority: int = NORMAL_PRIORITY
+    beginning: Beginning = PLAIN_BEGINNING
+    # What tells a fork from other runs of the same input.
+    origin: bytes = b""
+
+    @property
+    def digest(self) -> str:
+        """What tells workflows and inputs apart."""
+        identity = identity_of(self.workflow.type_name, self.data, self.origin)
+        return hashlib.sha256(identity).hexdigest()
+
+
+async def begin(client: Client, task_queue: str, run: NewRun) -> None:
+    """Begin a run, or find it begun.
+
+    Raises:
+        ConflictError: another workflow or input has this id.
+        InvalidInputError: its owner or tags cannot be found by.
+        RPCError: the server refuses it, or does not answer.
+    """
+    begin_with = arguments(run.data, run.workflow.name, run.beginning)
+    found_by = attributes(run.owner, run.tags)
+    reuse = WorkflowIDReusePolicy.REJECT_DUPLICATE
+    while True:
+        try:
+            await client.start_workflow(
+                run.workflow.type_name,
+                args=begin_with,
+                id=run.id,
+                task_queue=task_queue,
+                priority=Priority(priority_key=run.priority),
+                id_reuse_policy=reuse,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                memo={INPUT_DIGEST: run.digest, OWNER: run.owner, TAGS: dict(run.tags)},
+                search_attributes=found_by,
+            )
+        except WorkflowAlreadyStartedError:
+            if not await _is_same(client, run):
+                reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE
+                await asyncio.sleep(LOOK_AGAIN_S)
+                continue
+        return
+
+
+async def _is_same(client: Client, run: NewRun) -> bool:
+    """Whether the run of that id is what somebody wants to start; False where it was deleted.
+
+    Raises:
+        ConflictError: it is another one.
+    """
+    try:
+        raw = (await describe(client, run.id)).workflow_execution_info
+    except NotFoundError:
+        return False
+    if await memo_of(client, raw, INPUT_DIGEST) != run.digest:
+        raise ConflictError(f"run {run.id!r} exists with another workflow or input")
+    return True
