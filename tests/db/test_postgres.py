@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,13 @@ from sqlalchemy import func, select, text
 from orchestrator.core.errors import InvalidInputError, SettingsError, UnavailableError
 from orchestrator.core.postgres_address import PostgresAddress
 from orchestrator.db import SYSTEM, Database
+from orchestrator.db import database as database_module
 from orchestrator.db import postgres as postgres_store
 from orchestrator.db.migrating import APPLICATION_ID, newest
 from orchestrator.db.postgres import PostgresStore
 from orchestrator.features.lessons.tables import SessionRow, SpendingRow
 from support.postgres_server import PASSWORD, own_postgres_server
+from support.services import LOOPBACK
 from support.session_rows import row
 
 if TYPE_CHECKING:
@@ -371,3 +374,16 @@ async def test_who_starts_before_the_server_may_try_again(tmp_path: Path) -> Non
         server.start()
         async with database:
             await write(database, "first")
+
+
+async def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As behind a broken network: the health check says so in time, and so does whoever starts."""
+    monkeypatch.setattr(database_module, "ANSWER_LIMIT_S", 0.05)
+    monkeypatch.setattr(postgres_store, "CONNECT_LIMIT_S", 0.05)
+    with socket.create_server((LOOPBACK, 0)) as mute:
+        database = database_at(f"postgres://ann@{LOOPBACK}:{mute.getsockname()[1]}/name")
+        with pytest.raises(UnavailableError, match="did not answer in time"):
+            await database.check()
+        with pytest.raises(UnavailableError, match="did not answer in time"):
+            await database.migrate(lambda: None)
+        await database.close()
