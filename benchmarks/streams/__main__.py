@@ -1,7 +1,8 @@
 """Live events and lessons under load, against real service processes on this machine.
 
 Usage: `python -m benchmarks.streams [--watchers N] [--runs N …] [--events N] [--sessions N]`.
-First many watchers of runs that publish once a second, then many lesson sessions at once, offline.
+First many watchers of runs that publish once a second, then many lesson sessions at once, offline, then the
+embedded streams beside those in Redis, where redis-server is installed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import httpx2
 
 from benchmarks.paths import ROOT, scratch
 from benchmarks.processes import LOOPBACK, START_LIMIT_S, Server, free_ports, resident_bytes
+from benchmarks.streams.backends import measure_backends
 from benchmarks.streams.limits import allow_many_sockets
 from benchmarks.streams.report import Lessons, Watching, print_report
 from benchmarks.streams.sessions import Completed
@@ -142,7 +144,11 @@ def main() -> None:
         home = Path(directory, "lessons")
         home.mkdir()
         lessons = teach(home, arguments.sessions)
-    print_report(watchings, lessons)
+        print("backends of streams", file=sys.stderr, flush=True)
+        home = Path(directory, "backends")
+        home.mkdir()
+        backends = measure_backends(home)
+    print_report(watchings, lessons, backends)
 
 
 if __name__ == "__main__":

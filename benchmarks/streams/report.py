@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from benchmarks.machine import describe_machine
+from benchmarks.streams.backends import backends_table
 from benchmarks.tables import console, print_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.figures import Spread
+    from benchmarks.streams.backends import Backend
 
 TARGET_WATCHERS = 5000
 TARGET_DELAY_MS = 250
@@ -45,7 +47,7 @@ class Lessons:
     peak_bytes: int
 
 
-def print_report(watchings: Sequence[Watching], lessons: Lessons) -> None:
+def print_report(watchings: Sequence[Watching], lessons: Lessons, backends: Sequence[Backend]) -> None:
     """Print what was measured, and whether the target was met."""
     out = console()
     out.print("\n[bold]Live events[/bold]: every watcher gets one event a second from one service process")
@@ -55,6 +57,10 @@ def print_report(watchings: Sequence[Watching], lessons: Lessons) -> None:
     out.print(lessons_table(lessons))
     for failure in lessons.failures[:FAILURES_SHOWN]:
         out.print(f"[red]failed:[/red] {failure}")
+    out.print("\n[bold]Backends of streams[/bold]: one process, entries of 200 bytes\n")
+    out.print(backends_table(backends))
+    if len(backends) == 1:
+        out.print("Redis was not measured: redis-server is not installed (scripts/install-system).")
     print_targets(out, [target(watching) for watching in watchings])
 
 

@@ -310,6 +310,14 @@ async def test_thousands_are_appended_together(streams: Streams) -> None:
     assert sorted([one, other]) == [list(range(1, 3_001)), list(range(3_001, 6_001))]
 
 
+async def test_no_more_than_ten_thousand_are_appended_together(streams: Streams) -> None:
+    """More would keep everyone else waiting; nothing of them is added."""
+    assert (await streams.append_all("a", [NewEntry("t", b"")] * 10_000))[-1] == 10_000
+    with pytest.raises(InvalidInputError, match="takes 10,000 entries at most, and was given 10,001"):
+        await streams.append_all("a", [NewEntry("t", b"")] * 10_001)
+    assert await streams.append("a", "t", b"") == 10_001
+
+
 async def test_entries_that_cannot_be_appended_together_are_all_refused(streams: Streams) -> None:
     """One that is wrong keeps the others out."""
     text: Any = "text"

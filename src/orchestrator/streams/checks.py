@@ -9,24 +9,29 @@ from orchestrator.core.errors import InvalidInputError
 from orchestrator.streams.port import PAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.streams.port import NewEntry
+
+# No call appends more at once, so that no backend keeps everyone else waiting for long.
+MOST_TOGETHER = 10_000
 
 LARGEST_OFFSET = 2**63 - 1  # SQLite's largest integer
 
 
-def check_entry(entry: NewEntry) -> None:
+def check_entries(entries: Sequence[NewEntry]) -> None:
     """Refuse what no backend takes, where it harms nobody else.
 
     Raises:
-        InvalidInputError, TypeError, UnicodeEncodeError: as ``Streams.append``.
+        InvalidInputError, TypeError, UnicodeEncodeError: as ``Streams.append_all``.
     """
-    if not isinstance(entry.data, bytes):
-        raise TypeError(
-            f"append(data=…) takes bytes, and was given {entry.data.__class__.__name__}; encode it first"
+    if len(entries) > MOST_TOGETHER:
+        raise InvalidInputError(
+            f"append_all takes {MOST_TOGETHER:,} entries at most, and was given {len(entries):,}; make "
+            "several calls of them"
         )
-    if entry.once and not entry.key:
-        raise InvalidInputError("append(once=True) takes a key, by which a repetition is recognised")
-    check_utf8(entry.type, entry.key)
+    for entry in entries:
+        _check_entry(entry)
 
 
 def check_expiry(after_s: float | None) -> None:
@@ -81,3 +86,13 @@ def check_utf8(*texts: str) -> None:
     for text in texts:
         if not text.isascii():
             text.encode()
+
+
+def _check_entry(entry: NewEntry) -> None:
+    if not isinstance(entry.data, bytes):
+        raise TypeError(
+            f"append(data=…) takes bytes, and was given {entry.data.__class__.__name__}; encode it first"
+        )
+    if entry.once and not entry.key:
+        raise InvalidInputError("append(once=True) takes a key, by which a repetition is recognised")
+    check_utf8(entry.type, entry.key)

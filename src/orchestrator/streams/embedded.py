@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.streams.checks import check_entry, check_expiry, check_group, check_trim, check_utf8
+from orchestrator.streams.checks import check_entries, check_expiry, check_group, check_trim, check_utf8
 from orchestrator.streams.expiry import Sweep
 from orchestrator.streams.follower import follow
 from orchestrator.streams.groups import Groups
@@ -62,8 +62,7 @@ class EmbeddedStreams:
     async def append_all(self, stream: str, entries: Sequence[NewEntry]) -> list[int]:
         """Add these entries in order, in one commit. Raises what ``append`` does."""
         check_utf8(stream)
-        for entry in entries:
-            check_entry(entry)
+        check_entries(entries)
         await self._settled(stream)
         now = self._clock.time()
         appended = [self._log.append(stream, now, entry) for entry in entries]

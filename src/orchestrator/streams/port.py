@@ -140,7 +140,7 @@ class Streams(Protocol):
         """Add these entries in order, in one commit: all of them are there after a crash, or none.
 
         Gives the offset of each, which two of one key may share. Raises what ``append`` does, and then adds
-        nothing.
+        nothing; InvalidInputError also for more than 10,000 entries.
         """
         ...
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self, cast
 
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import SettingsError
-from orchestrator.streams.checks import check_entry, check_expiry, check_group, check_trim, check_utf8
+from orchestrator.streams.checks import check_entries, check_expiry, check_group, check_trim, check_utf8
 from orchestrator.streams.follower import follow
 from orchestrator.streams.port import PAGE, NewEntry
 from orchestrator.streams.redis import scripts
@@ -105,8 +105,7 @@ class RedisStreams:
 
     async def append_all(self, stream: str, entries: Sequence[NewEntry]) -> list[int]:
         """Add these entries in order, in one step and one round trip."""
-        for entry in entries:
-            check_entry(entry)
+        check_entries(entries)
         if not entries:
             return []
         values = [
