@@ -282,6 +282,19 @@ async def test_who_waits_when_streams_are_closed_is_told_so(lab: RedisLab) -> No
             await ending
 
 
+async def test_who_begins_to_wait_when_streams_are_closed_is_told_so(
+    own_lab: RedisLab, server: RedisServer
+) -> None:
+    """Also while Redis is gone, and nothing else would tell."""
+    server.stop()
+    joining = asyncio.create_task(own_lab.streams._store.join("work"))
+    await asyncio.sleep(0)
+    await own_lab.streams.close()
+    for ending in (joining, own_lab.streams._store.join("work")):
+        with pytest.raises(ClosedError):
+            await ending
+
+
 def test_tries_come_ever_more_slowly_up_to_a_limit() -> None:
     """From a tenth of a second to five."""
     waits = pauses()

@@ -167,6 +167,7 @@ class News:
         self._channels: dict[str, Channel] = {}
         self._unused: OrderedDict[str, None] = OrderedDict()
         self._listening: asyncio.Task[None] | None = None
+        self._closed = False
         self._connecting: AbstractConnection | None = None
         self._socket: AbstractConnection | None = None
 
@@ -174,8 +175,10 @@ class News:
         """The news of one stream, from now on; whoever joins leaves again.
 
         Raises:
-            UnavailableError: Redis does not answer.
+            UnavailableError: Redis does not answer. ClosedError: ``close`` was called.
         """
+        if self._closed:
+            raise ClosedError
         channel = self._channels.get(stem)
         if channel is None:
             channel = self._channels[stem] = Channel(stem, self._clock, page)
@@ -193,6 +196,8 @@ class News:
             if isinstance(error, TimeoutError):
                 raise UnavailableError(f"{self._redis.place} cannot be reached.", retry_after=1.0) from error
             raise
+        if self._closed:
+            raise ClosedError
         return channel
 
     async def leave(self, channel: Channel) -> None:
@@ -207,6 +212,7 @@ class News:
 
     async def close(self) -> None:
         """Hear no more; all who wait are told."""
+        self._closed = True
         if self._listening is not None:
             self._listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -214,6 +220,7 @@ class News:
         for channel in self._channels.values():
             channel.close()
             channel.fail(ClosedError())
+            channel.confirmed.set()
 
     async def _listen_for_ever(self) -> None:
         intervals = pauses()
