@@ -178,4 +178,4 @@ async def test_paused_runs_are_listed(lab: Lab, gates: Gates) -> None:
         paused = await engine.start(waits)
         await engine.start(waits)
         await paused.pause()
-        assert [info.id for info in await engine.list(status=[Status.PAUSED])] == [paused.id]
+        assert await lab.listed(engine, [paused.id], status=[Status.PAUSED]) == [paused.id]

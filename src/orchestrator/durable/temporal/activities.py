@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT_EVERY_S = 1.0
 
-_WORKER_STOPPED = Failure(type="WorkerStopped", code="worker_stopped", message="its worker was stopped")
+WORKER_STOPPED = Failure(type="WorkerStopped", code="worker_stopped", message="its worker was stopped")
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,8 @@ class Activities:
         except (NotRegisteredError, PayloadTooLargeError) as error:
             raise recorded_error(Failure.of(error)) from None
         except asyncio.CancelledError:
-            if _worker_stops():
-                raise recorded_error(_WORKER_STOPPED, retry_after_s=0.0) from None
+            if worker_stops():
+                raise recorded_error(WORKER_STOPPED, retry_after_s=0.0) from None
             raise
         raise recorded_error(outcome.failure, outcome.retry_after_s)
 
@@ -69,7 +69,7 @@ class Activities:
             attempt=info.attempt,
             idempotency_key=f"{from_json(life)}/{key}",
         )
-        heartbeats = asyncio.create_task(_send_heartbeats())
+        heartbeats = asyncio.create_task(send_heartbeats())
         try:
             return await perform(step, arguments, Attempt(facts, self._report), self._threads)
         finally:
@@ -81,13 +81,14 @@ class Activities:
             log.warning("%s", NotYetOnTemporalError("progress()"))
 
 
-async def _send_heartbeats() -> None:
+async def send_heartbeats() -> None:
     """Tell the server that the worker lives; its answers carry cancels to the step."""
     while True:
         activity.heartbeat()
         await asyncio.sleep(HEARTBEAT_EVERY_S)
 
 
-def _worker_stops() -> bool:
+def worker_stops() -> bool:
+    """Whether the activity is cancelled since its worker stops, so that another one is to run it again."""
     details = activity.cancellation_details()
     return details is not None and details.worker_shutdown

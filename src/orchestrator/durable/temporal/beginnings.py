@@ -50,7 +50,7 @@ class Beginning(BaseModel):
 
     ``life`` counts the histories of one run: ``continue_as`` begins the next. ``letters`` are signals that
     the life before has left, in the order of their arrival. ``prefix`` is what the run takes over instead of
-    running it.
+    running it; ``is_paused`` whether it begins nothing until it is resumed.
 
     A worker whose code does not know one of the fields does not begin the run: it would lose what that says.
     """
@@ -60,6 +60,7 @@ class Beginning(BaseModel):
     life: int = 1
     letters: tuple[Letter, ...] = ()
     prefix: CarriedPrefix | None = None
+    is_paused: bool = False
 
     @property
     def taken_over(self) -> Prefix | None:

@@ -60,11 +60,11 @@ class TemporalEngine(LaterOfEngine):
 
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
 
-    Not there yet, and refused with a `NotYetOnTemporalError`: ``Run.pause`` and ``Run.resume``, schedules,
-    workflows with limits, and ``ctx.child``. ``progress`` logs once that nobody sees it. ``Run.events`` tells
-    what Temporal's history knows: no progress, no single retries, and a step's start is the moment in which
-    it was asked for. A stuck run shows as running. Ids are known for as long as the namespace retains its
-    runs. What a priority does is the cluster's affair.
+    Not there yet, and refused with a `NotYetOnTemporalError`: schedules, and workflows with limits.
+    ``progress`` logs once that nobody sees it. ``Run.events`` tells what Temporal's history knows: no
+    progress, no single retries, and a step's start is the moment in which it was asked for. A stuck run shows
+    as running. Ids are known for as long as the namespace retains its runs. What a priority does is the
+    cluster's affair.
 
     Args:
         address: ``host:port`` of the cluster.

@@ -6,8 +6,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
+from temporalio.client import WorkflowFailureError
 from temporalio.converter import DataConverter
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    ChildWorkflowError,
+    TerminatedError,
+)
 from temporalio.exceptions import TimeoutError as TimedOutError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -55,6 +62,20 @@ def failure_in(recorded: RecordedFailure) -> Failure:
     """What a history recorded as a failure."""
     converter = DataConverter.default
     return failure_of(converter.failure_converter.from_failure(recorded, converter.payload_converter))
+
+
+def failure_of_child(child_id: str, error: BaseException) -> Failure:
+    """What is recorded of a child run that did not complete."""
+    cause = error.cause if isinstance(error, ChildWorkflowError | WorkflowFailureError) else error
+    if isinstance(cause, CancelledError):
+        return Failure(
+            type="RunCancelledError", code="run_cancelled", message=f"child run {child_id} was cancelled"
+        )
+    if isinstance(cause, TerminatedError | TimedOutError):
+        return Failure(
+            type="RunTerminatedError", code="run_terminated", message=f"child run {child_id} was terminated"
+        )
+    return failure_of(cause or error)
 
 
 def explained(error: RPCError) -> Exception:

@@ -14,8 +14,10 @@ from orchestrator.durable.errors import Failure
 from orchestrator.durable.prefix import entries_of
 from orchestrator.durable.runs import Event, EventType, Status, StepView
 from orchestrator.durable.temporal.beginnings import Beginning
+from orchestrator.durable.temporal.child_history import ChildHistory
 from orchestrator.durable.temporal.failures import failure_in
 from orchestrator.durable.temporal.machine import PUBLISHED
+from orchestrator.durable.temporal.pausing import PAUSE, RESUME
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -105,30 +107,59 @@ class _Reader:
     _steps: dict[int, tuple[str, str]] = field(default_factory=dict)
     _attempts: dict[int, int] = field(default_factory=dict)
     _signals: set[bytes] = field(default_factory=set)
+    _children: ChildHistory = field(default_factory=ChildHistory)
+    _is_paused: bool = False
 
     def read(self, entry: HistoryEvent) -> Sequence[Event]:
         """The events that ``entry`` tells of, with offset 0; none where it is Temporal's own affair."""
         facts: Any = getattr(entry, entry.WhichOneof("attributes") or "attributes", None)
         if entry.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
             data, said = (payload.data for payload in facts.input.payloads)
-            prefix = Beginning.model_validate_json(said).taken_over
+            beginning = Beginning.model_validate_json(said)
+            self._is_paused = beginning.is_paused
+            prefix = beginning.taken_over
             if prefix is not None:
                 return [event_of(taken_over) for taken_over in entries_of(prefix, data)]
-        event = self._event(entry)
-        return () if event is None else (event,)
+        events = [event] if (event := self._event(entry)) is not None else []
+        if entry.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+            # A cancel lifts a pause.
+            resumed = self._of_pause(entry, pauses=False)
+            return events if resumed is None else [resumed, *events]
+        return events
 
     def _event(self, entry: HistoryEvent) -> Event | None:
+        if self._children.is_of_child(entry):
+            return self._of_child(entry)
         facts: Any = getattr(entry, entry.WhichOneof("attributes") or "attributes", None)
         if entry.event_type == Kind.EVENT_TYPE_ACTIVITY_TASK_STARTED:
             self._attempts[facts.scheduled_event_id] = facts.attempt
         kind = _KINDS.get(entry.event_type)
-        if kind is None or (kind is EventType.SIGNAL_RECEIVED and self._is_repeated(facts)):
+        if kind is None or (kind is EventType.PUBLISHED and PUBLISHED not in facts.upserted_memo.fields):
             return None
-        if kind is EventType.PUBLISHED and PUBLISHED not in facts.upserted_memo.fields:
-            return None
+        if kind is EventType.SIGNAL_RECEIVED:
+            if facts.signal_name in {PAUSE, RESUME}:
+                return self._of_pause(entry, pauses=facts.signal_name == PAUSE)
+            if self._is_repeated(facts):
+                return None
         operation, name, attempt = self._whose(kind, entry.event_id, facts)
         at = entry.event_time.ToDatetime(UTC)
         return Event(0, kind, at, name, operation, attempt, _data(kind, facts))
+
+    def _of_child(self, entry: HistoryEvent) -> Event | None:
+        told = self._children.read(entry)
+        if told is None:
+            return None
+        operation, _, name = told.key.partition(":")
+        at = entry.event_time.ToDatetime(UTC)
+        data = pydantic_core.from_json(told.data)
+        return Event(0, told.type, at, name.removeprefix("child "), operation, 0, data)
+
+    def _of_pause(self, entry: HistoryEvent, *, pauses: bool) -> Event | None:
+        if self._is_paused == pauses:
+            return None
+        self._is_paused = pauses
+        kind = EventType.RUN_PAUSED if pauses else EventType.RUN_RESUMED
+        return Event(0, kind, entry.event_time.ToDatetime(UTC))
 
     def _is_repeated(self, signal: Any) -> bool:
         identity = signal.input.payloads[-1].data

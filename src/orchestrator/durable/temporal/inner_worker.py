@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from orchestrator.durable.temporal.following import follow
 from orchestrator.durable.temporal.forcing import Force, terminate
 from orchestrator.durable.temporal.reserved import inner_queue
 
@@ -22,7 +23,7 @@ def inner_worker(client: Client, task_queue: str, resident_runs: int) -> Worker:
         client,
         task_queue=inner_queue(task_queue),
         workflows=[Force],
-        activities=[terminate],
+        activities=[terminate, follow],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=resident_runs,
         max_concurrent_workflow_task_polls=_POLLERS,

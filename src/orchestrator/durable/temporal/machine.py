@@ -3,79 +3,56 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable  # noqa: TC003  # a field's type
-from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from temporalio import workflow as temporal
-from temporalio.common import RawValue, RetryPolicy
-from temporalio.exceptions import FailureError
 
-from orchestrator.durable.errors import StepError
-from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS
 from orchestrator.durable.payloads import to_json
+from orchestrator.durable.temporal.asked import Asked
 from orchestrator.durable.temporal.beginnings import life_of
+from orchestrator.durable.temporal.children import Child
 from orchestrator.durable.temporal.clock import RunClock
 from orchestrator.durable.temporal.deliveries import Source
-from orchestrator.durable.temporal.failures import failure_of
 from orchestrator.durable.temporal.payloads import MAX_CARRIED_BYTES, carried
+from orchestrator.durable.temporal.step_work import StepWork
 from orchestrator.durable.temporal.taken_over import TakenOver
 from orchestrator.durable.temporal.timers import Timers, keep_time
-from orchestrator.durable.temporal.unsupported import LaterOfMachine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.durable.machine import Operation, Pending
     from orchestrator.durable.steps import StepDefinition
-    from orchestrator.durable.temporal.beginnings import Beginning
-    from orchestrator.durable.temporal.deliveries import Deliveries
-    from orchestrator.durable.temporal.mailbox import Mailbox
+    from orchestrator.durable.temporal.asked import Work
+    from orchestrator.durable.temporal.life import Life
     from orchestrator.durable.workflows import Workflow
 
 # The memo entry whose changes, each an event of the history, are what a run publishes: {"key", "data"}.
 PUBLISHED = "orchestrator:published"
 
-# A worker that is lost is noticed, and a cancel reaches a running step, within this time.
-HEARTBEAT_TIMEOUT = timedelta(seconds=3)
-# Temporal wants an end to every attempt; a step's own timeout is kept by the worker that runs it.
-LONGEST_ATTEMPT = timedelta(days=3650)
 
-
-@dataclass(frozen=True, slots=True)
-class RunningStep:
-    """A step that was asked for."""
-
-    outcome: asyncio.Future[bytes]
-    _ended: asyncio.Future[None]
-    _stop: Callable[[], object]
-
-    def cancel(self) -> asyncio.Future[None]:
-        """Ask for its end; the future is done once it has ended."""
-        self._stop()
-        return self._ended
-
-
-class TemporalMachine(LaterOfMachine):
+class TemporalMachine:
     """The `Machine` of one run, in terms of Temporal's workflow API."""
 
-    def __init__(
-        self, workflow: Workflow[Any, Any], beginning: Beginning, mailbox: Mailbox, deliveries: Deliveries
-    ) -> None:
+    def __init__(self, workflow: Workflow[Any, Any], life: Life) -> None:
         info = temporal.info()
         self.run_id = info.workflow_id
         self.workflow = workflow.type_name
-        self.seed = beginning.seed(info.first_execution_run_id)
+        self.seed = life.beginning.seed(info.first_execution_run_id)
         self._definition = workflow
-        self._life = life_of(self.run_id, beginning.life)
+        self._number = life.beginning.life
+        self._life = life_of(self.run_id, life.beginning.life)
         self.most_payload_bytes = MAX_CARRIED_BYTES
-        self._mailbox = mailbox
-        self._deliveries = deliveries
+        self._pausing = life.pausing
+        self._mailbox = life.mailbox
+        self._deliveries = life.deliveries
         self._loop = asyncio.get_running_loop()
         self._clock = RunClock()
-        self._timers = Timers(deliveries, self._clock)
-        self._taken_over = TakenOver(beginning.taken_over, self._clock, self._timers, mailbox)
-        deliveries.begin_with(self._taken_over)
+        self._timers = Timers(life.deliveries, self._clock)
+        self._taken_over = TakenOver(life.beginning.taken_over, self._clock, self._timers, life.mailbox)
+        self._children: set[str] = set()
+        life.deliveries.begin_with(self._taken_over)
         keep_time(self._loop, self._timers, self._clock)
 
     def now(self) -> float:
@@ -85,30 +62,17 @@ class TemporalMachine(LaterOfMachine):
     def run(self, operation: Operation, step: StepDefinition, arguments: bytes) -> Pending:
         """Schedule an activity named like the step, with the operation's identity as its id."""
         self.stay_alive()
-        told = self._taken_over.ask(operation.key)
-        if told is not None:
-            return told
-        activity = temporal.start_activity(
-            step.name,
-            args=[carried(arguments, f"the arguments of {step.name}"), self._life],
-            activity_id=operation.key,
-            result_type=RawValue,
-            start_to_close_timeout=LONGEST_ATTEMPT,
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=RetryPolicy(
-                backoff_coefficient=1.0, maximum_attempts=step.retry.attempts + MOST_LOST_ATTEMPTS
-            ),
-            cancellation_type=temporal.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        )
-        outcome: asyncio.Future[bytes] = self._loop.create_future()
-        ended: asyncio.Future[None] = self._loop.create_future()
+        return self._ask(operation, Source.STEP, StepWork(operation, step, arguments, self._life))
 
-        def settle() -> None:
-            _settle(outcome, activity)
-            ended.set_result(None)
-
-        activity.add_done_callback(lambda _: self._deliveries.add(Source.STEP, settle))
-        return RunningStep(outcome, ended, activity.cancel)
+    def child(
+        self, operation: Operation, workflow: Workflow[Any, Any], data: bytes, id: str | None
+    ) -> Pending:
+        """Begin a child workflow, or follow it if the run asked for it before."""
+        self.stay_alive()
+        child_id = id or self._child_id(operation)
+        child = Child(operation, workflow, data, child_id, is_known=child_id in self._children)
+        self._children.add(child_id)
+        return self._ask(operation, Source.CHILD, child)
 
     def encode_input(self, input: object) -> bytes:
         """Input for the run's own workflow as it is recorded."""
@@ -149,6 +113,19 @@ class TemporalMachine(LaterOfMachine):
         if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001  # there may be none
             raise GeneratorExit
 
+    def _child_id(self, operation: Operation) -> str:
+        """The id of a child that was given none; no other life of an endless workflow gives the same."""
+        life = "" if self._number == 1 else f"{self._number}."
+        return f"{self.run_id}.{life}{operation.place.replace('/', '-')}"
+
+    def _ask(self, operation: Operation, source: Source, work: Work) -> Pending:
+        told = self._taken_over.ask(operation.key)
+        if told is not None:
+            return told
+        asked = Asked(work, partial(self._deliveries.add, source))
+        self._pausing.begin(asked)
+        return asked
+
     def _ring(
         self, operation: Operation, seconds: float, until: asyncio.Future[Any], ring: Callable[[], None]
     ) -> None:
@@ -165,23 +142,3 @@ def _wake(awake: asyncio.Future[None]) -> None:
 def _expire(reader: asyncio.Future[bytes], name: str, timeout_s: float) -> None:
     if not reader.done():
         reader.set_exception(TimeoutError(f"no signal {name!r} within {timeout_s:g} seconds"))
-
-
-def _settle(outcome: asyncio.Future[bytes], activity: asyncio.Task[RawValue]) -> None:
-    # Errors are read at once, here and there: nobody may await them, and that is no accident to report.
-    error = None if activity.cancelled() else activity.exception()
-    if outcome.done():
-        return
-    if activity.cancelled():
-        outcome.cancel()
-    elif error is None:
-        outcome.set_result(activity.result().payload.data)
-    else:
-        outcome.set_exception(_step_error(error))
-        outcome.exception()
-
-
-def _step_error(error: BaseException) -> BaseException:
-    if not isinstance(error, FailureError):
-        return error
-    return StepError.of(failure_of(error))

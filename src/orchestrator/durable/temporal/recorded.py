@@ -13,9 +13,11 @@ from orchestrator.durable.payloads import to_json
 from orchestrator.durable.prefix import entries_of
 from orchestrator.durable.runs import EventType
 from orchestrator.durable.temporal.beginnings import Beginning
+from orchestrator.durable.temporal.child_history import ChildHistory
 from orchestrator.durable.temporal.deliveries import Source
 from orchestrator.durable.temporal.failures import failure_in
 from orchestrator.durable.temporal.machine import PUBLISHED
+from orchestrator.durable.temporal.reserved import RESERVED
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
@@ -59,11 +61,15 @@ class _Reading:
         self._attempts: dict[int, int] = {}
         self._timers: dict[int, str] = {}
         self._signals: set[bytes] = set()
+        self._children = ChildHistory()
 
     def read(self, event: HistoryEvent) -> None:
         """Take in the next event; what is Temporal's own affair says nothing."""
         facts: Any = getattr(event, event.WhichOneof("attributes") or "attributes", None)
         at = event.event_time.ToNanoseconds() / 1e9
+        if self._children.is_of_child(event):
+            self._of_child(event, at)
+            return
         match event.event_type:
             case Kind.EVENT_TYPE_WORKFLOW_TASK_STARTED:
                 self._task_at = at
@@ -120,8 +126,19 @@ class _Reading:
             case kind if kind in _STEP_ENDS:
                 self._step_ended(_STEP_ENDS[kind], facts, at)
 
+    def _of_child(self, event: HistoryEvent, at: float) -> None:
+        told = self._children.read(event)
+        if told is None:
+            return
+        if told.type is EventType.CHILD_STARTED:
+            self._note(told.type, told.key, at, told.data)
+        else:
+            self._come(Source.CHILD, told.type, told.key, at, told.data)
+
     def _signalled(self, facts: Any, at: float) -> None:
         data, identity = (payload.data for payload in facts.input.payloads)
+        if facts.signal_name.startswith(RESERVED):
+            return
         if identity not in self._signals:
             self._signals.add(identity)
             key = signal_key(facts.signal_name, from_json(identity))

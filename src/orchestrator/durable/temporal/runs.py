@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from temporalio.client import WorkflowFailureError
@@ -21,13 +22,13 @@ from orchestrator.durable.errors import (
 from orchestrator.durable.payloads import to_json
 from orchestrator.durable.prefix import prefix_of
 from orchestrator.durable.runs import SAME_INPUT, Status, check_force_after
-from orchestrator.durable.temporal.failures import failure_of
+from orchestrator.durable.temporal.failures import explained, failure_of
 from orchestrator.durable.temporal.forcing import end_by
 from orchestrator.durable.temporal.history import events_of, steps_of
+from orchestrator.durable.temporal.pausing import PAUSE, RESUME
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.recorded import recorded_of
-from orchestrator.durable.temporal.standing import describe, info_of, status_of
-from orchestrator.durable.temporal.unsupported import LaterOfRun
+from orchestrator.durable.temporal.standing import describe, info_of, status_now
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 Out_co = TypeVar("Out_co", covariant=True)
 
 
-class TemporalRun(LaterOfRun, Generic[Out_co]):
+class TemporalRun(Generic[Out_co]):
     """The run of one workflow id."""
 
     def __init__(self, client: Client, run_id: str, output: Payload, forks: Forks) -> None:
@@ -71,8 +72,9 @@ class TemporalRun(LaterOfRun, Generic[Out_co]):
             NotFoundError: it was deleted.
         """
         description = await describe(self._client, self._id)
-        is_failed = status_of(description) is Status.FAILED
-        return await info_of(self._client, description, await self._reason() if is_failed else "")
+        status = await status_now(self._client, description)
+        reason = await self._reason() if status is Status.FAILED else ""
+        return replace(await info_of(self._client, description, reason), status=status)
 
     async def steps(self) -> list[StepView]:
         """Its steps in the order in which they were asked for."""
@@ -116,6 +118,31 @@ class TemporalRun(LaterOfRun, Generic[Out_co]):
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
+
+    async def pause(self) -> None:
+        """Begin no new step or child until it is resumed; durable when this returns.
+
+        Raises:
+            RunClosedError: it has ended.
+        """
+        await self._ask(PAUSE, "paused")
+
+    async def resume(self) -> None:
+        """Go on after a pause.
+
+        Raises:
+            RunClosedError: it has ended.
+        """
+        await self._ask(RESUME, "resumed")
+
+    async def _ask(self, wish: str, participle: str) -> None:
+        try:
+            await self._handle.signal(wish, args=[None, new_id()])
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise explained(error) from error
+            status = (await self.describe()).status
+            raise RunClosedError(f"run {self._id} is {status} and cannot be {participle}") from None
 
     async def _end_within(self, seconds: float) -> None:
         description = await self._handle.describe()

@@ -9,18 +9,24 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType as Kind
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as Raw
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    GetWorkflowExecutionHistoryReverseRequest,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.core.errors import NotFoundError
 from orchestrator.durable.runs import RunInfo, Status
 from orchestrator.durable.temporal.failures import explained
+from orchestrator.durable.temporal.pausing import PAUSE, PAUSED, RESUME
 from orchestrator.durable.temporal.reserved import RESERVED
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from temporalio.api.history.v1 import HistoryEvent
     from temporalio.api.workflow.v1 import WorkflowExecutionInfo
     from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
     from temporalio.client import Client
@@ -91,9 +97,46 @@ async def info_of(
 
 def status_of(description: DescribeWorkflowExecutionResponse) -> Status:
     """Where the run stands. One that waits for nothing but time, signals and children is waiting."""
-    status = STATUSES[description.workflow_execution_info.status]
+    info = description.workflow_execution_info
+    status = STATUSES[info.status]
+    if status is not Status.RUNNING:
+        return status
+    if PAUSED in info.memo.fields:
+        return Status.PAUSED
     is_idle = not description.pending_activities and not description.HasField("pending_workflow_task")
-    return Status.WAITING if status is Status.RUNNING and is_idle else status
+    return Status.WAITING if is_idle else status
+
+
+async def status_now(client: Client, description: DescribeWorkflowExecutionResponse) -> Status:
+    """The same, with what the run was asked that its code has not heard of yet."""
+    status = status_of(description)
+    if not description.HasField("pending_workflow_task") or status.closed:
+        return status
+    for event in await unheard(client, description.workflow_execution_info.execution):
+        if event.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+            return Status.RUNNING
+        name = event.workflow_execution_signaled_event_attributes.signal_name
+        if name in {PAUSE, RESUME}:
+            return Status.PAUSED if name == PAUSE else Status.RUNNING
+    return status
+
+
+async def unheard(client: Client, execution: WorkflowExecution) -> list[HistoryEvent]:
+    """What a history has since the last time that the run's code had a turn, the latest first."""
+    events: list[HistoryEvent] = []
+    token = b""
+    while True:
+        request = GetWorkflowExecutionHistoryReverseRequest(
+            namespace=client.namespace, execution=execution, next_page_token=token
+        )
+        page = await client.workflow_service.get_workflow_execution_history_reverse(request, retry=True)
+        for event in page.history.events:
+            if event.event_type == Kind.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                return events
+            events.append(event)
+        token = page.next_page_token
+        if not token:
+            return events
 
 
 async def _created_at(client: Client, raw: WorkflowExecutionInfo) -> datetime:

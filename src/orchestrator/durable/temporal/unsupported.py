@@ -12,7 +12,6 @@ from orchestrator.durable.schedules import CATCH_UP_S
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.durable.machine import Operation
     from orchestrator.durable.workflows import Workflow
 
 
@@ -49,22 +48,3 @@ class LaterOfEngine:
 
     async def schedules(self) -> NoReturn:
         raise NotYetOnTemporalError("schedules()")
-
-
-class LaterOfRun:
-    """What `TemporalRun` lacks."""
-
-    async def pause(self) -> NoReturn:
-        raise NotYetOnTemporalError("Run.pause()")
-
-    async def resume(self) -> NoReturn:
-        raise NotYetOnTemporalError("Run.resume()")
-
-
-class LaterOfMachine:
-    """What `TemporalMachine` lacks."""
-
-    def child(
-        self, operation: Operation, workflow: Workflow[Any, Any], data: bytes, id: str | None
-    ) -> NoReturn:
-        raise NotYetOnTemporalError("ctx.child()")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence  # noqa: TC003  # Temporal reads annotations
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from temporalio import workflow as temporal
@@ -15,11 +14,10 @@ from orchestrator.durable.errors import ContinueAs, Failure, Misfit, MismatchErr
 from orchestrator.durable.guard import refuse_io_on
 from orchestrator.durable.outcomes import is_cancelled
 from orchestrator.durable.payloads import PayloadError
-from orchestrator.durable.temporal.beginnings import Beginning, Letter, arguments
-from orchestrator.durable.temporal.deliveries import Deliveries, Source
+from orchestrator.durable.temporal.beginnings import Beginning, arguments
 from orchestrator.durable.temporal.failures import recorded_error
+from orchestrator.durable.temporal.life import Life
 from orchestrator.durable.temporal.machine import TemporalMachine
-from orchestrator.durable.temporal.mailbox import Mailbox
 from orchestrator.durable.temporal.payloads import carried
 
 if TYPE_CHECKING:
@@ -34,20 +32,15 @@ def workflow_type(definition: Workflow[Any, Any]) -> type:
     class Run:
         @temporal.init
         def __init__(self, data: RawValue, beginning: RawValue) -> None:  # noqa: ARG002  # as run takes
-            self._mailbox = Mailbox()
-            self._deliveries = Deliveries()
-            self._beginning = Beginning.model_validate_json(beginning.payload.data)
-            for letter in self._beginning.letters:
-                self._deliveries.add(Source.SIGNAL, partial(self._mailbox.put, letter))
+            self._life = Life(Beginning.model_validate_json(beginning.payload.data))
 
         async def run(self, data: RawValue, beginning: RawValue) -> RawValue:  # noqa: ARG002  # as above
-            return await _run(definition, data.payload.data, self._beginning, self._mailbox, self._deliveries)
+            return await _run(definition, data.payload.data, self._life)
 
         @temporal.signal(dynamic=True)
         def signal(self, name: str, parts: Sequence[RawValue]) -> None:
             data, identity = (part.payload.data.decode() for part in parts)
-            letter = Letter(name=name, identity=identity, data=data)
-            self._deliveries.add(Source.SIGNAL, partial(self._mailbox.put, letter))
+            self._life.signal(name, data, identity)
 
     # Temporal refuses functions of local classes, since its sandbox imports them by name; we use none.
     Run.run.__qualname__ = Run.__qualname__ = "Run.run"
@@ -56,21 +49,16 @@ def workflow_type(definition: Workflow[Any, Any]) -> type:
     return temporal.defn(name=definition.type_name, sandboxed=False)(Run)
 
 
-async def _run(
-    definition: Workflow[Any, Any],
-    data: bytes,
-    beginning: Beginning,
-    mailbox: Mailbox,
-    deliveries: Deliveries,
-) -> RawValue:
+async def _run(definition: Workflow[Any, Any], data: bytes, life: Life) -> RawValue:
     refuse_io_on(type(asyncio.get_running_loop()))
-    code = _begun(definition, Context(TemporalMachine(definition, beginning, mailbox, deliveries)), data)
-    delivering = asyncio.create_task(deliveries.carry_out())
+    code = _begun(definition, Context(TemporalMachine(definition, life)), data)
+    delivering = asyncio.create_task(life.deliveries.carry_out())
+    resuming = asyncio.create_task(life.pausing.end_by_a_cancel())
     try:
         return carried(await code, f"the result of {definition.name}")
     except ContinueAs as end:
-        await _stopped(delivering, mailbox)
-        _begin_anew(definition, end.data, beginning, mailbox)
+        await _stopped(delivering, life)
+        _begin_anew(definition, end.data, life)
     except Misfit as error:
         raise MismatchError(f"a recorded result does not fit the code: {error}") from error
     except (Exception, asyncio.CancelledError) as error:
@@ -79,6 +67,7 @@ async def _run(
         raise recorded_error(Failure.of(error)) from None
     finally:
         delivering.cancel()
+        resuming.cancel()
 
 
 def _begun(definition: Workflow[Any, Any], context: Context, data: bytes) -> Coroutine[Any, Any, bytes]:
@@ -93,16 +82,14 @@ def _begun(definition: Workflow[Any, Any], context: Context, data: bytes) -> Cor
         raise MismatchError(f"the recorded input does not fit the code: {error.message}") from error
 
 
-async def _stopped(delivering: asyncio.Task[NoReturn], mailbox: Mailbox) -> None:
+async def _stopped(delivering: asyncio.Task[NoReturn], life: Life) -> None:
     """Have what was not delivered yet kept, so that it is there for the next life."""
-    mailbox.forget_readers()
+    life.mailbox.forget_readers()
     delivering.cancel()
     await asyncio.wait([delivering])
 
 
-def _begin_anew(
-    definition: Workflow[Any, Any], data: bytes, beginning: Beginning, mailbox: Mailbox
-) -> NoReturn:
+def _begin_anew(definition: Workflow[Any, Any], data: bytes, life: Life) -> NoReturn:
     """End this life and begin the next. The server ends what is open: steps, and children by their policy.
 
     Raises:
@@ -110,5 +97,4 @@ def _begin_anew(
     """
     if temporal.cancellation_reason() is not None and not is_cancelled():
         raise asyncio.CancelledError
-    next_life = Beginning(life=beginning.life + 1, letters=mailbox.kept)
-    temporal.continue_as_new(args=arguments(data, definition.name, next_life))
+    temporal.continue_as_new(args=arguments(data, definition.name, life.next()))

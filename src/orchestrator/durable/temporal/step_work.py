@@ -1,0 +1,61 @@
+"""Steps, as a run's code on Temporal asks for them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from temporalio import workflow as temporal
+from temporalio.common import RawValue, RetryPolicy
+from temporalio.exceptions import FailureError
+
+from orchestrator.durable.errors import StepError
+from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS
+from orchestrator.durable.temporal.failures import failure_of
+from orchestrator.durable.temporal.payloads import carried
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from orchestrator.durable.machine import Operation
+    from orchestrator.durable.steps import StepDefinition
+
+# A worker that is lost is noticed, and a cancel reaches a running step, within this time.
+HEARTBEAT_TIMEOUT: Final = timedelta(seconds=3)
+# Temporal wants an end to every attempt; a step's own timeout is kept by the worker that runs it.
+LONGEST_ATTEMPT: Final = timedelta(days=3650)
+
+
+class StepWork:
+    """The work of one step: an activity of its name, with the operation's identity as its id."""
+
+    def __init__(self, operation: Operation, step: StepDefinition, arguments: bytes, life: str) -> None:
+        self._operation = operation
+        self._step = step
+        self._arguments = [carried(arguments, f"the arguments of {step.name}"), life]
+        self._running: asyncio.Task[RawValue] | None = None
+
+    def begin(self) -> asyncio.Task[RawValue]:
+        """Schedule the activity."""
+        self._running = temporal.start_activity(
+            self._step.name,
+            args=self._arguments,
+            activity_id=self._operation.key,
+            result_type=RawValue,
+            start_to_close_timeout=LONGEST_ATTEMPT,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=RetryPolicy(
+                backoff_coefficient=1.0, maximum_attempts=self._step.retry.attempts + MOST_LOST_ATTEMPTS
+            ),
+            cancellation_type=temporal.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+        return self._running
+
+    def stop(self) -> None:
+        """Cancel it."""
+        if self._running is not None:
+            self._running.cancel()
+
+    def error(self, error: BaseException) -> BaseException:
+        """What the run's code sees of its failure."""
+        return StepError.of(failure_of(error)) if isinstance(error, FailureError) else error
