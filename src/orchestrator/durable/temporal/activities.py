@@ -11,19 +11,19 @@ from pydantic_core import from_json
 from temporalio import activity
 from temporalio.common import RawValue  # noqa: TC002  # read at run time
 
-from orchestrator.core.errors import PayloadTooLargeError
 from orchestrator.durable.attempt import Attempt, StepInfo
 from orchestrator.durable.errors import Failure
-from orchestrator.durable.outcomes import perform
+from orchestrator.durable.outcomes import Verdict, perform
 from orchestrator.durable.registry import NotRegisteredError
-from orchestrator.durable.temporal.failures import recorded_error
+from orchestrator.durable.temporal.failures import detail_of, recorded_error
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
+from orchestrator.durable.temporal.waiting import readable, recorded
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from orchestrator.durable.outcomes import Verdict
+    from orchestrator.durable.payloads import PayloadRules
     from orchestrator.durable.registry import BoundStep, Registry
 
 HEARTBEAT_EVERY_S = 1.0
@@ -36,28 +36,35 @@ log = logging.getLogger(__name__)
 class Activities:
     """The steps of one engine, for its Temporal worker."""
 
-    def __init__(self, registry: Registry, threads: Executor) -> None:
+    def __init__(self, registry: Registry, threads: Executor, rules: PayloadRules) -> None:
         self._registry = registry
         self._threads = threads
+        self._rules = rules
         self._told_of_progress = False
 
     @activity.defn(dynamic=True)
     async def run_step(self, arguments: Sequence[RawValue]) -> RawValue:
         """Make one attempt at the step that the activity type names."""
-        name = activity.info().activity_type
+        heartbeats = asyncio.create_task(send_heartbeats())
         try:
-            outcome = await self._attempt(
-                self._registry.step(name), *(part.payload.data for part in arguments)
-            )
+            outcome = await self._outcome(arguments)
             if isinstance(outcome, bytes):
-                return carried(outcome, f"the result of {name}")
-        except (NotRegisteredError, PayloadTooLargeError) as error:
-            raise recorded_error(Failure.of(error)) from None
+                return await recorded(carried(outcome))
+            detail = await recorded(detail_of(outcome.failure))
         except asyncio.CancelledError:
             if worker_stops():
                 raise recorded_error(WORKER_STOPPED, retry_after_s=0.0) from None
             raise
-        raise recorded_error(outcome.failure, outcome.retry_after_s)
+        finally:
+            heartbeats.cancel()
+        raise recorded_error(outcome.failure, outcome.retry_after_s, detail)
+
+    async def _outcome(self, arguments: Sequence[RawValue]) -> bytes | Verdict:
+        try:
+            step = self._registry.step(activity.info().activity_type)
+        except NotRegisteredError as error:
+            return Verdict(Failure.of(error))
+        return await self._attempt(step, *[await readable(part) for part in arguments])
 
     async def _attempt(self, step: BoundStep, arguments: bytes, life: bytes) -> bytes | Verdict:
         info = activity.info()
@@ -69,11 +76,7 @@ class Activities:
             attempt=info.attempt,
             idempotency_key=f"{from_json(life)}/{key}",
         )
-        heartbeats = asyncio.create_task(send_heartbeats())
-        try:
-            return await perform(step, arguments, Attempt(facts, self._report), self._threads)
-        finally:
-            heartbeats.cancel()
+        return await perform(step, arguments, Attempt(facts, self._report), self._threads, self._rules)
 
     def _report(self, _data: object) -> None:
         if not self._told_of_progress:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from temporalio.common import RawValue  # noqa: TC002  # a base's parameter
 
+from orchestrator.durable.temporal.unreadable import data_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -62,7 +64,7 @@ class Asked:
         if task.cancelled():
             self.outcome.cancel()
         elif error is None:
-            self.outcome.set_result(task.result().payload.data)
+            self.outcome.set_result(data_of(task.result()))
         else:
             self.outcome.set_exception(self._work.error(error))
             self.outcome.exception()

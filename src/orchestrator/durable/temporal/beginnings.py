@@ -82,11 +82,7 @@ def life_of(name: str, life: int) -> str:
     return name if life == 1 else f"{name}@{life}"
 
 
-def arguments(data: bytes, what: str, beginning: Beginning = PLAIN_BEGINNING) -> list[RawValue]:
-    """The arguments of a workflow type: the recorded input of ``what``, and what it begins with beside it.
-
-    Raises:
-        PayloadTooLargeError: one of them is more than Temporal carries.
-    """
+def arguments(data: bytes, beginning: Beginning = PLAIN_BEGINNING) -> list[RawValue]:
+    """The arguments of a workflow type: its recorded input, and what it begins with beside it."""
     said = beginning.model_dump_json(exclude_defaults=True).encode()
-    return [carried(data, f"the input of {what}"), carried(said, f"what {what} begins with")]
+    return [carried(data), carried(said)]

@@ -15,6 +15,7 @@ from orchestrator.durable.errors import ChildError
 from orchestrator.durable.runs import identity_of
 from orchestrator.durable.temporal.beginnings import arguments
 from orchestrator.durable.temporal.failures import failure_of_child
+from orchestrator.durable.temporal.payloads import in_the_open
 from orchestrator.durable.temporal.reserved import RESERVED, inner_queue
 from orchestrator.durable.temporal.search import attributes
 from orchestrator.durable.temporal.standing import INPUT_DIGEST, OWNER, TAGS
@@ -44,7 +45,7 @@ def child_options(digest: str) -> ChildOptions:
     """A child has the owner and priority of its parent, and no tags."""
     owner = temporal.memo_value(OWNER, default="", type_hint=str)
     return {
-        "memo": {INPUT_DIGEST: digest, OWNER: owner, TAGS: {}},
+        "memo": {INPUT_DIGEST: digest, OWNER: in_the_open(owner), TAGS: in_the_open({})},
         "priority": temporal.info().priority,
         "search_attributes": attributes(owner, {}),
     }
@@ -58,6 +59,7 @@ class Child:
         operation: Operation,
         workflow: Workflow[Any, Any],
         data: bytes,
+        carried_input: RawValue,
         child_id: str,
         *,
         is_known: bool,
@@ -66,7 +68,7 @@ class Child:
         self._workflow = workflow
         self._child_id = child_id
         self._is_known = is_known
-        self._arguments = arguments(data, workflow.name)
+        self._arguments = [carried_input, *arguments(data)[1:]]
         self._digest = hashlib.sha256(identity_of(workflow.type_name, data)).hexdigest()
         self._running: asyncio.Task[RawValue] | None = None
         self._is_unwanted = False

@@ -9,7 +9,7 @@ from pathlib import Path  # noqa: TC003  # a field's type
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client
+from temporalio.client import Client, HeaderCodecBehavior
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
@@ -104,6 +104,7 @@ class Connection:
                     tls=tls,
                     api_key=self.api_key,
                     data_converter=converter,
+                    header_codec_behavior=HeaderCodecBehavior.CODEC,
                 )
         except TimeoutError as error:
             raise UnavailableError(f"no Temporal server answers at {self.address} in time") from error

@@ -6,14 +6,17 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from orchestrator.core.ids import new_id
+from orchestrator.core.redaction import Redactor
+from orchestrator.durable.codec import codec_for
 from orchestrator.durable.errors import EngineStoppedError
-from orchestrator.durable.payloads import Payload
+from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, Payload, PayloadRules
 from orchestrator.durable.registry import NotRegisteredError, Registry
 from orchestrator.durable.runs import NORMAL_PRIORITY, check_priority
 from orchestrator.durable.temporal.activities import HEARTBEAT_EVERY_S, Activities
@@ -30,7 +33,10 @@ from orchestrator.durable.temporal.runs import TemporalRun
 from orchestrator.durable.temporal.search import register
 from orchestrator.durable.temporal.standing import describe
 from orchestrator.durable.temporal.starting import NewRun, begin
+from orchestrator.durable.temporal.terms import Terms
+from orchestrator.durable.temporal.travelling import converter
 from orchestrator.durable.temporal.unsupported import LaterOfEngine, NotYetOnTemporalError
+from orchestrator.durable.temporal.value_store import DirectoryStore, folder_of
 from orchestrator.durable.temporal.workflow_type import workflow_type
 from orchestrator.durable.temporal.working import Working
 from orchestrator.durable.workflows import check_is_workflow
@@ -41,7 +47,9 @@ if TYPE_CHECKING:
 
     from temporalio.client import Client
 
+    from orchestrator.durable.codec import Encryption
     from orchestrator.durable.runs import Prefix, RunInfo, Status
+    from orchestrator.durable.temporal.value_store import ValueStore
     from orchestrator.durable.workflows import Workflow
 
 Out = TypeVar("Out")
@@ -73,6 +81,11 @@ class TemporalEngine(LaterOfEngine):
         namespace: of the cluster.
         tls: whether the connection is encrypted, or how.
         api_key: as Temporal Cloud gives them; it implies TLS.
+        value_store: where values are kept that are too large for a history; a directory that all processes
+            of the task queue see, or an `S3Store`. Without one no value takes more than Temporal carries.
+        most_payload_bytes: what one value may take as JSON; more fails at once, and is not tried again.
+        encryption: keys for all values that are recorded; without it they are plain JSON.
+        secrets: what no failure and no event may show; secrets that look like one need not be given.
         task_queue: shared by all processes that do the same work.
         resident_runs: how many runs stay in memory between their events; any other is replayed.
         works: whether this process works on runs; without, it starts, finds and tells of them alone.
@@ -92,6 +105,10 @@ class TemporalEngine(LaterOfEngine):
         namespace: str = "default",
         tls: bool | Tls = False,
         api_key: str | None = None,
+        value_store: ValueStore | str | Path | None = None,
+        most_payload_bytes: int = MAX_PAYLOAD_BYTES,
+        encryption: Encryption | None = None,
+        secrets: Iterable[str] = (),
         task_queue: str = "orchestrator-task-queue",
         resident_runs: int = 1_000,
         works: bool = True,
@@ -100,6 +117,12 @@ class TemporalEngine(LaterOfEngine):
         on_ended: Callable[[RunInfo], None] | None = None,
     ) -> None:
         self._connection = Connection(address, namespace, tls, api_key)
+        self._store = (
+            DirectoryStore(Path(value_store)) if isinstance(value_store, str | Path) else value_store
+        )
+        known = [*secrets, *([api_key] if api_key else []), *(encryption.secrets if encryption else ())]
+        self._terms = Terms.of(PayloadRules(most_payload_bytes, Redactor(known)), self._store)
+        self._converter = converter(codec_for(encryption), self._store)
         self._task_queue = task_queue
         self._resident_runs = resident_runs
         self._works = works
@@ -133,6 +156,8 @@ class TemporalEngine(LaterOfEngine):
         """
         client = await self._reached()
         async with AsyncExitStack() as opening:
+            if self._store is not None:
+                await opening.enter_async_context(self._store)
             await register(client)
             if self._works:
                 threads = opening.enter_context(ThreadPoolExecutor(self._most_steps_at_once, "step"))
@@ -200,7 +225,7 @@ class TemporalEngine(LaterOfEngine):
         if workflow.limits:
             raise NotYetOnTemporalError("a workflow with limits")
         check_priority(priority)
-        data = workflow.input.record(input)
+        data = workflow.input.record(input, self._terms.rules.most_bytes)
         carried = None if prefix is None else CarriedPrefix.of(prefix)
         run = NewRun(
             id or new_id(), workflow, data, owner, dict(tags or {}), priority, Beginning(prefix=carried)
@@ -209,7 +234,7 @@ class TemporalEngine(LaterOfEngine):
             await begin(client, self._task_queue, run)
         except RPCError as error:
             raise explained(error) from error
-        return TemporalRun(client, run.id, workflow.output, self._forks(client))
+        return TemporalRun(client, run.id, workflow.output, self._forks(client), self._terms)
 
     async def get(self, id: str) -> TemporalRun[Any]:  # the word of the port
         """The run of that id.
@@ -223,7 +248,7 @@ class TemporalEngine(LaterOfEngine):
             output = self._registry.workflow(type_name).output
         except NotRegisteredError:
             output = Payload.of(Any, f"the result of {type_name}")
-        return TemporalRun(client, id, output, self._forks(client))
+        return TemporalRun(client, id, output, self._forks(client), self._terms)
 
     async def list(  # the port's filters
         self,
@@ -246,7 +271,7 @@ class TemporalEngine(LaterOfEngine):
         client = self._connected()
 
         async def inform(run_id: str) -> RunInfo:
-            return await TemporalRun(client, run_id, ANYTHING, self._forks(client)).describe()
+            return await TemporalRun(client, run_id, ANYTHING, self._forks(client), self._terms).describe()
 
         listing = Listing(
             client, self._task_queue, inform, status=status, workflow=workflow, owner=owner, tags=tags
@@ -260,11 +285,13 @@ class TemporalEngine(LaterOfEngine):
             NotFoundError: there is none. ConflictError: it has not ended.
         """
         await delete(self._connected(), id)
+        if self._store is not None:
+            await self._store.remove(folder_of(self._connection.namespace, id))
 
     async def _reached(self) -> Client:
         """A client that has been answered now. It is made once, and mends itself."""
         if self._reachable is None:
-            self._reachable = await self._connection.open()
+            self._reachable = await self._connection.open(self._converter)
         else:
             await self._connection.check(self._reachable)
         return self._reachable
@@ -283,8 +310,8 @@ class TemporalEngine(LaterOfEngine):
         return Worker(
             client,
             task_queue=self._task_queue,
-            workflows=[workflow_type(workflow) for workflow in self._registry.workflows],
-            activities=[Activities(self._registry, threads).run_step],
+            workflows=[workflow_type(workflow, self._terms) for workflow in self._registry.workflows],
+            activities=[Activities(self._registry, threads, self._terms.rules).run_step],
             interceptors=[TellEndings(self._on_ended)] if self._on_ended else [],
             graceful_shutdown_timeout=timedelta(seconds=self._finish_s),
             workflow_runner=UnsandboxedWorkflowRunner(),

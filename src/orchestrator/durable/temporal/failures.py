@@ -20,6 +20,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.core.errors import UnavailableError
 from orchestrator.durable.errors import Failure
+from orchestrator.durable.temporal.payloads import carried
+
+if TYPE_CHECKING:
+    from temporalio.common import RawValue
 
 if TYPE_CHECKING:
     from temporalio.api.failure.v1 import Failure as RecordedFailure
@@ -29,16 +33,26 @@ if TYPE_CHECKING:
 SHORTEST_RETRY_DELAY = timedelta(milliseconds=1)
 
 
-def recorded_error(failure: Failure, retry_after_s: float | None = None) -> ApplicationError:
-    """The error that records ``failure``; another attempt follows after ``retry_after_s``, if given."""
+def recorded_error(
+    failure: Failure, retry_after_s: float | None = None, detail: RawValue | None = None
+) -> ApplicationError:
+    """The error that records ``failure``; another attempt follows after ``retry_after_s``, if given.
+
+    ``detail`` is the failure as it is to be recorded, where that is known already.
+    """
     delay = None if retry_after_s is None else max(timedelta(seconds=retry_after_s), SHORTEST_RETRY_DELAY)
     return ApplicationError(
         failure.message,
-        failure.model_dump(mode="json"),
+        detail or detail_of(failure),
         type=failure.type,
         non_retryable=delay is None,
         next_retry_delay=delay,
     )
+
+
+def detail_of(failure: Failure) -> RawValue:
+    """A failure as Temporal carries it."""
+    return carried(failure.model_dump_json().encode())
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -16,6 +16,7 @@ from orchestrator.durable.temporal.failures import explained
 from orchestrator.durable.temporal.recorded import recorded_of
 from orchestrator.durable.temporal.standing import OWNER, TAGS, describe, memo_of
 from orchestrator.durable.temporal.starting import NewRun, begin
+from orchestrator.durable.temporal.travelling import opened
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -51,7 +52,7 @@ class Forks:
         raw = (await describe(self._client, run_id)).workflow_execution_info
         workflow = self._registry.workflow(raw.type.name)
         history = self._client.get_workflow_handle(run_id).fetch_history_events()
-        seed, entries = await recorded_of(history)
+        seed, entries = await recorded_of(opened(history, self._client.data_converter))
         origin = to_json({"from": run_id, "from_step": from_step}, "the origin of a fork")
         prefix = prefix_of_fork(seed, entries, from_step, time.time(), origin)
         tags = await memo_of(self._client, raw, TAGS, {})

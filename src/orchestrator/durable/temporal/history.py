@@ -18,6 +18,7 @@ from orchestrator.durable.temporal.child_history import ChildHistory
 from orchestrator.durable.temporal.failures import failure_in
 from orchestrator.durable.temporal.machine import PUBLISHED
 from orchestrator.durable.temporal.pausing import PAUSE, RESUME
+from orchestrator.durable.temporal.travelling import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from temporalio.api.common.v1 import Payloads
     from temporalio.api.history.v1 import HistoryEvent
     from temporalio.client import Client, WorkflowHandle
+
+    from orchestrator.core.redaction import Redactor
 
 
 _KINDS = {
@@ -54,7 +57,7 @@ _STEP_STATUS = {
 }
 
 
-async def events_of(client: Client, run_id: str, after: int) -> AsyncIterator[Event]:
+async def events_of(client: Client, run_id: str, after: int, redactor: Redactor) -> AsyncIterator[Event]:
     """The run's events beyond ``after``, live, until its last one; none of lives before the current one.
 
     Offsets count through all lives.
@@ -63,10 +66,10 @@ async def events_of(client: Client, run_id: str, after: int) -> AsyncIterator[Ev
     life, offset, is_shown = info.first_run_id, 0, False
     while life:
         is_shown = is_shown or life == info.execution.run_id
-        reader = _Reader()
+        reader = _Reader(redactor)
         handle = client.get_workflow_handle(run_id, run_id=life)
         life = ""
-        async for entry in handle.fetch_history_events(wait_new_event=True):
+        async for entry in opened(handle.fetch_history_events(wait_new_event=True), client.data_converter):
             if entry.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
                 life = entry.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
             for event in reader.read(entry):
@@ -75,11 +78,12 @@ async def events_of(client: Client, run_id: str, after: int) -> AsyncIterator[Ev
                     yield replace(event, offset=offset)
 
 
-async def steps_of(handle: WorkflowHandle[Any, Any]) -> list[StepView]:
+async def steps_of(client: Client, handle: WorkflowHandle[Any, Any], redactor: Redactor) -> list[StepView]:
     """The run's steps as its history has them, in the order in which they were asked for."""
-    reader = _Reader()
+    reader = _Reader(redactor)
     steps: dict[str, StepView] = {}
-    events = [event async for entry in handle.fetch_history_events() for event in reader.read(entry)]
+    entries = opened(handle.fetch_history_events(), client.data_converter)
+    events = [event async for entry in entries for event in reader.read(entry)]
     for event in events:
         if event.type is EventType.STEP_STARTED:
             steps[event.operation] = StepView(event.operation, event.name, Status.RUNNING, 1, event.at)
@@ -104,6 +108,7 @@ async def steps_of(handle: WorkflowHandle[Any, Any]) -> list[StepView]:
 class _Reader:
     """Turns history entries into events; an activity's later entries name it by the id of its first."""
 
+    _redactor: Redactor
     _steps: dict[int, tuple[str, str]] = field(default_factory=dict)
     _attempts: dict[int, int] = field(default_factory=dict)
     _signals: set[bytes] = field(default_factory=set)
@@ -119,7 +124,7 @@ class _Reader:
             self._is_paused = beginning.is_paused
             prefix = beginning.taken_over
             if prefix is not None:
-                return [event_of(taken_over) for taken_over in entries_of(prefix, data)]
+                return [event_of(taken_over, self._redactor) for taken_over in entries_of(prefix, data)]
         events = [event] if (event := self._event(entry)) is not None else []
         if entry.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
             # A cancel lifts a pause.
@@ -143,7 +148,7 @@ class _Reader:
                 return None
         operation, name, attempt = self._whose(kind, entry.event_id, facts)
         at = entry.event_time.ToDatetime(UTC)
-        return Event(0, kind, at, name, operation, attempt, _data(kind, facts))
+        return Event(0, kind, at, name, operation, attempt, self._redactor.value(_data(kind, facts)))
 
     def _of_child(self, entry: HistoryEvent) -> Event | None:
         told = self._children.read(entry)
@@ -151,7 +156,7 @@ class _Reader:
             return None
         operation, _, name = told.key.partition(":")
         at = entry.event_time.ToDatetime(UTC)
-        data = pydantic_core.from_json(told.data)
+        data = self._redactor.read(told.data)
         return Event(0, told.type, at, name.removeprefix("child "), operation, 0, data)
 
     def _of_pause(self, entry: HistoryEvent, *, pauses: bool) -> Event | None:

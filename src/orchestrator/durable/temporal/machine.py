@@ -14,9 +14,10 @@ from orchestrator.durable.temporal.beginnings import life_of
 from orchestrator.durable.temporal.children import Child
 from orchestrator.durable.temporal.clock import RunClock
 from orchestrator.durable.temporal.deliveries import Source
-from orchestrator.durable.temporal.payloads import MAX_CARRIED_BYTES, carried
+from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.step_work import StepWork
 from orchestrator.durable.temporal.taken_over import TakenOver
+from orchestrator.durable.temporal.task_room import TaskRoom
 from orchestrator.durable.temporal.timers import Timers, keep_time
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.durable.steps import StepDefinition
     from orchestrator.durable.temporal.asked import Work
     from orchestrator.durable.temporal.life import Life
+    from orchestrator.durable.temporal.terms import Terms
     from orchestrator.durable.workflows import Workflow
 
 # The memo entry whose changes, each an event of the history, are what a run publishes: {"key", "data"}.
@@ -35,7 +37,7 @@ PUBLISHED = "orchestrator:published"
 class TemporalMachine:
     """The `Machine` of one run, in terms of Temporal's workflow API."""
 
-    def __init__(self, workflow: Workflow[Any, Any], life: Life) -> None:
+    def __init__(self, workflow: Workflow[Any, Any], life: Life, terms: Terms) -> None:
         info = temporal.info()
         self.run_id = info.workflow_id
         self.workflow = workflow.type_name
@@ -43,7 +45,9 @@ class TemporalMachine:
         self._definition = workflow
         self._number = life.beginning.life
         self._life = life_of(self.run_id, life.beginning.life)
-        self.most_payload_bytes = MAX_CARRIED_BYTES
+        self.most_payload_bytes = terms.rules.most_bytes
+        self._redactor = terms.rules.redactor
+        self._room = TaskRoom(has_store=terms.has_store)
         self._pausing = life.pausing
         self._mailbox = life.mailbox
         self._deliveries = life.deliveries
@@ -62,7 +66,8 @@ class TemporalMachine:
     def run(self, operation: Operation, step: StepDefinition, arguments: bytes) -> Pending:
         """Schedule an activity named like the step, with the operation's identity as its id."""
         self.stay_alive()
-        return self._ask(operation, Source.STEP, StepWork(operation, step, arguments, self._life))
+        admitted = self._room.admit(carried(arguments), f"the arguments of {step.name}")
+        return self._ask(operation, Source.STEP, StepWork(operation, step, admitted, self._life))
 
     def child(
         self, operation: Operation, workflow: Workflow[Any, Any], data: bytes, id: str | None
@@ -70,7 +75,8 @@ class TemporalMachine:
         """Begin a child workflow, or follow it if the run asked for it before."""
         self.stay_alive()
         child_id = id or self._child_id(operation)
-        child = Child(operation, workflow, data, child_id, is_known=child_id in self._children)
+        admitted = self._room.admit(carried(data), f"the input of {workflow.name}")
+        child = Child(operation, workflow, data, admitted, child_id, is_known=child_id in self._children)
         self._children.add(child_id)
         return self._ask(operation, Source.CHILD, child)
 
@@ -100,8 +106,9 @@ class TemporalMachine:
     def publish(self, operation: Operation, name: str, data: bytes) -> None:
         """Write the event into the memo, as part of the workflow task that asks for it."""
         self.stay_alive()
-        entry = b'{"key":%b,"data":%b}' % (to_json(operation.key, "the event's key"), data)
-        memo = {PUBLISHED: carried(entry, f"the event {name}")}
+        shown = self._redactor.json(data)
+        entry = b'{"key":%b,"data":%b}' % (to_json(operation.key, "the event's key"), shown)
+        memo = {PUBLISHED: self._room.admit(carried(entry), f"the event {name}")}
         self._taken_over.say(operation.key, lambda: temporal.upsert_memo(memo))
 
     def stay_alive(self) -> None:

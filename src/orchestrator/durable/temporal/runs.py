@@ -29,6 +29,8 @@ from orchestrator.durable.temporal.pausing import PAUSE, RESUME
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.recorded import recorded_of
 from orchestrator.durable.temporal.standing import describe, info_of, status_now
+from orchestrator.durable.temporal.travelling import opened
+from orchestrator.durable.temporal.unreadable import data_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from orchestrator.durable.payloads import Payload
     from orchestrator.durable.runs import Event, Prefix, RunInfo, StepView
     from orchestrator.durable.temporal.forks import Forks
+    from orchestrator.durable.temporal.terms import Terms
 
 Out_co = TypeVar("Out_co", covariant=True)
 
@@ -45,7 +48,8 @@ Out_co = TypeVar("Out_co", covariant=True)
 class TemporalRun(Generic[Out_co]):
     """The run of one workflow id."""
 
-    def __init__(self, client: Client, run_id: str, output: Payload, forks: Forks) -> None:
+    def __init__(self, client: Client, run_id: str, output: Payload, forks: Forks, terms: Terms) -> None:
+        self._terms = terms
         self._client = client
         self._handle = client.get_workflow_handle(run_id, result_type=RawValue)
         self._id = run_id
@@ -63,7 +67,7 @@ class TemporalRun(Generic[Out_co]):
             value = await self._handle.result()
         except WorkflowFailureError as error:
             raise self._end(error.cause) from None
-        return cast("Out_co", self._output.decode(value.payload.data))
+        return cast("Out_co", self._output.decode(data_of(value)))
 
     async def describe(self) -> RunInfo:
         """Where it stands now.
@@ -78,11 +82,11 @@ class TemporalRun(Generic[Out_co]):
 
     async def steps(self) -> list[StepView]:
         """Its steps in the order in which they were asked for."""
-        return await steps_of(self._handle)
+        return await steps_of(self._client, self._handle, self._terms.rules.redactor)
 
     def events(self, after: int = 0) -> AsyncIterator[Event]:
         """Its events from ``after`` (exclusive) on, live, until its last one."""
-        return events_of(self._client, self._id, after)
+        return events_of(self._client, self._id, after, self._terms.rules.redactor)
 
     async def signal(self, name: str, data: object = None, *, id: str | None = None) -> None:
         """Send what a ``ctx.receive(name)`` waits for; the same ``id`` twice counts once.
@@ -91,7 +95,8 @@ class TemporalRun(Generic[Out_co]):
             RunClosedError: the run has ended.
         """
         what = f"the signal {name}"
-        letter = [carried(to_json(part, what), what) for part in (data, id or new_id())]
+        most = self._terms.rules.most_bytes
+        letter = [carried(to_json(part, what, most)) for part in (data, id or new_id())]
         try:
             await self._handle.signal(name, args=letter)
         except RPCError as error:
@@ -155,7 +160,8 @@ class TemporalRun(Generic[Out_co]):
         Raises:
             InvalidInputError: it has no such step, or one that began only after a cancel.
         """
-        seed, entries = await recorded_of(self._handle.fetch_history_events())
+        history = opened(self._handle.fetch_history_events(), self._client.data_converter)
+        seed, entries = await recorded_of(history)
         return prefix_of(seed, entries, until)
 
     async def fork(
@@ -170,7 +176,7 @@ class TemporalRun(Generic[Out_co]):
             PayloadError: ``with_input`` is not what the workflow takes.
         """
         fork_id = await self._forks.start(self._id, from_step, with_input, id)
-        return TemporalRun(self._client, fork_id, self._output, self._forks)
+        return TemporalRun(self._client, fork_id, self._output, self._forks, self._terms)
 
     async def _reason(self) -> str:
         try:

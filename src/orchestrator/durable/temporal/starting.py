@@ -14,6 +14,7 @@ from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.durable.runs import NORMAL_PRIORITY, identity_of
 from orchestrator.durable.temporal.beginnings import PLAIN_BEGINNING, arguments
 from orchestrator.durable.temporal.deletion import PLACEHOLDER_LASTS
+from orchestrator.durable.temporal.payloads import in_the_open
 from orchestrator.durable.temporal.search import attributes
 from orchestrator.durable.temporal.standing import INPUT_DIGEST, OWNER, TAGS, describe, memo_of
 
@@ -58,7 +59,7 @@ async def begin(client: Client, task_queue: str, run: NewRun) -> None:
         InvalidInputError: its owner or tags cannot be found by.
         RPCError: the server refuses it, or does not answer.
     """
-    begin_with = arguments(run.data, run.workflow.name, run.beginning)
+    begin_with = arguments(run.data, run.beginning)
     found_by = attributes(run.owner, run.tags)
     reuse = WorkflowIDReusePolicy.REJECT_DUPLICATE
     while True:
@@ -71,7 +72,11 @@ async def begin(client: Client, task_queue: str, run: NewRun) -> None:
                 priority=Priority(priority_key=run.priority),
                 id_reuse_policy=reuse,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                memo={INPUT_DIGEST: run.digest, OWNER: run.owner, TAGS: dict(run.tags)},
+                memo={
+                    INPUT_DIGEST: run.digest,
+                    OWNER: in_the_open(run.owner),
+                    TAGS: in_the_open(dict(run.tags)),
+                },
                 search_attributes=found_by,
             )
         except WorkflowAlreadyStartedError:

@@ -12,7 +12,6 @@ from temporalio.exceptions import FailureError
 from orchestrator.durable.errors import StepError
 from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS
 from orchestrator.durable.temporal.failures import failure_of
-from orchestrator.durable.temporal.payloads import carried
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,10 +28,10 @@ LONGEST_ATTEMPT: Final = timedelta(days=3650)
 class StepWork:
     """The work of one step: an activity of its name, with the operation's identity as its id."""
 
-    def __init__(self, operation: Operation, step: StepDefinition, arguments: bytes, life: str) -> None:
+    def __init__(self, operation: Operation, step: StepDefinition, arguments: RawValue, life: str) -> None:
         self._operation = operation
         self._step = step
-        self._arguments = [carried(arguments, f"the arguments of {step.name}"), life]
+        self._arguments = [arguments, life]
         self._running: asyncio.Task[RawValue] | None = None
 
     def begin(self) -> asyncio.Task[RawValue]:

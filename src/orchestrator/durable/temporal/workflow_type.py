@@ -19,27 +19,30 @@ from orchestrator.durable.temporal.failures import recorded_error
 from orchestrator.durable.temporal.life import Life
 from orchestrator.durable.temporal.machine import TemporalMachine
 from orchestrator.durable.temporal.payloads import carried
+from orchestrator.durable.temporal.terms import USUAL_TERMS
+from orchestrator.durable.temporal.unreadable import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from orchestrator.durable.temporal.terms import Terms
     from orchestrator.durable.workflows import Workflow
 
 
-def workflow_type(definition: Workflow[Any, Any]) -> type:
+def workflow_type(definition: Workflow[Any, Any], terms: Terms = USUAL_TERMS) -> type:
     """The Temporal workflow type that runs a workflow function."""
 
     class Run:
         @temporal.init
         def __init__(self, data: RawValue, beginning: RawValue) -> None:  # noqa: ARG002  # as run takes
-            self._life = Life(Beginning.model_validate_json(beginning.payload.data))
+            self._life = Life(Beginning.model_validate_json(data_of(beginning)))
 
         async def run(self, data: RawValue, beginning: RawValue) -> RawValue:  # noqa: ARG002  # as above
-            return await _run(definition, data.payload.data, self._life)
+            return await _run(definition, terms, data_of(data), self._life)
 
         @temporal.signal(dynamic=True)
         def signal(self, name: str, parts: Sequence[RawValue]) -> None:
-            data, identity = (part.payload.data.decode() for part in parts)
+            data, identity = (data_of(part).decode() for part in parts)
             self._life.signal(name, data, identity)
 
     # Temporal refuses functions of local classes, since its sandbox imports them by name; we use none.
@@ -49,35 +52,37 @@ def workflow_type(definition: Workflow[Any, Any]) -> type:
     return temporal.defn(name=definition.type_name, sandboxed=False)(Run)
 
 
-async def _run(definition: Workflow[Any, Any], data: bytes, life: Life) -> RawValue:
+async def _run(definition: Workflow[Any, Any], terms: Terms, data: bytes, life: Life) -> RawValue:
     refuse_io_on(type(asyncio.get_running_loop()))
-    code = _begun(definition, Context(TemporalMachine(definition, life)), data)
+    code = _begun(definition, TemporalMachine(definition, life, terms), data)
     delivering = asyncio.create_task(life.deliveries.carry_out())
     resuming = asyncio.create_task(life.pausing.end_by_a_cancel())
     try:
-        return carried(await code, f"the result of {definition.name}")
+        return carried(await code)
     except ContinueAs as end:
         await _stopped(delivering, life)
-        _begin_anew(definition, end.data, life)
+        _begin_anew(end.data, life)
     except Misfit as error:
         raise MismatchError(f"a recorded result does not fit the code: {error}") from error
     except (Exception, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and is_cancelled():
             raise
-        raise recorded_error(Failure.of(error)) from None
+        raise recorded_error(Failure.of(error, terms.rules.redactor)) from None
     finally:
         delivering.cancel()
         resuming.cancel()
 
 
-def _begun(definition: Workflow[Any, Any], context: Context, data: bytes) -> Coroutine[Any, Any, bytes]:
+def _begun(
+    definition: Workflow[Any, Any], machine: TemporalMachine, data: bytes
+) -> Coroutine[Any, Any, bytes]:
     """The run's code on its recorded input.
 
     Raises:
         MismatchError: which fails the workflow task alone, as the right code may come yet: it does not fit.
     """
     try:
-        return definition.begin(context, data)
+        return definition.begin(Context(machine), data, machine.most_payload_bytes)
     except PayloadError as error:
         raise MismatchError(f"the recorded input does not fit the code: {error.message}") from error
 
@@ -89,7 +94,7 @@ async def _stopped(delivering: asyncio.Task[NoReturn], life: Life) -> None:
     await asyncio.wait([delivering])
 
 
-def _begin_anew(definition: Workflow[Any, Any], data: bytes, life: Life) -> NoReturn:
+def _begin_anew(data: bytes, life: Life) -> NoReturn:
     """End this life and begin the next. The server ends what is open: steps, and children by their policy.
 
     Raises:
@@ -97,4 +102,4 @@ def _begin_anew(definition: Workflow[Any, Any], data: bytes, life: Life) -> NoRe
     """
     if temporal.cancellation_reason() is not None and not is_cancelled():
         raise asyncio.CancelledError
-    temporal.continue_as_new(args=arguments(data, definition.name, life.next()))
+    temporal.continue_as_new(args=arguments(data, life.next()))
