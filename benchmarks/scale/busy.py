@@ -14,6 +14,7 @@ from orchestrator.app.server import Server, run
 from orchestrator.core.settings import load_settings
 from orchestrator.core.telemetry import configure_logging
 from orchestrator.web.application import House, create_app
+from orchestrator.web.parts import Part
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,7 +46,8 @@ def main() -> None:
 
     settings = load_settings(overrides={"server.port": arguments.port})
     configure_logging(settings.telemetry)
-    sys.exit(run(Server(create_app(House(settings), [], opened=opened), settings.server).serve()))
+    app = create_app(House(settings), [], parts=[Part("busy", opened)])
+    sys.exit(run(Server(app, settings.server).serve()))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from orchestrator.core.telemetry import configure_logging
 from orchestrator.durable.runs import EventType
 from orchestrator.web.application import House, create_app
 from orchestrator.web.feature import Feature
+from orchestrator.web.parts import Part
 from orchestrator.web.sse import EventStream
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def main() -> None:
     room = Ticking(arguments.data_dir, arguments.runs)
     settings = load_settings(overrides={"server.port": arguments.port})
     configure_logging(settings.telemetry)
-    app = create_app(House(settings), [room.feature()], opened=room.opened)
+    app = create_app(House(settings), [room.feature()], parts=[Part("ticking", room.opened)])
     sys.exit(run(Server(app, settings.server).serve()))
 
 

@@ -17,7 +17,7 @@ from orchestrator.app.encryption import encryption_of
 from orchestrator.app.wiring import built
 from orchestrator.core.errors import PayloadTooLargeError, SettingsError
 from orchestrator.core.settings import load_settings
-from orchestrator.durable.embedded import JournalReader
+from orchestrator.durable.embedded import EmbeddedEngine, JournalReader
 from orchestrator.features.lessons.lesson import LessonRequest
 from orchestrator.journal import UnreadableError
 
@@ -97,6 +97,7 @@ async def test_the_service_knows_the_secrets_of_its_settings(tmp_path: Path) -> 
     chosen = {"data_dir": tmp_path, "payloads.encryption_keys": KEYS, "model.api_key": "plain words"}
     with built(load_settings(None, chosen)) as service:
         said = f"plain words, {KEY}, {OLD_KEY}, {service.claim.token}"
+        assert isinstance(service.engine, EmbeddedEngine)
         assert service.engine._rules.redactor.text(said) == "***, ***, ***, ***"
 
 

@@ -18,9 +18,10 @@ from orchestrator.app.data_dir import (
     TABLES_FILE,
     serving,
 )
-from orchestrator.app.wiring import built
+from orchestrator.app.wiring import built, worker
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.settings import load_settings
+from orchestrator.durable.embedded import EmbeddedEngine
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.journal.blobs import BlobStore
 
@@ -60,12 +61,29 @@ async def test_only_this_user_may_read_what_is_kept(tmp_path: Path) -> None:
     assert set(modes.values()) == {"600"}, modes
 
 
-def test_an_engine_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    """Asking for Temporal gives a sentence, and touches nothing."""
-    settings = load_settings(None, {"data_dir": tmp_path / "data", "engine": "temporal"})
-    with pytest.raises(SettingsError, match="Set it to 'embedded'"), built(settings):
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("temporal", r"Set redis\.addr \(ORCHESTRATOR_REDIS_ADDR\).*database\.url.*payloads\.store_dir"),
+        ("embedded", "Set engine to temporal, or leave temporal.workers out"),
+    ],
+)
+def test_a_service_without_workers_is_told_what_it_needs(engine: str, said: str, tmp_path: Path) -> None:
+    """One sentence names every setting that is missing; nothing is touched."""
+    chosen = {"data_dir": tmp_path / "data", "engine": engine, "temporal.workers": False}
+    with pytest.raises(SettingsError, match=said), built(load_settings(None, chosen)):
         pass
     assert not (tmp_path / "data").exists()
+
+
+def test_a_worker_is_told_what_it_needs(tmp_path: Path) -> None:
+    """Files of its own are no use to a worker, since the service would not see them."""
+    shared = {"redis.addr": "localhost:6379", "payloads.store_dir": tmp_path}
+    with pytest.raises(
+        SettingsError, match=r"A worker shares.*Set database\.url.*serve --engine temporal"
+    ) as told:
+        worker(load_settings(None, {"engine": "temporal", **shared}))
+    assert "redis.addr" not in told.value.message
 
 
 def test_without_a_model_its_library_is_not_loaded() -> None:
@@ -107,6 +125,7 @@ async def test_a_full_disk_is_told_before_the_next_request_fails(tmp_path: Path)
             ) as client,
         ):
             assert (await client.get("/ready")).status_code == 200
+            assert isinstance(service.engine, EmbeddedEngine)
             service.engine._open.journal._writer.full = "the disk is full"
             engine = (await client.get("/health")).json()["components"]["engine"]
             ready = await client.get("/ready")

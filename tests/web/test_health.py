@@ -10,6 +10,7 @@ import httpx2
 from orchestrator.core.settings import Settings
 from orchestrator.web.application import House, create_app
 from orchestrator.web.feature import Component, Feature
+from orchestrator.web.parts import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,8 @@ async def ask(app: FastAPI, path: str) -> httpx2.Response:
 
 def app_with(room: SampleRoom, **probes: Probe) -> FastAPI:
     """The sample room with these components."""
-    return create_app(House(Settings(), clock=StoppedClock()), [room.feature], probes=probes)
+    parts = [Part(name, health=probe) for name, probe in probes.items()]
+    return create_app(House(Settings(), clock=StoppedClock()), [room.feature], parts=parts)
 
 
 async def test_health_has_the_documents_shape(room: SampleRoom) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JOURNAL_FILE = "journal.db"  # runs and event streams
+STREAMS_FILE = "streams.db"  # event streams of runs that are kept elsewhere
 TABLES_FILE = "tables.db"  # the rooms' own tables
 BLOBS_DIRECTORY = "blobs"  # pictures and other large values
 LOCK_FILE = "service.lock"

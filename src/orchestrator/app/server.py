@@ -47,10 +47,21 @@ class Server:
     ``shutdown_timeout_s``, then leaves the application's lifespan. A second signal ends the process at once.
     """
 
-    def __init__(self, app: FastAPI, settings: ServerSettings, *, handle_signals: bool = True) -> None:
-        """Take an application made by ``create_app``; ``handle_signals`` only where it owns the process."""
+    def __init__(
+        self,
+        app: FastAPI,
+        settings: ServerSettings,
+        *,
+        handle_signals: bool = True,
+        port_setting: str = "server.port",
+    ) -> None:
+        """Take an application made by ``create_app``; ``handle_signals`` only where it owns the process.
+
+        ``port_setting`` is what people are told to change where the port is taken.
+        """
         self._app = app
         self._settings = settings
+        self._port_setting = port_setting
         self._listening = asyncio.Event()
         self._port = settings.port
         self._metrics_port: int | None = None
@@ -92,10 +103,11 @@ class Server:
         Raises:
             ConflictError: Another program has the port, or the metrics' port that was set.
             SettingsError: The address cannot be listened on for another reason.
-            Exception: Whatever the application's start raises.
+            Exception: Whatever the application's start raises, be it after requests were answered already.
         """
-        with bound(self._settings) as listener, self._metrics():
+        with bound(self._settings, self._port_setting) as listener, self._metrics():
             self._port = listener.getsockname()[1]
+            self._app.state.parts.on_failure(self.stop)
             async with self._app.router.lifespan_context(self._app):
                 await self._uvicorn.serve(sockets=[listener])
         log.info("stopped")
@@ -145,7 +157,7 @@ class Server:
         self._listening.set()
 
 
-def bound(settings: ServerSettings) -> socket.socket:
+def bound(settings: ServerSettings, port_setting: str = "server.port") -> socket.socket:
     """A socket that listens where the settings say.
 
     Raises:
@@ -157,7 +169,7 @@ def bound(settings: ServerSettings) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise cannot_listen(error, host, port, "--port (server.port)") from error
+        raise cannot_listen(error, host, port, f"--port ({port_setting})") from error
 
 
 def run(main: Coroutine[None, None, T]) -> T:

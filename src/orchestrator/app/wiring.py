@@ -1,39 +1,37 @@
-"""Which part is which: the only file that names concrete backends.
+"""The processes, put together: rooms on backends.
 
-A room is one line in `_rooms`. Everything else is chosen from the settings, opened in the order in which
-one part needs another, and closed in the opposite order.
+A room is one line in `_rooms`. Everything else is chosen from the settings in `backends`, opened in the order
+in which one part needs another, and closed in the opposite order.
 """
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from orchestrator.app import admin, schedules
-from orchestrator.app.data_dir import BLOBS_DIRECTORY, JOURNAL_FILE, TABLES_FILE, Claim, claimed
-from orchestrator.app.encryption import encryption_of
+from orchestrator.app import admin, backends, schedules
+from orchestrator.app.data_dir import Claim, claimed
+from orchestrator.app.sharing import check_shared
 from orchestrator.core.clock import SystemClock
-from orchestrator.core.errors import OrchestratorError, SettingsError
-from orchestrator.core.redaction import secrets_in
+from orchestrator.core.errors import SettingsError
 from orchestrator.core.telemetry import Metrics, tracer_provider
-from orchestrator.db import Database
-from orchestrator.durable.embedded import EmbeddedEngine
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.features import lessons
-from orchestrator.journal.blobs import BlobStore
 from orchestrator.web.application import House, create_app
-from orchestrator.web.feature import Component, Feature, Resources
+from orchestrator.web.feature import Feature, Resources
+from orchestrator.web.parts import Part
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from fastapi import FastAPI
 
-    from orchestrator.agents.openai_model import OpenAIModel
-    from orchestrator.core.clock import Clock
+    from orchestrator.app.backends import Backends
     from orchestrator.core.settings import Settings
+    from orchestrator.durable.embedded import EmbeddedEngine
     from orchestrator.durable.runs import RunInfo
+    from orchestrator.durable.temporal import TemporalEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class Service:
     """The parts of one service, put together. Entering ``app``'s lifespan opens them."""
 
     app: FastAPI
-    engine: EmbeddedEngine
+    engine: EmbeddedEngine | TemporalEngine
     features: tuple[Feature, ...]
     claim: Claim
     metrics: Metrics
@@ -53,20 +51,47 @@ def built(settings: Settings) -> Iterator[Service]:
 
     Raises:
         ConflictError: another process has the data directory.
-        SettingsError: it cannot be used, or the settings ask for a part that is not there.
+        SettingsError: it cannot be used, or the settings ask for what does not go together.
     """
-    if settings.engine != "embedded":
+    on_temporal, works = settings.engine == "temporal", settings.temporal.workers
+    if on_temporal and not works:
+        check_shared(settings, "A service without workers")
+    if not on_temporal and not works:
         raise SettingsError(
-            "engine is 'temporal', which this version cannot serve with yet. Set it to 'embedded'."
+            "temporal.workers is false (--no-workers), and the embedded engine works in its own process "
+            "alone. Set engine to temporal, or leave temporal.workers out."
         )
     with claimed(settings.data_dir) as claim:
-        yield _assembled(settings, claim)
+        metrics = Metrics()
+        if on_temporal:
+            chosen = backends.temporal(settings, _counting(metrics), works=works)
+        else:
+            chosen = backends.embedded(settings, _counting(metrics), [claim.token])
+        rooms = _rooms(_resources(settings, chosen))
+        engine = chosen.engine
+        routes = (admin.build(lambda: engine, claim.token), schedules.build(lambda: engine, claim.token))
+        features = (*rooms, *routes)
+        app = _application(settings, chosen, metrics, rooms, shown=features)
+        yield Service(app, engine, features, claim, metrics)
+
+
+def worker(settings: Settings) -> FastAPI:
+    """A process that works on runs and answers nobody but probes: its application has no room's routes.
+
+    Raises:
+        SettingsError: something is not set that it shares with other processes.
+    """
+    check_shared(settings, "A worker")
+    metrics = Metrics()
+    finish_s = settings.server.shutdown_timeout_s
+    chosen = backends.temporal(settings, _counting(metrics), works=True, finish_s=finish_s)
+    rooms = _rooms(_resources(settings, chosen))
+    return _application(settings, chosen, metrics, rooms, shown=())
 
 
 def code_of(settings: Settings) -> tuple[Feature, ...]:
     """The rooms of a service with these settings, for their workflows and steps; nothing is opened."""
-    database = Database.of(settings.database, settings.data_dir / TABLES_FILE)
-    blobs = BlobStore(settings.data_dir / BLOBS_DIRECTORY)
+    database, blobs = backends.database_of(settings), backends.blobs_of(settings)
     # Whether there is a model makes no difference to which steps there are.
     return _rooms(Resources(settings, SystemClock(), _no_engine, database, blobs, model=None))
 
@@ -75,80 +100,54 @@ def _no_engine() -> NoReturn:
     raise EngineStoppedError("this service was put together to be looked at; it has no engine")
 
 
-def _assembled(settings: Settings, claim: Claim) -> Service:
-    clock = SystemClock()
-    metrics = Metrics()
-
+def _counting(metrics: Metrics) -> Callable[[RunInfo], None]:
     def count(run: RunInfo) -> None:
         took = (run.closed_at or run.created_at) - run.created_at
         metrics.workflow_ended(run.workflow, run.status, took.total_seconds())
 
-    engine = EmbeddedEngine(
-        settings.data_dir / JOURNAL_FILE,
-        clock=clock,
-        most_payload_bytes=settings.payloads.max_bytes,
-        retention=settings.journal.retention,
-        encryption=encryption_of(settings),
-        secrets=[*secrets_in(settings), claim.token],
-        on_ended=count,
-    )
-    metrics.workflows_active.set_function(lambda: engine.active)
-    model = _model(settings, clock)
-    resources = Resources(
+    return count
+
+
+def _resources(settings: Settings, chosen: Backends) -> Resources:
+    return Resources(
         settings=settings,
-        clock=clock,
-        engine=lambda: engine,
-        database=Database.of(settings.database, settings.data_dir / TABLES_FILE),
-        blobs=BlobStore(settings.data_dir / BLOBS_DIRECTORY),
-        model=model,
+        clock=chosen.clock,
+        engine=lambda: chosen.engine,
+        database=chosen.database,
+        blobs=chosen.blobs,
+        model=chosen.model,
     )
-    features = (
-        *_rooms(resources),
-        admin.build(resources.engine, claim.token),
-        schedules.build(resources.engine, claim.token),
-    )
-    for feature in features:
-        engine.add(workflows=feature.workflows, steps=feature.steps)
-    house = House(settings, clock, metrics, tracer_provider(settings.telemetry))
+
+
+def _application(
+    settings: Settings,
+    chosen: Backends,
+    metrics: Metrics,
+    rooms: Sequence[Feature],
+    *,
+    shown: Sequence[Feature],
+) -> FastAPI:
+    """An application with the routes of ``shown``, on an engine that has the code of all ``rooms``."""
+    engine = chosen.engine
+    for room in rooms:
+        engine.add(workflows=room.workflows, steps=room.steps)
+    metrics.workflows_active.set_function(lambda: engine.active)
+    house = House(settings, chosen.clock, metrics, tracer_provider(settings.telemetry))
+    return create_app(house, shown, parts=(_tracing(house), *chosen.parts))
+
+
+def _tracing(house: House) -> Part:
+    """Sends what is left of the traces at the end."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[None]:
-        async with AsyncExitStack() as parts:
-            if house.tracer_provider is not None:
-                parts.callback(house.tracer_provider.shutdown)
-            if model is not None:
-                parts.push_async_callback(model.aclose)
-            await parts.enter_async_context(resources.database)
-            await parts.enter_async_context(engine)
+        try:
             yield
+        finally:
+            if house.tracer_provider is not None:
+                house.tracer_provider.shutdown()
 
-    async def engine_health() -> Component:
-        try:
-            engine.check()
-        except OrchestratorError as error:
-            return Component("unhealthy", error.message)
-        await engine.list(limit=1)
-        return Component("healthy")
-
-    async def tables_health() -> Component:
-        try:
-            await resources.database.check()
-        except OrchestratorError as error:
-            return Component("unhealthy", error.message)
-        return Component("healthy")
-
-    probes = {"engine": engine_health, "tables": tables_health}
-    app = create_app(house, features, probes=probes, opened=opened)
-    return Service(app, engine, features, claim, metrics)
-
-
-def _model(settings: Settings, clock: Clock) -> OpenAIModel | None:
-    """The model that is configured. Its library is large, and left alone where there is none."""
-    if not settings.model.is_configured:
-        return None
-    from orchestrator.agents.openai_model import OpenAIModel
-
-    return OpenAIModel(settings.model, clock=clock)
+    return Part("tracing", opened)
 
 
 def _rooms(resources: Resources) -> tuple[Feature, ...]:

@@ -77,6 +77,14 @@ class ServerSettings(Section):
         return is_loopback(f"[{self.host}]" if ":" in self.host else self.host)
 
 
+class WorkerSettings(Section):
+    """`orchestrator worker`, which listens where ``server.host`` says."""
+
+    port: Port = Field(
+        8081, description="a TCP port from 0 (any free one) to 65535, for /health and /ready of a worker"
+    )
+
+
 class DatabaseSettings(Section):
     """The rooms' tables: PostgreSQL by ``url``, or a SQLite file in the data directory when none is given."""
 
@@ -158,6 +166,12 @@ class TemporalSettings(Section):
         None, min_length=1, description="the name in the server's certificate, where it is not the host's"
     )
     api_key: SecretStr | None = Field(None, description="an API key, as Temporal Cloud gives them")
+    workers: bool = Field(
+        default=True, description="true or false: whether `orchestrator serve` works on runs itself"
+    )
+    max_concurrent_steps: int = Field(
+        100, ge=1, le=10_000, description="how many steps one process runs side by side, from 1 to 10000"
+    )
 
     @model_validator(mode="after")
     def _tls_as_a_whole(self) -> TemporalSettings:
@@ -212,7 +226,8 @@ class PayloadSettings(Section):
         "(`openssl rand -base64 32` makes one)",
     )
     store_dir: Path | None = Field(
-        None, description="a directory that all processes see, for large values of runs on Temporal"
+        None,
+        description="a directory that all processes see, for pictures and large values of runs on Temporal",
     )
     s3_bucket: str | None = Field(
         None, pattern=r"^[a-z0-9.-]{3,63}$", description="the name of an S3 bucket, for the same in its place"
@@ -313,6 +328,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     server: ServerSettings = ServerSettings()
+    worker: WorkerSettings = WorkerSettings()
     data_dir: Path = Field(Path("orchestrator-data"), description="a directory for everything kept on disk")
     engine: Annotated[Literal["embedded", "temporal"], BeforeValidator(_lower)] = Field(
         "embedded", description="embedded or temporal"
@@ -366,8 +382,11 @@ class Settings(BaseSettings):
                 "telemetry.jaeger.collector_endpoint: Jaeger takes OTLP now, so traces go to "
                 f"{self.telemetry.traces_endpoint}; set telemetry.otlp_endpoint instead."
             )
-        if self.redis.address:
-            said.append("redis is set and has no effect yet: event streams are kept in the data directory.")
+        if self.redis.address and self.engine == "embedded":
+            said.append(
+                "redis is set and has no effect with the embedded engine, which keeps event streams in the "
+                "data directory, in one file with its runs."
+            )
         said.extend(
             f"{name} is set and has no effect yet: this version has no such part."
             for name in ("intent_api", "agent_manager")

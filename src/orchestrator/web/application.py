@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.telemetry import Metrics
 from orchestrator.web.background import Background
 from orchestrator.web.docs import docs_router
-from orchestrator.web.feature import OpenRoute, Probe
+from orchestrator.web.feature import OpenRoute
 from orchestrator.web.head import HeadAsGet
 from orchestrator.web.health import HEALTH_PATH, health_router
 from orchestrator.web.limits import BodyLimit, Deadline
 from orchestrator.web.openapi import describe
 from orchestrator.web.origins import LoopbackOnly, OpenCors, OpenRoutes
+from orchestrator.web.parts import Part, Parts
 from orchestrator.web.problems import LastResort, render_problems
 from orchestrator.web.requests import Accompany
 from orchestrator.web.sse import Closing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from opentelemetry.sdk.trace import TracerProvider
 
     from orchestrator.core.settings import Settings
-    from orchestrator.web.feature import Feature
+    from orchestrator.web.feature import Feature, Probe
 
+BACKGROUND = "background"  # the rooms' own work, as /health calls it
 DOCUMENT_001_HEALTH = OpenRoute(HEALTH_PATH, frozenset({"GET"}))
 
 
@@ -44,34 +46,31 @@ class House:
     tracer_provider: TracerProvider | None = None  # None while tracing is off
 
 
-def create_app(
-    house: House,
-    features: Sequence[Feature],
-    *,
-    probes: Mapping[str, Probe] | None = None,
-    opened: Callable[[], AbstractAsyncContextManager[object]] = nullcontext,
-) -> FastAPI:
+def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Part] = ()) -> FastAPI:
     """Put the rooms together as one application.
 
     Args:
         house: Settings, clock and telemetry.
         features: What the rooms bring.
-        probes: The health of what no room owns (engine, tables), by component.
-        opened: Entered before the rooms' ``on_start`` and left after their background work has ended:
-            the place of engine and database.
+        parts: What no room owns (tables, streams, engine). They are opened before the rooms' ``on_start`` and
+            closed after their background work has ended. Until all are open the rooms' routes answer 503.
 
     Returns:
-        The application. ``app.state.closing`` ends its event streams; ``app.state.metrics`` has its metrics.
+        The application. ``app.state.closing`` ends its event streams, ``app.state.metrics`` has its metrics,
+        ``app.state.parts`` tells should its start fail after it began to listen.
     """
     closing, background = Closing(), Background(features)
+    begun = Part(BACKGROUND, background.running, health=background.health)
+    all_parts = Parts([*parts, begun])
     open_routes = OpenRoutes([DOCUMENT_001_HEALTH, *(route for room in features for route in room.open_cors)])
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as life:
-            await life.enter_async_context(opened())
-            await life.enter_async_context(background.running())
+        async with all_parts.opened():
             yield
+
+    async def check_open() -> None:
+        all_parts.check()
 
     app = FastAPI(
         title="Orchestrator",
@@ -84,18 +83,19 @@ def create_app(
     )
     app.state.closing = closing
     app.state.metrics = house.metrics
+    app.state.parts = all_parts
     app.state.shutdown_timeout_s = house.settings.server.shutdown_timeout_s
     render_problems(app)
     app.include_router(
         health_router(
             house.clock,
             closing,
-            _all_probes(features, background, probes or {}),
+            _all_probes(features, all_parts),
             [room.sessions for room in features if room.sessions is not None],
         )
     )
     for room in features:
-        app.include_router(room.router)
+        app.include_router(room.router, dependencies=[Depends(check_open)])
     app.include_router(docs_router())
     describe(app)
     return app
@@ -115,10 +115,8 @@ def _passed_by_every_request(house: House, open_routes: OpenRoutes) -> list[Midd
     ]
 
 
-def _all_probes(
-    features: Sequence[Feature], background: Background, others: Mapping[str, Probe]
-) -> dict[str, Probe]:
-    probes = {**others, "background": background.health}
+def _all_probes(features: Sequence[Feature], parts: Parts) -> dict[str, Probe]:
+    probes = dict(parts.probes)
     for room in features:
         probes |= room.health
     return probes

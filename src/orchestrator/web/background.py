@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from orchestrator.core.errors import UnavailableError
+from orchestrator.core.patience import growing_pauses
 from orchestrator.web.feature import Component
 
 if TYPE_CHECKING:
@@ -27,7 +29,11 @@ class Background:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Await each room's ``on_start``, then run its ``background`` while inside."""
+        """Await each room's ``on_start``, then run its ``background`` while inside.
+
+        Raises:
+            Exception: what a hook raises; entering again calls all of them again.
+        """
         for feature in self._features:
             for hook in feature.on_start:
                 await hook()
@@ -44,14 +50,26 @@ class Background:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def health(self) -> Component:
-        """Unhealthy once any room's work has failed: it does not begin again by itself."""
+        """Unhealthy once any room's work has failed: it begins again by itself only where a part was away."""
         if not self._failed:
             return Component("healthy")
         return Component("unhealthy", f"stopped for {', '.join(sorted(self._failed))}; restart the service")
 
     async def _watched(self, name: str, hook: Hook) -> None:
         try:
-            await hook()
+            await _persistently(name, hook)
         except Exception:
             log.exception("background work failed", feature=name)
             self._failed.add(name)
+
+
+async def _persistently(name: str, hook: Hook) -> None:
+    """Do it, and begin again whenever a part that it needs was away."""
+    for pause_s in growing_pauses():
+        try:
+            await hook()
+        except UnavailableError as error:
+            log.warning("background work waits", feature=name, reason=error.message)
+        else:
+            return
+        await asyncio.sleep(pause_s)

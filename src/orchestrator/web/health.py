@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from orchestrator.core.clock import rfc3339, utc
-from orchestrator.core.errors import UnavailableError
+from orchestrator.core.errors import OrchestratorError, UnavailableError
 from orchestrator.web.feature import Component
 from orchestrator.web.problems import problems
 
@@ -40,7 +40,9 @@ class Health(BaseModel):
 
     status: Status = Field(description="The worst status among the components.")
     timestamp: str = Field(description="Now, as RFC 3339 in UTC.", examples=["2023-10-14T23:58:35Z"])
-    sessions: int = Field(ge=0, description="How many sessions are running.")
+    sessions: int | None = Field(
+        ge=0, description="How many sessions are running; null while nobody can tell, since a part is away."
+    )
     components: dict[str, ComponentHealth] = Field(description="Each part, by name.")
 
 
@@ -63,7 +65,7 @@ def health_router(
         return Health(
             status=_worst(components),
             timestamp=rfc3339(utc(clock.time())),
-            sessions=sum([await count() for count in counts]),
+            sessions=await _sum(counts),
             components={
                 name: ComponentHealth(status=component.status, detail=component.detail)
                 for name, component in components.items()
@@ -100,6 +102,15 @@ async def _ask(name: str, probe: Probe) -> Component:
     except Exception:
         log.exception("health probe failed", component=name)
         return Component("unhealthy", "its check failed; the logs tell more")
+
+
+async def _sum(counts: Sequence[Count]) -> int | None:
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            return sum([await count() for count in counts])
+    except (OrchestratorError, TimeoutError) as error:
+        log.warning("sessions cannot be counted", reason=str(error))
+        return None
 
 
 def _worst(components: Mapping[str, Component]) -> Status:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from orchestrator.app.cli import check, doctor, lesson, migrate, runs, schedules, serve, sweep
+from orchestrator.app.cli import check, doctor, lesson, migrate, runs, schedules, serve, sweep, worker
 from orchestrator.app.cli.exits import MEANINGS, ExitCode, exit_code_of
 from orchestrator.app.cli.help import Command, Group
 from orchestrator.app.cli.options import AsJson, examples
@@ -31,6 +31,7 @@ root = typer.Typer(
     + f"\n\n[bold]Exit codes[/bold]\n{EXIT_CODES}",
 )
 root.command("serve", cls=Command, epilog=serve.EXAMPLES)(serve.serve)
+root.command("worker", cls=Command, epilog=worker.EXAMPLES)(worker.worker)
 root.command("lesson", cls=Command, epilog=lesson.EXAMPLES)(lesson.lesson)
 runs.group.command("check", cls=Command, epilog=check.EXAMPLES)(check.check)
 runs.group.command("sweep", cls=Command, epilog=sweep.EXAMPLES)(sweep.sweep)

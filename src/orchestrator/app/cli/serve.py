@@ -21,6 +21,7 @@ EXAMPLES = examples(
         "OPENAI_BASE_URL=http://localhost:11434/v1 orchestrator serve",
         "with a local model, such as Ollama's",
     ),
+    ("orchestrator serve --engine temporal", "its runs on the Temporal cluster of temporal.host_port"),
 )
 
 
@@ -34,7 +35,19 @@ def serve(
     ] = None,
     data_dir: DataDir = None,
     engine: Annotated[
-        str | None, typer.Option(metavar="ENGINE", help="What keeps the runs. \\[default: embedded]")
+        str | None,
+        typer.Option(
+            metavar="ENGINE", help="What keeps the runs: embedded or temporal. \\[default: embedded]"
+        ),
+    ] = None,
+    workers: Annotated[
+        bool | None,
+        typer.Option(
+            "--workers/--no-workers",
+            help="Whether it works on runs of a Temporal cluster, or leaves them to `orchestrator worker`. "
+            "\\[default: workers]",
+            show_default=False,
+        ),
     ] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -44,7 +57,7 @@ def serve(
     Ctrl-C or SIGTERM stops it: requests in flight get 30 seconds, runs go on at the next start.
     Even kill -9 loses nothing that was recorded.
     """
-    overrides = {"server.host": host, "server.port": port, "engine": engine}
+    overrides = {"server.host": host, "server.port": port, "engine": engine, "temporal.workers": workers}
     settings = settings_from(config, data_dir, overrides)
     raise typer.Exit(_run(settings, Screen(), as_json=as_json))
 

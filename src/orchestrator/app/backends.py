@@ -1,0 +1,223 @@
+"""Which part is which: the only file that names concrete backends.
+
+What the settings name is made here and opened by nobody yet: `Backends.parts` says how, and in which order.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.app.data_dir import BLOBS_DIRECTORY, JOURNAL_FILE, STREAMS_FILE, TABLES_FILE
+from orchestrator.app.encryption import encryption_of
+from orchestrator.core.clock import SystemClock
+from orchestrator.core.errors import OrchestratorError, SettingsError
+from orchestrator.core.redaction import secrets_in
+from orchestrator.db import Database
+from orchestrator.durable.embedded import EmbeddedEngine
+from orchestrator.journal.blobs import BlobStore
+from orchestrator.web.feature import Component
+from orchestrator.web.parts import Part
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+
+    from orchestrator.agents.openai_model import OpenAIModel
+    from orchestrator.core.clock import Clock
+    from orchestrator.core.settings import Settings, TemporalSettings
+    from orchestrator.durable.runs import RunInfo
+    from orchestrator.durable.temporal import TemporalEngine, Tls
+    from orchestrator.streams import RedisStreams
+    from orchestrator.web.feature import Probe
+
+    OnEnded = Callable[[RunInfo], None]
+
+PICTURES = "pictures"  # where they are in a directory that processes share
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What a process stands on. ``parts`` opens all of it, in the order in which one needs another."""
+
+    clock: Clock
+    database: Database
+    blobs: BlobStore
+    model: OpenAIModel | None
+    engine: EmbeddedEngine | TemporalEngine
+    parts: tuple[Part, ...]
+
+
+def embedded(settings: Settings, on_ended: OnEnded, secrets: Iterable[str] = ()) -> Backends:
+    """Everything in this process, and runs and streams in one file of the data directory.
+
+    ``secrets`` are hidden from watchers, as those of the settings are.
+    """
+    clock = SystemClock()
+    engine = EmbeddedEngine(
+        settings.data_dir / JOURNAL_FILE,
+        clock=clock,
+        most_payload_bytes=settings.payloads.max_bytes,
+        retention=settings.journal.retention,
+        encryption=encryption_of(settings),
+        secrets=[*secrets_in(settings), *secrets],
+        on_ended=on_ended,
+    )
+
+    async def health() -> Component:
+        engine.check()
+        await engine.list(limit=1)
+        return Component("healthy")
+
+    return _backends(settings, clock, engine, Part("engine", lambda: engine, health=_told(health)))
+
+
+def temporal(settings: Settings, on_ended: OnEnded, *, works: bool, finish_s: float = 0.0) -> Backends:
+    """Runs on a Temporal cluster, streams in Redis or, for a single process, in the data directory.
+
+    ``works`` says whether this process works on runs, ``finish_s`` how long steps get at its end.
+    """
+    with _installed():
+        from orchestrator.durable.temporal import TemporalEngine
+
+    clock = SystemClock()
+    cluster = settings.temporal
+    engine = TemporalEngine(
+        cluster.host_port,
+        namespace=cluster.namespace,
+        tls=_tls(cluster),
+        api_key=cluster.api_key.get_secret_value() if cluster.api_key else None,
+        task_queue=cluster.task_queue,
+        works=works,
+        most_steps_at_once=cluster.max_concurrent_steps,
+        finish_s=finish_s,
+        on_ended=on_ended,
+    )
+
+    async def health() -> Component:
+        engine.check()
+        await engine.reach()
+        return Component("healthy")
+
+    part = Part("engine", lambda: engine, engine.reach, _told(health))
+    return _backends(settings, clock, engine, _streams(settings, clock), part)
+
+
+def database_of(settings: Settings) -> Database:
+    """The tables: PostgreSQL where it is set, or else a file."""
+    return Database.of(settings.database, settings.data_dir / TABLES_FILE)
+
+
+def blobs_of(settings: Settings) -> BlobStore:
+    """Pictures, in the directory that processes share where one is set."""
+    shared = settings.payloads.store_dir
+    return BlobStore(shared / PICTURES if shared else settings.data_dir / BLOBS_DIRECTORY)
+
+
+def _backends(
+    settings: Settings, clock: Clock, engine: EmbeddedEngine | TemporalEngine, *others: Part
+) -> Backends:
+    model = _model(settings, clock)
+    database = database_of(settings)
+    first = (_closed_at_the_end(model),) if model else ()
+    parts = (*first, _tables(settings, database), *others)
+    return Backends(clock, database, blobs_of(settings), model, engine, parts)
+
+
+def _model(settings: Settings, clock: Clock) -> OpenAIModel | None:
+    """The model that is configured. Its library is large, and left alone where there is none."""
+    if not settings.model.is_configured:
+        return None
+    from orchestrator.agents.openai_model import OpenAIModel
+
+    return OpenAIModel(settings.model, clock=clock)
+
+
+def _closed_at_the_end(model: OpenAIModel) -> Part:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await model.aclose()
+
+    return Part("model", opened)
+
+
+def _tables(settings: Settings, database: Database) -> Part:
+    async def health() -> Component:
+        await database.check()
+        return Component("healthy")
+
+    # To look for a file would make it.
+    reach = database.check if settings.database.postgres else None
+    return Part("tables", lambda: database, reach, _told(health))
+
+
+def _streams(settings: Settings, clock: Clock) -> Part:
+    if settings.redis.address is None:
+        return _streams_file(settings, clock)
+    with _installed():
+        from orchestrator.streams.redis import RedisStreams
+
+    return _redis(RedisStreams(settings.redis.address, clock=clock))
+
+
+def _redis(streams: RedisStreams) -> Part:
+    async def reach() -> None:
+        await streams.check()
+
+    async def health() -> Component:
+        facts = await streams.check()
+        return Component("degraded", facts.warning) if facts.warning else Component("healthy")
+
+    return Part("streams", lambda: streams, reach, _told(health))
+
+
+def _streams_file(settings: Settings, clock: Clock) -> Part:
+    from orchestrator.journal import Journal
+    from orchestrator.streams import EmbeddedStreams
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[None]:
+        journal = Journal(settings.data_dir / STREAMS_FILE)
+        try:
+            EmbeddedStreams(journal, clock)
+            yield
+        finally:
+            await journal.close()
+
+    return Part("streams", opened)
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """An import of what comes with an extra.
+
+    Raises:
+        SettingsError: it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"{error.msg}.") from error
+
+
+def _tls(cluster: TemporalSettings) -> bool | Tls:
+    if not cluster.has_tls_details:
+        return cluster.tls
+    from orchestrator.durable.temporal import Tls
+
+    return Tls(cluster.tls_ca_file, cluster.tls_cert_file, cluster.tls_key_file, cluster.tls_server_name)
+
+
+def _told(probe: Probe) -> Probe:
+    """The same, with an error that we know how to explain told as the part's health."""
+
+    async def health() -> Component:
+        try:
+            return await probe()
+        except OrchestratorError as error:
+            return Component("unhealthy", error.message)
+
+    return health
