@@ -51,14 +51,14 @@ class LessonsRoom:
         self.clock = ImpatientClock()
         self.database = (tables or Tables(folder / "tables.db")).database()
         self.sessions = SessionRepository(self.database)
-        self.ledger = SpendingLedger(self.database)
+        self.ledger = SpendingLedger(self.database, self.clock)
         self.blobs = BlobStore(folder / "blobs")
         self.model: OpenAIModel | None = None
         composer: OfflineComposer | ModelComposer = OfflineComposer()
         if provider:
             self.model = OpenAIModel(ModelSettings(base_url=provider.base_url, name="test-model", **model))
             composer = ModelComposer(self.model, Budget(self.ledger, limits or Limits(), self.clock))
-        steps = LessonSteps(self.sessions, composer, self.blobs)
+        steps = LessonSteps(self.sessions, composer, self.blobs, self.clock)
         self.engine = EmbeddedEngine(
             folder / "journal.db", workflows=[lesson], steps=[steps], clock=self.clock
         )

@@ -1,14 +1,25 @@
-"""How long to wait before the next try at something that is not there yet."""
+"""How long to wait before the next try at something that is not there yet, or away for a while."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import structlog
+
+from orchestrator.core.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from orchestrator.core.clock import Clock
+
+T = TypeVar("T")
 
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0
+
+log = structlog.get_logger()
 
 
 def growing_pauses() -> Iterator[float]:
@@ -17,3 +28,27 @@ def growing_pauses() -> Iterator[float]:
     while True:
         yield pause_s
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+async def patiently(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """What ``call`` gives, as soon as the part that it needs is there; it is called until then.
+
+    An answer that was lost is no answer, so a call that changes something must be one that may be repeated.
+    """
+    pauses = growing_pauses()
+    while True:
+        try:
+            return await call()
+        except UnavailableError as error:
+            pause_s = next(pauses)
+            log.info("waiting for a part that is away", reason=error.message, seconds=pause_s)
+        await _passed(clock, pause_s)
+
+
+async def _passed(clock: Clock, seconds: float) -> None:
+    over = asyncio.Event()
+    wake = clock.call_at(clock.time() + seconds, over.set)
+    try:
+        await over.wait()
+    finally:
+        wake.cancel()

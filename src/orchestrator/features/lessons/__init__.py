@@ -24,7 +24,7 @@ def build(resources: Resources) -> Feature:
         name="lessons",
         router=lessons_router(service),
         workflows=(lesson,),
-        steps=(LessonSteps(sessions, _composer(resources), resources.blobs),),
+        steps=(LessonSteps(sessions, _composer(resources), resources.blobs, resources.clock),),
         on_start=(service.sweep, service.keep),
         background=(service.keep_always,),
         sessions=service.running,
@@ -42,4 +42,5 @@ def _composer(resources: Resources) -> Composer:
         return OfflineComposer()
     settings = resources.settings.lessons
     limits = Limits(settings.session_budget_tokens, settings.daily_cap_tokens)
-    return ModelComposer(resources.model, Budget(SpendingLedger(resources.database), limits, resources.clock))
+    ledger = SpendingLedger(resources.database, resources.clock)
+    return ModelComposer(resources.model, Budget(ledger, limits, resources.clock))

@@ -9,6 +9,7 @@ from orchestrator import Retry, progress, step, step_info
 from orchestrator.agents.offline import GENERATOR
 from orchestrator.agents.pictures import draw_concept_map
 from orchestrator.core.errors import TerminalError
+from orchestrator.core.patience import patiently
 from orchestrator.features.lessons.composer import Composer, Drawn, Task
 from orchestrator.features.lessons.document import lesson_markdown
 from orchestrator.features.lessons.lesson import (
@@ -20,7 +21,6 @@ from orchestrator.features.lessons.lesson import (
     Draft,
     Lesson,
     LessonRequest,
-    Material,
     Outline,
     PictureBrief,
     PictureFile,
@@ -33,22 +33,30 @@ from orchestrator.features.lessons.lesson import (
 )
 
 if TYPE_CHECKING:
+    from orchestrator.core.clock import Clock
     from orchestrator.features.lessons.repository import SessionRepository
     from orchestrator.journal.blobs import BlobStore
 
 # A provider that is briefly overloaded recovers within seconds; one that says for how long is obeyed.
 RETRY = Retry(attempts=5, backoff=(1, 2, 4, 8))
-# A model call ends by its own limit (model.timeout_s) before; this one ends what hangs anywhere else.
+# A model call ends by its own limit (model.timeout_s) before; this one ends what hangs anywhere else, such as
+# the wait for tables that are away.
 STEP_TIMEOUT_S = 1_800
 
 
 class LessonSteps:
-    """The five steps. A composer writes; this keeps the pictures and tells those who watch."""
+    """The five steps. A composer writes; this keeps the pictures and tells those who watch.
 
-    def __init__(self, sessions: SessionRepository, composer: Composer, blobs: BlobStore) -> None:
+    Tables that are away are waited for within the step's time; a model that is away, as ``RETRY`` says.
+    """
+
+    def __init__(
+        self, sessions: SessionRepository, composer: Composer, blobs: BlobStore, clock: Clock
+    ) -> None:
         self._sessions = sessions
         self._composer = composer
         self._blobs = blobs
+        self._clock = clock
 
     @step(name=ANALYZE, timeout=STEP_TIMEOUT_S, retry=RETRY)
     async def analyze_topic(self, request: LessonRequest) -> TopicAnalysis:
@@ -114,7 +122,9 @@ class LessonSteps:
             )
 
     async def _task(self, request: LessonRequest) -> Task:
-        materials: list[Material] = await self._sessions.materials(request.owner, request.session_id)
+        materials = await patiently(
+            lambda: self._sessions.materials(request.owner, request.session_id), self._clock
+        )
         info = step_info()
         return Task(request, tuple(materials), info.idempotency_key, info.attempt)
 
