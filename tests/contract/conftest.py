@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,12 @@ import pytest
 
 from orchestrator import EmbeddedEngine, Encryption
 from orchestrator.durable.embedded.parking import MOST_IN_MEMORY
+from orchestrator.streams import RedisStreams
 from support.contract_lab import PAUSES_S, Gates, Lab
-from support.stream_lab import embedded, on_redis
+from support.stream_lab import embedded, embedded_streams, on_redis
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -38,9 +40,6 @@ EMBEDDED_ALONE = {
     "test_an_input_that_does_not_fit_what_was_recorded_is_seen",
     "test_a_stuck_run_is_forked_to_where_the_code_still_fits",
     "test_children_are_steps_to_a_fork",
-    "test_progress_is_shown_with_its_attempt",
-    "test_each_retry_is_an_event",
-    "test_watchers_see_large_values",
     "test_a_schedule_says_what_it_starts_and_when",
     "test_a_run_can_be_started_beside_the_timetable",
     "test_no_run_is_started_beside_an_open_one",
@@ -95,13 +94,19 @@ def lab(engine_name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Lab
         most = 0 if engine_name == EMBEDDED_EVICTING else MOST_IN_MEMORY
         return Lab(partial(_embedded, tmp_path / "runs.db", most))
     server: TemporalServer = request.getfixturevalue("temporal_server")
+    is_replaying = engine_name == TEMPORAL_REPLAYING
+    streams = (
+        partial(embedded_streams, tmp_path / "streams.db")
+        if is_replaying
+        else partial(RedisStreams, request.getfixturevalue("redis_url"), prefix=f"contract-{uuid.uuid4()}")
+    )
     options = {
         "task_queue": f"contract-{uuid.uuid4()}",
-        "resident_runs": 0 if engine_name == TEMPORAL_REPLAYING else 1_000,
+        "resident_runs": 0 if is_replaying else 1_000,
         "value_store": tmp_path / "values",
-        "encryption": KEYS if engine_name == TEMPORAL_REPLAYING else None,
+        "encryption": KEYS if is_replaying else None,
     }
-    return Lab(partial(_temporal, server.address, options), PAUSES_S)
+    return Lab(partial(_temporal, server.address, options, streams), PAUSES_S)
 
 
 @pytest.fixture
@@ -132,12 +137,18 @@ def _embedded(
     return EmbeddedEngine(path, workflows=workflows, steps=steps, most_runs_in_memory=most_in_memory)
 
 
-def _temporal(
+@asynccontextmanager
+async def _temporal(  # what a lab adds, then what a test gives
     address: str,
     options: dict[str, Any],
+    open_streams: Callable[[], AbstractAsyncContextManager[Streams]],
     workflows: Sequence[Workflow[Any, Any]],
     steps: Sequence[object],
-) -> AbstractAsyncContextManager[Engine]:
+) -> AsyncIterator[Engine]:
     from orchestrator import TemporalEngine
 
-    return TemporalEngine(address, workflows=workflows, steps=steps, **options)
+    async with (
+        open_streams() as streams,
+        TemporalEngine(address, workflows=workflows, steps=steps, streams=streams, **options) as engine,
+    ):
+        yield engine

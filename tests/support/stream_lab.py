@@ -7,6 +7,7 @@ import uuid
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from orchestrator.core.clock import SystemClock
 from orchestrator.journal import Journal
 from orchestrator.streams import EmbeddedStreams, RedisStreams
 from orchestrator.testing import ManualClock
@@ -150,6 +151,16 @@ async def embedded(path: Path) -> AsyncIterator[EmbeddedLab]:
         yield lab
     finally:
         await lab.close()
+
+
+@asynccontextmanager
+async def embedded_streams(path: Path) -> AsyncIterator[EmbeddedStreams]:
+    """Streams in that file by the machine's own time, closed afterwards."""
+    journal = Journal(path)
+    try:
+        yield EmbeddedStreams(journal, SystemClock())
+    finally:
+        await journal.close()
 
 
 async def turns() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence  # noqa: TC003  # read at run time
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from orchestrator.durable.outcomes import Verdict, perform
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.temporal.failures import detail_of, recorded_error
 from orchestrator.durable.temporal.payloads import carried
-from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
+from orchestrator.durable.temporal.progress import Progress
 from orchestrator.durable.temporal.waiting import readable, recorded
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from orchestrator.durable.payloads import PayloadRules
     from orchestrator.durable.registry import BoundStep, Registry
+    from orchestrator.durable.temporal.watching import Watching
 
 HEARTBEAT_EVERY_S = 1.0
 
@@ -36,10 +38,13 @@ log = logging.getLogger(__name__)
 class Activities:
     """The steps of one engine, for its Temporal worker."""
 
-    def __init__(self, registry: Registry, threads: Executor, rules: PayloadRules) -> None:
+    def __init__(
+        self, registry: Registry, threads: Executor, rules: PayloadRules, watching: Watching | None = None
+    ) -> None:
         self._registry = registry
         self._threads = threads
         self._rules = rules
+        self._watching = watching
         self._told_of_progress = False
 
     @activity.defn(dynamic=True)
@@ -76,12 +81,31 @@ class Activities:
             attempt=info.attempt,
             idempotency_key=f"{from_json(life)}/{key}",
         )
-        return await perform(step, arguments, Attempt(facts, self._report), self._threads, self._rules)
+        if self._watching is None:
+            attempt = Attempt(facts, self._show_nobody)
+            return await perform(step, arguments, attempt, self._threads, self._rules)
+        progress = Progress(self._watching, facts, info.workflow_run_id or "", self._rules)
+        return await self._watched(step, arguments, facts, progress)
 
-    def _report(self, _data: object) -> None:
+    async def _watched(
+        self, step: BoundStep, arguments: bytes, facts: StepInfo, progress: Progress
+    ) -> bytes | Verdict:
+        try:
+            attempt = Attempt(facts, progress.report)
+            outcome = await perform(step, arguments, attempt, self._threads, self._rules)
+            if not isinstance(outcome, bytes) and outcome.retry_after_s is not None:
+                progress.retrying(outcome.failure, time.time() + outcome.retry_after_s)
+            return outcome
+        finally:
+            await progress.stored()
+
+    def _show_nobody(self, _data: object) -> None:
         if not self._told_of_progress:
             self._told_of_progress = True
-            log.warning("%s", NotYetOnTemporalError("progress()"))
+            log.warning(
+                "progress() is seen by nobody: it needs event streams, TemporalEngine(streams=…), which "
+                "watchers read in all processes"
+            )
 
 
 async def send_heartbeats() -> None:

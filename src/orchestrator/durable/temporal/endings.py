@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 class TellEndings(Interceptor):
-    """Calls ``on_ended`` with each run that ends on this worker."""
+    """Calls ``on_ended`` with each run that ends on this worker, and the id of its first history."""
 
-    def __init__(self, on_ended: Callable[[RunInfo], None]) -> None:
+    def __init__(self, on_ended: Callable[[RunInfo, str], None]) -> None:
         self._on_ended = on_ended
 
     def workflow_interceptor_class(
@@ -50,7 +50,7 @@ class TellEndings(Interceptor):
                     raise
                 finally:
                     if status.closed and not workflow.unsafe.is_replaying() and not _is_evicted():
-                        on_ended(_ended_as(status))
+                        on_ended(_ended_as(status), workflow.info().first_execution_run_id)
 
         return Watched
 

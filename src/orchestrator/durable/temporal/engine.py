@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -37,6 +38,7 @@ from orchestrator.durable.temporal.terms import Terms
 from orchestrator.durable.temporal.travelling import converter
 from orchestrator.durable.temporal.unsupported import LaterOfEngine, NotYetOnTemporalError
 from orchestrator.durable.temporal.value_store import DirectoryStore, folder_of
+from orchestrator.durable.temporal.watching import Watching, retention_s
 from orchestrator.durable.temporal.workflow_type import workflow_type
 from orchestrator.durable.temporal.working import Working
 from orchestrator.durable.workflows import check_is_workflow
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from orchestrator.durable.runs import Prefix, RunInfo, Status
     from orchestrator.durable.temporal.value_store import ValueStore
     from orchestrator.durable.workflows import Workflow
+    from orchestrator.streams import Streams
 
 Out = TypeVar("Out")
 
@@ -68,11 +71,9 @@ class TemporalEngine(LaterOfEngine):
 
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
 
-    Not there yet, and refused with a `NotYetOnTemporalError`: schedules, and workflows with limits.
-    ``progress`` logs once that nobody sees it. ``Run.events`` tells what Temporal's history knows: no
-    progress, no single retries, and a step's start is the moment in which it was asked for. A stuck run shows
-    as running. Ids are known for as long as the namespace retains its runs. What a priority does is the
-    cluster's affair.
+    Not there yet, and refused with a `NotYetOnTemporalError`: schedules, and workflows with limits. A stuck
+    run shows as running. Ids are known for as long as the namespace retains its runs. What a priority does is
+    the cluster's affair.
 
     Args:
         address: ``host:port`` of the cluster.
@@ -92,6 +93,11 @@ class TemporalEngine(LaterOfEngine):
         most_steps_at_once: how many steps run side by side in this process.
         finish_s: seconds that steps get to end when the engine is closed, before they are cancelled here and
             run again elsewhere.
+        streams: where watchers in all processes read the events of runs, such as `RedisStreams`; whoever
+            gives them closes them. Without, events are read from the cluster's histories, which know no
+            progress and no retries.
+        event_retention: how long the events of a run are kept in ``streams`` after its end; None is as long
+            as the namespace keeps the run.
         on_ended: called with each run whose code ends in this process; one that ends without its code, by
             force, is told by nobody.
     """
@@ -114,6 +120,8 @@ class TemporalEngine(LaterOfEngine):
         works: bool = True,
         most_steps_at_once: int = MOST_STEPS_AT_ONCE,
         finish_s: float = 0.0,
+        streams: Streams | None = None,
+        event_retention: timedelta | None = None,
         on_ended: Callable[[RunInfo], None] | None = None,
     ) -> None:
         self._connection = Connection(address, namespace, tls, api_key)
@@ -129,12 +137,15 @@ class TemporalEngine(LaterOfEngine):
         self._most_steps_at_once = most_steps_at_once
         self._finish_s = finish_s
         self._on_ended = on_ended
+        self._streams = streams
+        self._event_retention = event_retention
         self._registry = Registry()
         self._registry.add(workflows, steps)
         self._open = AsyncExitStack()
         self._reachable: Client | None = None
         self._client: Client | None = None
         self._working: Working | None = None
+        self._watching: Watching | None = None
         self._active = 0
 
     def add(self, *, workflows: Iterable[Workflow[Any, Any]] = (), steps: Iterable[object] = ()) -> None:
@@ -159,6 +170,7 @@ class TemporalEngine(LaterOfEngine):
             if self._store is not None:
                 await opening.enter_async_context(self._store)
             await register(client)
+            await self._watch(client, opening)
             if self._works:
                 threads = opening.enter_context(ThreadPoolExecutor(self._most_steps_at_once, "step"))
                 self._working = Working(lambda: self._worker(client, threads))
@@ -234,7 +246,7 @@ class TemporalEngine(LaterOfEngine):
             await begin(client, self._task_queue, run)
         except RPCError as error:
             raise explained(error) from error
-        return TemporalRun(client, run.id, workflow.output, self._forks(client), self._terms)
+        return TemporalRun(client, run.id, workflow.output, self._forks(client), self._terms, self._watching)
 
     async def get(self, id: str) -> TemporalRun[Any]:  # the word of the port
         """The run of that id.
@@ -248,7 +260,7 @@ class TemporalEngine(LaterOfEngine):
             output = self._registry.workflow(type_name).output
         except NotRegisteredError:
             output = Payload.of(Any, f"the result of {type_name}")
-        return TemporalRun(client, id, output, self._forks(client), self._terms)
+        return TemporalRun(client, id, output, self._forks(client), self._terms, self._watching)
 
     async def list(  # the port's filters
         self,
@@ -271,7 +283,9 @@ class TemporalEngine(LaterOfEngine):
         client = self._connected()
 
         async def inform(run_id: str) -> RunInfo:
-            return await TemporalRun(client, run_id, ANYTHING, self._forks(client), self._terms).describe()
+            return await TemporalRun(
+                client, run_id, ANYTHING, self._forks(client), self._terms, self._watching
+            ).describe()
 
         listing = Listing(
             client, self._task_queue, inform, status=status, workflow=workflow, owner=owner, tags=tags
@@ -284,7 +298,11 @@ class TemporalEngine(LaterOfEngine):
         Raises:
             NotFoundError: there is none. ConflictError: it has not ended.
         """
-        await delete(self._connected(), id)
+        client = self._connected()
+        first = (await describe(client, id)).workflow_execution_info.first_run_id
+        await delete(client, id)
+        if self._watching is not None:
+            await self._watching.forget(id, first)
         if self._store is not None:
             await self._store.remove(folder_of(self._connection.namespace, id))
 
@@ -305,14 +323,30 @@ class TemporalEngine(LaterOfEngine):
                 self._active = counted.count
             await asyncio.sleep(COUNT_EVERY_S)
 
+    def _ended(self, loop: asyncio.AbstractEventLoop, run: RunInfo, first: str) -> None:
+        """Tell of a run that ends; called in the thread of its code."""
+        if self._on_ended is not None:
+            self._on_ended(run)
+        if self._watching is not None:
+            loop.call_soon_threadsafe(self._watching.settle, run.id, first)
+
+    async def _watch(self, client: Client, opening: AsyncExitStack) -> None:
+        if self._streams is None:
+            return
+        kept = self._event_retention
+        kept_s = await retention_s(client) if kept is None else kept.total_seconds()
+        self._watching = Watching(client, self._streams, kept_s, self._terms.rules.redactor)
+        opening.push_async_callback(self._watching.close)
+
     def _worker(self, client: Client, threads: ThreadPoolExecutor) -> Worker:
         every = timedelta(seconds=HEARTBEAT_EVERY_S)
+        hears = self._on_ended is not None or self._watching is not None
         return Worker(
             client,
             task_queue=self._task_queue,
             workflows=[workflow_type(workflow, self._terms) for workflow in self._registry.workflows],
-            activities=[Activities(self._registry, threads, self._terms.rules).run_step],
-            interceptors=[TellEndings(self._on_ended)] if self._on_ended else [],
+            activities=[Activities(self._registry, threads, self._terms.rules, self._watching).run_step],
+            interceptors=[TellEndings(partial(self._ended, asyncio.get_running_loop()))] if hears else [],
             graceful_shutdown_timeout=timedelta(seconds=self._finish_s),
             workflow_runner=UnsandboxedWorkflowRunner(),
             max_cached_workflows=self._resident_runs,

@@ -44,12 +44,17 @@ _KINDS = {
     Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: EventType.CANCEL_REQUESTED,
     Kind.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: EventType.RUN_COMPLETED,
     Kind.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: EventType.RUN_FAILED,
+    Kind.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: EventType.RUN_FAILED,
     Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: EventType.RUN_CANCELLED,
     Kind.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: EventType.RUN_TERMINATED,
 }
 _INPUT = {EventType.RUN_STARTED, EventType.STEP_STARTED, EventType.SIGNAL_RECEIVED}
 _RESULT = {EventType.RUN_COMPLETED, EventType.STEP_COMPLETED}
 _FAILURE = {EventType.RUN_FAILED, EventType.STEP_FAILED}
+# Only an operator of the cluster gives runs a time limit.
+RUN_TIMED_OUT = Failure(
+    type="RunTimedOutError", code="run_timed_out", message="it ran longer than its cluster allows"
+)
 _STEP_STATUS = {
     EventType.STEP_COMPLETED: Status.COMPLETED,
     EventType.STEP_FAILED: Status.FAILED,
@@ -66,7 +71,7 @@ async def events_of(client: Client, run_id: str, after: int, redactor: Redactor)
     life, offset, is_shown = info.first_run_id, 0, False
     while life:
         is_shown = is_shown or life == info.execution.run_id
-        reader = _Reader(redactor)
+        reader = HistoryReader(redactor)
         handle = client.get_workflow_handle(run_id, run_id=life)
         life = ""
         async for entry in opened(handle.fetch_history_events(wait_new_event=True), client.data_converter):
@@ -80,7 +85,7 @@ async def events_of(client: Client, run_id: str, after: int, redactor: Redactor)
 
 async def steps_of(client: Client, handle: WorkflowHandle[Any, Any], redactor: Redactor) -> list[StepView]:
     """The run's steps as its history has them, in the order in which they were asked for."""
-    reader = _Reader(redactor)
+    reader = HistoryReader(redactor)
     steps: dict[str, StepView] = {}
     entries = opened(handle.fetch_history_events(), client.data_converter)
     events = [event async for entry in entries for event in reader.read(entry)]
@@ -105,7 +110,7 @@ async def steps_of(client: Client, handle: WorkflowHandle[Any, Any], redactor: R
 
 
 @dataclass(slots=True)
-class _Reader:
+class HistoryReader:
     """Turns history entries into events; an activity's later entries name it by the id of its first."""
 
     _redactor: Redactor
@@ -194,6 +199,8 @@ def _data(kind: EventType, facts: Any) -> JsonValue:
         return _value(facts.input)
     if kind in _RESULT:
         return _value(facts.result)
+    if kind is EventType.RUN_FAILED and not hasattr(facts, "failure"):
+        return RUN_TIMED_OUT.model_dump(mode="json")
     if kind in _FAILURE:
         data: JsonValue = failure_in(facts.failure).model_dump(mode="json")
         return data

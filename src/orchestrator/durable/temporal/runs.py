@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from orchestrator.durable.runs import Event, Prefix, RunInfo, StepView
     from orchestrator.durable.temporal.forks import Forks
     from orchestrator.durable.temporal.terms import Terms
+    from orchestrator.durable.temporal.watching import Watching
 
 Out_co = TypeVar("Out_co", covariant=True)
 
@@ -48,13 +49,22 @@ Out_co = TypeVar("Out_co", covariant=True)
 class TemporalRun(Generic[Out_co]):
     """The run of one workflow id."""
 
-    def __init__(self, client: Client, run_id: str, output: Payload, forks: Forks, terms: Terms) -> None:
+    def __init__(  # what a handle needs, from the engine alone
+        self,
+        client: Client,
+        run_id: str,
+        output: Payload,
+        forks: Forks,
+        terms: Terms,
+        watching: Watching | None,
+    ) -> None:
         self._terms = terms
         self._client = client
         self._handle = client.get_workflow_handle(run_id, result_type=RawValue)
         self._id = run_id
         self._output = output
         self._forks = forks
+        self._watching = watching
 
     @property
     def id(self) -> str:
@@ -86,7 +96,9 @@ class TemporalRun(Generic[Out_co]):
 
     def events(self, after: int = 0) -> AsyncIterator[Event]:
         """Its events from ``after`` (exclusive) on, live, until its last one."""
-        return events_of(self._client, self._id, after, self._terms.rules.redactor)
+        if self._watching is None:
+            return events_of(self._client, self._id, after, self._terms.rules.redactor)
+        return self._watching.events(self._id, after)
 
     async def signal(self, name: str, data: object = None, *, id: str | None = None) -> None:
         """Send what a ``ctx.receive(name)`` waits for; the same ``id`` twice counts once.
@@ -176,7 +188,7 @@ class TemporalRun(Generic[Out_co]):
             PayloadError: ``with_input`` is not what the workflow takes.
         """
         fork_id = await self._forks.start(self._id, from_step, with_input, id)
-        return TemporalRun(self._client, fork_id, self._output, self._forks, self._terms)
+        return TemporalRun(self._client, fork_id, self._output, self._forks, self._terms, self._watching)
 
     async def _reason(self) -> str:
         try:
