@@ -6,16 +6,18 @@ import asyncio
 import logging
 import uuid
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator import Context, Retry, TemporalEngine, progress, step, workflow
 from orchestrator.core.errors import NotFoundError
-from orchestrator.durable.errors import EngineStoppedError, RunTerminatedError
-from orchestrator.durable.runs import EventType
+from orchestrator.durable.errors import EngineStoppedError, RunFailedError, RunTerminatedError
+from orchestrator.durable.runs import EventType, Status
 from orchestrator.durable.temporal import progress as progress_module
 from orchestrator.durable.temporal import watching
+from orchestrator.durable.temporal.beginnings import arguments
 from orchestrator.durable.temporal.event_log import log_name
 from orchestrator.durable.temporal.standing import describe
 from orchestrator.streams import RedisStreams
@@ -158,6 +160,25 @@ async def test_the_end_of_a_run_that_was_terminated_is_shown(room: Room, redis_u
             await run.result()
         async with asyncio.timeout(PATIENCE_S):
             assert (await watcher)[-1].type is EventType.RUN_TERMINATED
+
+
+async def test_a_run_that_its_cluster_ended_in_time_is_told_of(room: Room, redis_url: str) -> None:
+    """We give runs no time limit, but an operator may: its end is shown, and says so."""
+    async with two_engines(room, redis_url) as engines:
+        client = engines[0]._connected()
+        run_id = f"limited-{uuid.uuid4()}"
+        beginning = arguments(b"null")
+        await client.start_workflow(
+            "held", args=beginning, id=run_id, task_queue=room.queue, execution_timeout=timedelta(seconds=1)
+        )
+        run = await engines[1].get(run_id)
+        async with asyncio.timeout(PATIENCE_S):
+            events = await all_events(run)
+        with pytest.raises(RunFailedError, match="longer than its cluster allows"):
+            await run.result()
+        info = await run.describe()
+    assert (events[-1].type, info.status) == (EventType.RUN_FAILED, Status.TIMED_OUT)
+    assert "longer than its cluster allows" in info.reason
 
 
 async def test_an_engine_that_closes_tells_its_watchers(room: Room, redis_url: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
 from temporalio.exceptions import CancelledError, TerminatedError
+from temporalio.exceptions import TimeoutError as TimedOutError
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.core.ids import new_id
@@ -24,7 +25,7 @@ from orchestrator.durable.prefix import prefix_of
 from orchestrator.durable.runs import SAME_INPUT, Status, check_force_after
 from orchestrator.durable.temporal.failures import explained, failure_of
 from orchestrator.durable.temporal.forcing import end_by
-from orchestrator.durable.temporal.history import events_of, steps_of
+from orchestrator.durable.temporal.history import RUN_TIMED_OUT, events_of, steps_of
 from orchestrator.durable.temporal.pausing import PAUSE, RESUME
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.recorded import recorded_of
@@ -87,7 +88,7 @@ class TemporalRun(Generic[Out_co]):
         """
         description = await describe(self._client, self._id)
         status = await status_now(self._client, description)
-        reason = await self._reason() if status is Status.FAILED else ""
+        reason = await self._reason() if status in {Status.FAILED, Status.TIMED_OUT} else ""
         return replace(await info_of(self._client, description, reason), status=status)
 
     async def steps(self) -> list[StepView]:
@@ -202,4 +203,6 @@ class TemporalRun(Generic[Out_co]):
             return RunCancelledError(f"run {self._id} was cancelled")
         if isinstance(cause, TerminatedError):
             return RunTerminatedError(f"run {self._id} was terminated")
+        if isinstance(cause, TimedOutError):
+            return RunFailedError(self._id, RUN_TIMED_OUT)
         return RunFailedError(self._id, failure_of(cause))
