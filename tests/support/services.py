@@ -90,19 +90,30 @@ class ServiceProcess:
         Raises:
             RuntimeError: it already runs, ended early, or was not ready in time; the log is in the message.
         """
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start it without waiting for anything.
+
+        Raises:
+            RuntimeError: it already runs.
+        """
         if self._process is not None:
             raise RuntimeError(f"The service already runs as process {self._process.pid}.")
-        command = [str(COMMANDS / "orchestrator"), "serve", "--host", LOOPBACK, "--port", str(self.port)]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "--data-dir", str(self.data_dir)],
+                [str(COMMANDS / "orchestrator"), *self._arguments()],
                 cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self._wait_until_ready(self._process)
+
+    def _arguments(self) -> list[str]:
+        listening = ["--host", LOOPBACK, "--port", str(self.port)]
+        return ["serve", *listening, "--data-dir", str(self.data_dir)]
 
     def kill(self) -> None:
         """End it at once with SIGKILL, as a power cut would; harmless when it does not run."""
@@ -138,7 +149,13 @@ class ServiceProcess:
             raise RuntimeError("The service does not run.")
         return self._process
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def wait_until_ready(self) -> None:
+        """Wait until it says that it is ready.
+
+        Raises:
+            RuntimeError: it ended early, or was not ready in time; the log is in the message.
+        """
+        process = self._running()
         deadline = time.monotonic() + START_LIMIT_S
         while time.monotonic() < deadline:
             if _is_ready(self.port):
@@ -148,6 +165,13 @@ class ServiceProcess:
                 raise RuntimeError(f"The service ended with code {process.returncode}:\n{self.log}")
         self.kill()
         raise RuntimeError(f"The service was not ready within {START_LIMIT_S:.0f} s:\n{self.log}")
+
+
+class WorkerProcess(ServiceProcess):
+    """``orchestrator worker`` as a process of its own; its port answers probes."""
+
+    def _arguments(self) -> list[str]:
+        return ["worker", "--port", str(self.port)]
 
 
 def _is_ready(port: int) -> bool:
@@ -180,13 +204,13 @@ class TemporalServer:
 
 
 @contextmanager
-def own_temporal_server(folder: Path) -> Generator[TemporalServer]:
-    """A Temporal dev server of one's own, in memory, with its log in ``folder``.
+def own_temporal_server(folder: Path, port: int | None = None) -> Generator[TemporalServer]:
+    """A Temporal dev server of one's own, in memory, with its log in ``folder``, on a free port unless told.
 
     Raises:
         RuntimeError: it did not start; the log is in the message.
     """
-    port = free_port()
+    port = port or free_port()
     log_file = folder / "temporal.log"
     temporal = [str(COMMANDS / "temporal"), "server", "start-dev", "--headless", "--log-level", "error"]
     # Or each life of a run that continues as another would last a second.

@@ -16,24 +16,29 @@ from orchestrator.core.errors import OrchestratorError, SettingsError
 from orchestrator.core.redaction import secrets_in
 from orchestrator.db import Database
 from orchestrator.durable.embedded import EmbeddedEngine
-from orchestrator.journal.blobs import BlobStore
+from orchestrator.journal.blobs import BlobStore, BucketBlobs
+from orchestrator.streams.file import FileStreams
 from orchestrator.web.feature import Component
 from orchestrator.web.parts import Part
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
+    from pydantic import SecretStr
+
     from orchestrator.agents.openai_model import OpenAIModel
     from orchestrator.core.clock import Clock
-    from orchestrator.core.settings import Settings, TemporalSettings
+    from orchestrator.core.settings import PayloadSettings, Settings, TemporalSettings
     from orchestrator.durable.runs import RunInfo
     from orchestrator.durable.temporal import TemporalEngine, Tls
-    from orchestrator.streams import RedisStreams
+    from orchestrator.durable.temporal.s3_store import S3Store
+    from orchestrator.journal.blobs import Blobs
+    from orchestrator.streams import Streams
     from orchestrator.web.feature import Probe
 
     OnEnded = Callable[[RunInfo], None]
 
-PICTURES = "pictures"  # where they are in a directory that processes share
+PICTURES = "_pictures"  # where they are in what processes share; no Temporal namespace begins so
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Backends:
 
     clock: Clock
     database: Database
-    blobs: BlobStore
+    blobs: Blobs
     model: OpenAIModel | None
     engine: EmbeddedEngine | TemporalEngine
     parts: tuple[Part, ...]
@@ -72,7 +77,14 @@ def embedded(settings: Settings, on_ended: OnEnded, secrets: Iterable[str] = ())
     return _backends(settings, clock, engine, Part("engine", lambda: engine, health=_told(health)))
 
 
-def temporal(settings: Settings, on_ended: OnEnded, *, works: bool, finish_s: float = 0.0) -> Backends:
+def temporal(
+    settings: Settings,
+    on_ended: OnEnded,
+    secrets: Iterable[str] = (),
+    *,
+    works: bool,
+    finish_s: float = 0.0,
+) -> Backends:
     """Runs on a Temporal cluster, streams in Redis or, for a single process, in the data directory.
 
     ``works`` says whether this process works on runs, ``finish_s`` how long steps get at its end.
@@ -82,11 +94,18 @@ def temporal(settings: Settings, on_ended: OnEnded, *, works: bool, finish_s: fl
 
     clock = SystemClock()
     cluster = settings.temporal
+    streams, *of_streams = _streams(settings, clock)
+    values, pictures = _bucket(settings.payloads), _bucket(settings.payloads)
     engine = TemporalEngine(
         cluster.host_port,
         namespace=cluster.namespace,
         tls=_tls(cluster),
-        api_key=cluster.api_key.get_secret_value() if cluster.api_key else None,
+        api_key=_secret(cluster.api_key),
+        streams=streams,
+        value_store=values or settings.payloads.store_dir,
+        most_payload_bytes=settings.payloads.max_bytes,
+        encryption=encryption_of(settings),
+        secrets=[*secrets_in(settings), *secrets],
         task_queue=cluster.task_queue,
         works=works,
         most_steps_at_once=cluster.max_concurrent_steps,
@@ -100,7 +119,11 @@ def temporal(settings: Settings, on_ended: OnEnded, *, works: bool, finish_s: fl
         return Component("healthy")
 
     part = Part("engine", lambda: engine, engine.reach, _told(health))
-    return _backends(settings, clock, engine, _streams(settings, clock), part)
+    if pictures is None:
+        return _backends(settings, clock, engine, *of_streams, part)
+    blobs = BucketBlobs(pictures, PICTURES)
+    opened = Part("pictures", lambda: pictures)
+    return _backends(settings, clock, engine, *of_streams, opened, part, blobs=blobs)
 
 
 def database_of(settings: Settings) -> Database:
@@ -109,19 +132,23 @@ def database_of(settings: Settings) -> Database:
 
 
 def blobs_of(settings: Settings) -> BlobStore:
-    """Pictures, in the directory that processes share where one is set."""
+    """Pictures as files, in the directory that processes share where one is set."""
     shared = settings.payloads.store_dir
     return BlobStore(shared / PICTURES if shared else settings.data_dir / BLOBS_DIRECTORY)
 
 
 def _backends(
-    settings: Settings, clock: Clock, engine: EmbeddedEngine | TemporalEngine, *others: Part
+    settings: Settings,
+    clock: Clock,
+    engine: EmbeddedEngine | TemporalEngine,
+    *others: Part,
+    blobs: Blobs | None = None,
 ) -> Backends:
     model = _model(settings, clock)
     database = database_of(settings)
     first = (_closed_at_the_end(model),) if model else ()
     parts = (*first, _tables(settings, database), *others)
-    return Backends(clock, database, blobs_of(settings), model, engine, parts)
+    return Backends(clock, database, blobs or blobs_of(settings), model, engine, parts)
 
 
 def _model(settings: Settings, clock: Clock) -> OpenAIModel | None:
@@ -154,40 +181,43 @@ def _tables(settings: Settings, database: Database) -> Part:
     return Part("tables", lambda: database, reach, _told(health))
 
 
-def _streams(settings: Settings, clock: Clock) -> Part:
+def _streams(settings: Settings, clock: Clock) -> tuple[Streams, Part]:
+    """Where watchers read the events of runs."""
     if settings.redis.address is None:
-        return _streams_file(settings, clock)
+        file = FileStreams(settings.data_dir / STREAMS_FILE, clock)
+        return file, Part("streams", lambda: file)
     with _installed():
         from orchestrator.streams.redis import RedisStreams
 
-    return _redis(RedisStreams(settings.redis.address, clock=clock))
+    redis = RedisStreams(settings.redis.address, clock=clock)
 
-
-def _redis(streams: RedisStreams) -> Part:
     async def reach() -> None:
-        await streams.check()
+        await redis.check()
 
     async def health() -> Component:
-        facts = await streams.check()
+        facts = await redis.check()
         return Component("degraded", facts.warning) if facts.warning else Component("healthy")
 
-    return Part("streams", lambda: streams, reach, _told(health))
+    return redis, Part("streams", lambda: redis, reach, _told(health))
 
 
-def _streams_file(settings: Settings, clock: Clock) -> Part:
-    from orchestrator.journal import Journal
-    from orchestrator.streams import EmbeddedStreams
+def _bucket(payloads: PayloadSettings) -> S3Store | None:
+    """A client of the S3 bucket that is set; whoever uses it opens it."""
+    if payloads.s3_bucket is None:
+        return None
+    from orchestrator.durable.temporal.s3_store import S3Store
 
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[None]:
-        journal = Journal(settings.data_dir / STREAMS_FILE)
-        try:
-            EmbeddedStreams(journal, clock)
-            yield
-        finally:
-            await journal.close()
+    return S3Store(
+        payloads.s3_bucket,
+        endpoint_url=payloads.s3_endpoint_url,
+        region=payloads.s3_region,
+        access_key_id=payloads.s3_access_key_id,
+        secret_access_key=_secret(payloads.s3_secret_access_key),
+    )
 
-    return Part("streams", opened)
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def built(settings: Settings) -> Iterator[Service]:
     with claimed(settings.data_dir) as claim:
         metrics = Metrics()
         if on_temporal:
-            chosen = backends.temporal(settings, _counting(metrics), works=works)
+            chosen = backends.temporal(settings, _counting(metrics), [claim.token], works=works)
         else:
             chosen = backends.embedded(settings, _counting(metrics), [claim.token])
         rooms = _rooms(_resources(settings, chosen))

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, Protocol
 
 from orchestrator.core.errors import InvalidInputError, NotFoundError
 from orchestrator.core.private_files import sync_directory
@@ -33,8 +33,63 @@ class Blob:
     etag: str
 
 
+class Blobs(Protocol):
+    """Keeps bytes by names like ``folder/file.jpg``. InvalidInputError: a name is not safe."""
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Keep ``data`` under ``name``, in place of what was there; durable when this returns."""
+
+    async def get(self, name: str) -> Blob:
+        """What is kept under ``name``.
+
+        Raises:
+            NotFoundError: nothing is.
+        """
+        ...
+
+    async def delete_folder(self, folder: str) -> None:
+        """Forget everything in ``folder``; nothing happens where nothing is."""
+
+
+class Bucket(Protocol):
+    """Bytes by keys, such as an S3 bucket; all may raise UnavailableError."""
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep them; durable when this returns."""
+
+    async def get(self, key: str) -> bytes:
+        """What is kept; raises NotFoundError where nothing is."""
+        ...
+
+    async def remove(self, folder: str) -> None:
+        """Forget all whose keys are in ``folder``."""
+
+
+class BucketBlobs:
+    """`Blobs` in a bucket that processes share, below ``prefix``."""
+
+    def __init__(self, bucket: Bucket, prefix: str) -> None:
+        self._bucket = bucket
+        self._prefix = prefix
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Upload it."""
+        await self._bucket.put(f"{self._prefix}/{_checked(name)}", data)
+
+    async def get(self, name: str) -> Blob:
+        """Download it."""
+        try:
+            return _blob(name, await self._bucket.get(f"{self._prefix}/{_checked(name)}"))
+        except NotFoundError:
+            raise _no_file(name) from None
+
+    async def delete_folder(self, folder: str) -> None:
+        """Delete all objects of the folder."""
+        await self._bucket.remove(f"{self._prefix}/{_checked_folder(folder)}")
+
+
 class BlobStore:
-    """Files in one directory, named ``file.jpg`` or ``folder/file.jpg``. Threads do the work on the disk."""
+    """`Blobs` as files in one directory. Threads do the work on the disk."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -56,17 +111,8 @@ class BlobStore:
         try:
             data = await asyncio.to_thread(self._path(name).read_bytes)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            raise NotFoundError(f"There is no file {name}.") from None
-        content_type = CONTENT_TYPES.get(PurePosixPath(name).suffix, OTHER_CONTENT_TYPE)
-        return Blob(data, content_type, hashlib.sha256(data).hexdigest()[:32])
-
-    async def delete(self, name: str) -> None:
-        """Forget what is kept under ``name``; nothing happens where nothing is.
-
-        Raises:
-            InvalidInputError: not a safe name.
-        """
-        await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
+            raise _no_file(name) from None
+        return _blob(name, data)
 
     async def delete_folder(self, folder: str) -> None:
         """Forget everything in ``folder``; nothing happens where nothing is.
@@ -74,16 +120,31 @@ class BlobStore:
         Raises:
             InvalidInputError: not a safe name.
         """
-        if not _FOLDER.fullmatch(folder):
-            raise InvalidInputError("That is not a safe folder name.")
-        await asyncio.to_thread(_remove, self._directory / folder)
+        await asyncio.to_thread(_remove, self._directory / _checked_folder(folder))
 
     def _path(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
-            raise InvalidInputError(
-                "A file name has letters, digits, '_', '-' and '.', and at most one folder."
-            )
-        return self._directory / name
+        return self._directory / _checked(name)
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError("A file name has letters, digits, '_', '-' and '.', and at most one folder.")
+    return name
+
+
+def _checked_folder(folder: str) -> str:
+    if not _FOLDER.fullmatch(folder):
+        raise InvalidInputError("That is not a safe folder name.")
+    return folder
+
+
+def _blob(name: str, data: bytes) -> Blob:
+    content_type = CONTENT_TYPES.get(PurePosixPath(name).suffix, OTHER_CONTENT_TYPE)
+    return Blob(data, content_type, hashlib.sha256(data).hexdigest()[:32])
+
+
+def _no_file(name: str) -> NotFoundError:
+    return NotFoundError(f"There is no file {name}.")
 
 
 def _remove(folder: Path) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.db import Database
     from orchestrator.durable.engine import Engine
     from orchestrator.durable.workflows import Workflow
-    from orchestrator.journal.blobs import BlobStore
+    from orchestrator.journal.blobs import Blobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Resources:
     clock: Clock
     engine: Callable[[], Engine]  # asked at call time: the engine is made from what the rooms bring
     database: Database
-    blobs: BlobStore
+    blobs: Blobs
     model: Model | None  # None: the room does what it can without
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from orchestrator.features.lessons.events import SessionEvent
     from orchestrator.features.lessons.lesson import Lesson
     from orchestrator.features.lessons.repository import SessionRepository
-    from orchestrator.journal.blobs import Blob, BlobStore
+    from orchestrator.journal.blobs import Blob, Blobs
 
 # A step hears of its cancellation at its next wait; a thread that computes ends on its own before long.
 CANCEL_LIMIT_S: Final = 20.0
@@ -67,7 +67,7 @@ class LessonService:
     """
 
     def __init__(
-        self, sessions: SessionRepository, blobs: BlobStore, engine: Callable[[], Engine], clock: Clock
+        self, sessions: SessionRepository, blobs: Blobs, engine: Callable[[], Engine], clock: Clock
     ) -> None:
         self._sessions = sessions
         self._blobs = blobs

@@ -35,7 +35,7 @@ from orchestrator.features.lessons.lesson import (
 if TYPE_CHECKING:
     from orchestrator.core.clock import Clock
     from orchestrator.features.lessons.repository import SessionRepository
-    from orchestrator.journal.blobs import BlobStore
+    from orchestrator.journal.blobs import Blobs
 
 # A provider that is briefly overloaded recovers within seconds; one that says for how long is obeyed.
 RETRY = Retry(attempts=5, backoff=(1, 2, 4, 8))
@@ -50,9 +50,7 @@ class LessonSteps:
     Tables that are away are waited for within the step's time; a model that is away, as ``RETRY`` says.
     """
 
-    def __init__(
-        self, sessions: SessionRepository, composer: Composer, blobs: BlobStore, clock: Clock
-    ) -> None:
+    def __init__(self, sessions: SessionRepository, composer: Composer, blobs: Blobs, clock: Clock) -> None:
         self._sessions = sessions
         self._composer = composer
         self._blobs = blobs
