@@ -17,7 +17,6 @@ from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.schedules import CATCH_UP_S, ScheduleStatus
 
 if TYPE_CHECKING:
-    from orchestrator.durable.engine import Engine
     from support.contract_lab import Lab
 
 # The tests do not wait for it.
@@ -67,7 +66,8 @@ async def test_a_schedule_says_what_it_starts_and_when(lab: Lab) -> None:
         local = info.next_at.astimezone(ZoneInfo("America/New_York"))
         assert (local.hour, local.minute, local.second) == (9, 30, 0)
         assert before < info.next_at
-        assert info in await engine.schedules()
+        assert await lab.scheduled(engine, [schedule.id]) == [schedule.id]
+        assert await engine.schedules() == [info]
         assert await (await engine.get_schedule(schedule.id)).describe() == info
 
 
@@ -132,7 +132,7 @@ async def test_other_settings_replace_those_of_a_schedule(lab: Lab) -> None:
         changed = await schedule.describe()
         assert (changed.workflow, changed.cron, changed.owner) == ("approved", "@hourly", "ada")
         assert (changed.status, changed.next_at) == (ScheduleStatus.PAUSED, None)
-        assert len([info for info in await engine.schedules() if info.id == schedule.id]) == 1
+        assert await lab.scheduled(engine, [schedule.id]) == [schedule.id]
 
 
 async def test_a_paused_schedule_has_no_next_time(lab: Lab) -> None:
@@ -176,16 +176,11 @@ async def test_schedules_are_there_when_the_engine_comes_back(lab: Lab) -> None:
             await (await schedule.run_now()).result()
         await (await engine.get_schedule(lab.id("b"))).pause()
         await (await engine.get_schedule(lab.id("c"))).delete()
-        before = await kept(engine, lab)
+        assert await lab.scheduled(engine, [lab.id("a"), lab.id("b")]) == [lab.id("a"), lab.id("b")]
+        before = await engine.schedules()
     async with lab.open([report, approved]) as engine:
-        assert await kept(engine, lab) == before
-        assert [info.id for info in before] == [lab.id("a"), lab.id("b")]
+        assert await engine.schedules() == before
         assert await (await (await engine.get_schedule(lab.id("b"))).run_now()).result() == "b"
-
-
-async def kept(engine: Engine, lab: Lab) -> list[Any]:
-    """This test's own schedules."""
-    return [info for info in await engine.schedules() if info.id in {lab.id(name) for name in "abc"}]
 
 
 async def test_a_schedule_of_a_workflow_that_is_not_there_is_stuck(lab: Lab) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.durable.steps import step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from orchestrator.durable.engine import Engine, Run
@@ -52,9 +52,24 @@ class Lab:
 
         A list is wanted in its order, a set in any.
         """
+
+        async def found() -> list[str]:
+            return [info.id for info in await engine.list(**by)]
+
+        return await self._once(found, wanted)
+
+    async def scheduled(self, engine: Engine, wanted: Sequence[str]) -> list[str]:
+        """The ids that ``engine.schedules()`` gives; where that lags, once it is as ``wanted``."""
+
+        async def found() -> list[str]:
+            return [info.id for info in await engine.schedules()]
+
+        return await self._once(found, wanted)
+
+    async def _once(self, find: Callable[[], Awaitable[list[str]]], wanted: Collection[str]) -> list[str]:
         pauses = iter(self._pauses_s)
         while True:
-            found = [info.id for info in await engine.list(**by)]
+            found = await find()
             is_as_wanted = (set(found) if isinstance(wanted, set) else found) == wanted
             pause_s = next(pauses, None)
             if is_as_wanted or pause_s is None:

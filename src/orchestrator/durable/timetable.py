@@ -63,8 +63,25 @@ _FIELDS: Final = (
 )
 _DAY, _WEEKDAY = 2, 4
 _NAMES: Final = ", ".join(one.name for one in _FIELDS)
+# What the last day of a month, and the last one from Monday to Friday, can be.
+_DAYS_FROM_THE_END: Final = {CronSim.LAST: {28, 29, 30, 31}, CronSim.LAST_WEEKDAY: {26, 27, 28, 29, 30, 31}}
 # A day with which every check of an expression begins, so that it ends the same whenever it is made.
 _SOME_DAY: Final = datetime(2026, 1, 1)  # noqa: DTZ001  # a wall time
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """Minutes, hours, days of the month, months and days of the week (0 is Sunday) of a schedule's times.
+
+    A day that is counted from the end of a month stands for all days that it can be, and the second Monday
+    for all Mondays: not all that fits here is a time of the schedule.
+    """
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +101,20 @@ class Timetable:
         object.__setattr__(self, "_expression", _checked(self.cron))
         object.__setattr__(self, "_zone", _zone_of(self.zone))
 
+    def first_after(self, moment: float) -> float:
+        """The first time later than ``moment``, both in seconds since 1970.
+
+        Raises:
+            InvalidTimetableError: none is near.
+        """
+        found = self.after(moment)
+        if found is None:
+            raise InvalidTimetableError(
+                f"cron {self.cron!r} never happens in {self.zone}: its clock shows no such time within "
+                f"{HORIZON_YEARS} years"
+            )
+        return found
+
     def after(self, moment: float) -> float | None:
         """The first time later than ``moment``, both in seconds since 1970; None if none is near."""
         return next(self.times_after(moment), None)
@@ -99,13 +130,37 @@ class Timetable:
 
     def times_after(self, moment: float) -> Iterator[float]:
         """All times later than ``moment``, in order, up to the horizon after it."""
-        local = utc(moment).astimezone(self._zone).replace(tzinfo=None)
+        local = self._wall(moment)
         for wall in CronSim(self._expression, local):
             if wall.year > local.year + HORIZON_YEARS:
                 return
             at = self._instant(wall)
             if at is not None and at > moment:
                 yield at
+
+    def named(self, moment: float) -> float | None:
+        """The time of this timetable that the zone's clock shows at ``moment``, a whole second.
+
+        It is an earlier one where the clock shows the same for the second time; None if none is then.
+        """
+        first = self._instant(self._wall(moment))
+        return first if first is not None and self.after(first - 1) == first else None
+
+    @property
+    def hands(self) -> Hands:
+        """What the clock shows at the times, each of its hands by itself."""
+        parsed = CronSim(self._expression, _SOME_DAY)
+        return Hands(
+            minutes=frozenset(parsed.minutes),
+            hours=frozenset(parsed.hours),
+            days=frozenset().union(*(_DAYS_FROM_THE_END.get(day, {day}) for day in parsed.days)),
+            months=frozenset(parsed.months),
+            weekdays=frozenset((day if isinstance(day, int) else day[0]) % 7 for day in parsed.weekdays),
+        )
+
+    def _wall(self, moment: float) -> datetime:
+        """What the zone's clock shows."""
+        return utc(moment).astimezone(self._zone).replace(tzinfo=None)
 
     def _instant(self, wall: datetime) -> float | None:
         """When the zone's clock shows ``wall`` for the first time; None if it never does."""

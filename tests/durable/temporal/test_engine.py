@@ -66,14 +66,8 @@ def engine_on(server: TemporalServer, *steps: object) -> TemporalEngine:
 async def test_what_it_lacks_is_refused_in_words(temporal_server: TemporalServer) -> None:
     """Each part of the port that is still missing says so."""
     async with engine_on(temporal_server) as engine:
-        with pytest.raises(NotYetOnTemporalError, match=r"schedule\(\)"):
-            await engine.schedule(echo, "hi", id="daily", cron="@daily")
         with pytest.raises(NotYetOnTemporalError, match="a workflow with limits"):
             await engine.start(limited, "hi")
-        with pytest.raises(NotYetOnTemporalError, match=r"get_schedule\(\)"):
-            await engine.get_schedule("daily")
-        with pytest.raises(NotYetOnTemporalError, match=r"schedules\(\)"):
-            await engine.schedules()
 
 
 @pytest.mark.parametrize("is_ended", [False, True])

@@ -26,7 +26,7 @@ from orchestrator.durable.embedded.schedule_rows import (
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.runs import identity_of
 from orchestrator.durable.schedules import SCHEDULE_TAG, ScheduleStatus, stated_run_id
-from orchestrator.durable.timetable import HORIZON_YEARS, InvalidTimetableError, Timetable
+from orchestrator.durable.timetable import Timetable
 from orchestrator.journal import UnderWay
 from orchestrator.journal.errors import JournalError, JournalFullError, UnreadableError
 
@@ -208,13 +208,7 @@ class Schedules:
         )
 
     def _next_of(self, row: ScheduleRow) -> float:
-        found = Timetable(row.cron, row.zone).after(self._services.clock.time())
-        if found is None:
-            raise InvalidTimetableError(
-                f"cron {row.cron!r} never happens in {row.zone}: its clock shows no such time within "
-                f"{HORIZON_YEARS} years"
-            )
-        return found
+        return Timetable(row.cron, row.zone).first_after(self._services.clock.time())
 
     def _put(self, row: ScheduleRow) -> None:
         """Note how far a schedule has come, with what else this turn of the loop stages."""

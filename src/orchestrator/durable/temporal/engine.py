@@ -31,12 +31,13 @@ from orchestrator.durable.temporal.inner_worker import inner_worker
 from orchestrator.durable.temporal.listing import Listing
 from orchestrator.durable.temporal.reserved import RESERVED
 from orchestrator.durable.temporal.runs import TemporalRun
+from orchestrator.durable.temporal.scheduling import Scheduling
 from orchestrator.durable.temporal.search import register
 from orchestrator.durable.temporal.standing import describe
 from orchestrator.durable.temporal.starting import NewRun, begin
 from orchestrator.durable.temporal.terms import Terms
 from orchestrator.durable.temporal.travelling import converter
-from orchestrator.durable.temporal.unsupported import LaterOfEngine, NotYetOnTemporalError
+from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
 from orchestrator.durable.temporal.value_store import DirectoryStore, folder_of
 from orchestrator.durable.temporal.watching import Watching, retention_s
 from orchestrator.durable.temporal.workflow_type import workflow_type
@@ -66,12 +67,12 @@ STICKY_TIMEOUT = timedelta(seconds=2)
 ANYTHING = Payload.of(Any, "a result")
 
 
-class TemporalEngine(LaterOfEngine):
+class TemporalEngine(Scheduling):
     """Starts and finds runs on a Temporal cluster, and works on them while it is open.
 
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
 
-    Not there yet, and refused with a `NotYetOnTemporalError`: schedules, and workflows with limits. A stuck
+    Not there yet, and refused with a `NotYetOnTemporalError`: workflows with limits. A stuck
     run shows as running. Ids are known for as long as the namespace retains its runs. What a priority does is
     the cluster's affair.
 
@@ -175,8 +176,7 @@ class TemporalEngine(LaterOfEngine):
                 threads = opening.enter_context(ThreadPoolExecutor(self._most_steps_at_once, "step"))
                 self._working = Working(lambda: self._worker(client, threads))
                 await opening.enter_async_context(self._working)
-                inner = Working(lambda: inner_worker(client, self._task_queue, self._resident_runs))
-                await opening.enter_async_context(inner)
+                await opening.enter_async_context(Working(lambda: self._inner_worker(client)))
             counting = asyncio.create_task(self._count_always(client))
             opening.callback(counting.cancel)
             self._open = opening.pop_all()
@@ -355,6 +355,9 @@ class TemporalEngine(LaterOfEngine):
             max_heartbeat_throttle_interval=every,
             default_heartbeat_throttle_interval=every,
         )
+
+    def _inner_worker(self, client: Client) -> Worker:
+        return inner_worker(client, self._task_queue, self._resident_runs, self._registry)
 
     def _connected(self) -> Client:
         if self._client is None:

@@ -8,22 +8,25 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from orchestrator.durable.temporal.following import follow
 from orchestrator.durable.temporal.forcing import Force, terminate
+from orchestrator.durable.temporal.keeping import Due, Keeper, Serving, tell_keeper
 from orchestrator.durable.temporal.reserved import inner_queue
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from orchestrator.durable.registry import Registry
+
 # There is little to fetch, so few ask the server for it.
 _POLLERS = 2
 
 
-def inner_worker(client: Client, task_queue: str, resident_runs: int) -> Worker:
+def inner_worker(client: Client, task_queue: str, resident_runs: int, registry: Registry) -> Worker:
     """The worker that serves the runs of ``task_queue``, and keeps so many workflows in memory."""
     return Worker(
         client,
         task_queue=inner_queue(task_queue),
-        workflows=[Force],
-        activities=[terminate, follow],
+        workflows=[Force, Due, Keeper],
+        activities=[terminate, follow, tell_keeper, Serving(registry).serve],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=resident_runs,
         max_concurrent_workflow_task_polls=_POLLERS,

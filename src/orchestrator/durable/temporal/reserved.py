@@ -23,3 +23,8 @@ def inner_queue(task_queue: str) -> str:
     However much of it there is, it so takes no step's place, and no step takes its.
     """
     return f"{RESERVED}{task_queue}"
+
+
+def queue_within(inner: str) -> str:
+    """The task queue whose runs the work of the queue ``inner`` is for."""
+    return inner.removeprefix(RESERVED)
