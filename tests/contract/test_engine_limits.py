@@ -224,18 +224,20 @@ async def test_every_priority_is_taken(lab: Lab, gates: Gates) -> None:
 async def test_a_pending_run_is_found_under_its_id(lab: Lab, gates: Gates) -> None:
     """Starting it again gives the same run, with another input it is a conflict; it is listed as pending."""
     async with lab.open(WORKFLOWS, [gates]) as engine:
-        first = await engine.start(alone, "a", id="first")
-        runs = await asyncio.gather(*[engine.start(alone, "b", id="b", priority=1) for _ in range(3)])
-        assert {run.id for run in runs} == {"b"}
+        first = await engine.start(alone, "a", id=lab.id("first"))
+        b = lab.id("b")
+        runs = await asyncio.gather(*[engine.start(alone, "b", id=b, priority=1) for _ in range(3)])
+        assert {run.id for run in runs} == {b}
         with pytest.raises(ConflictError):
-            await engine.start(alone, "other", id="b")
-        assert [info.id for info in await engine.list(status=[Status.PENDING])] == ["b"]
-        assert [info.id for info in await engine.list(status=[Status.RUNNING, Status.WAITING])] == ["first"]
+            await engine.start(alone, "other", id=b)
+        assert await lab.listed(engine, [b], status=[Status.PENDING]) == [b]
+        under_way = [Status.RUNNING, Status.WAITING]
+        assert await lab.listed(engine, [first.id], status=under_way) == [first.id]
         with pytest.raises(ConflictError, match="has not ended"):
-            await engine.delete("b")
+            await engine.delete(b)
         gates.open("a", "b")
         assert [await run.result() for run in (first, *runs)] == ["a", "b", "b", "b"]
-        assert await engine.list(status=[Status.PENDING]) == []
+        assert await lab.listed(engine, [], status=[Status.PENDING]) == []
 
 
 async def test_a_pending_run_is_cancelled_at_once(lab: Lab, gates: Gates) -> None:
@@ -271,8 +273,9 @@ async def test_signals_to_a_pending_run_are_kept(lab: Lab, gates: Gates) -> None
         await asyncio.gather(
             second.signal("word", "one", id="1"),
             second.signal("word", "one", id="1"),
-            second.signal("word", "two", id="2"),
+            second.signal("word", "one", id="1"),
         )
+        await second.signal("word", "two", id="2")
         await second.signal("word", "one", id="1")
         assert await pending(first, second) == [False, True]
         watched = [event async for event in _first(second, 3)]
@@ -363,19 +366,24 @@ async def test_parents_that_fill_a_limit_do_not_shut_out_their_children(lab: Lab
     """A child has what its ancestors have, and waits for what is its own alone, also over a restart."""
     async with lab.open(WORKFLOWS, [gates]) as engine:
         ids = [(await engine.start(parent, name, id=lab.id(name))).id for name in ("a", "b", "c")]
-        gates.open("a", "b")
+        gates.open("a")
         await gates.reached("a child")
+        gates.open("b")
+        await until(await engine.get(lab.id("b")), EventType.CHILD_STARTED)
+        child_of_b = f"{lab.id('b')}.2"
+        shut_out: dict[str, Any] = {"status": [Status.PENDING], "workflow": "child"}
+        assert await lab.listed(engine, [child_of_b], **shut_out) == [child_of_b]
         assert await pending(*[await engine.get(run_id) for run_id in ids]) == [False, False, True]
-        waiting = await engine.list(status=[Status.PENDING], workflow="child")
+        waiting = await engine.list(**shut_out)
         assert [info.reason for info in waiting] == ["waits for a place in limit 'children' (1 of 1 taken)"]
     async with lab.open(WORKFLOWS, [gates]) as engine:
         runs = [await engine.get(run_id) for run_id in ids]
         assert await pending(*runs) == [False, False, True]
-        assert len(await engine.list(status=[Status.PENDING], workflow="child")) == 1
+        assert await lab.listed(engine, [child_of_b], **shut_out) == [child_of_b]
         gates.open("a child", "b child", "c", "c child")
         async with asyncio.timeout(PATIENCE_S):
             assert [await run.result() for run in runs] == [[n, f"{n} child", n] for n in ("a", "b", "c")]
-        assert await engine.list(status=[Status.PENDING]) == []
+        assert await lab.listed(engine, [], status=[Status.PENDING]) == []
 
 
 async def test_a_pending_child_ends_with_its_parent(lab: Lab, gates: Gates) -> None:
@@ -388,11 +396,12 @@ async def test_a_pending_child_ends_with_its_parent(lab: Lab, gates: Gates) -> N
         await gates.reached("b")
         async with asyncio.timeout(PATIENCE_S):
             await until(second, EventType.CHILD_STARTED)
-            (waiting,) = await engine.list(status=[Status.PENDING])
+            waiting = f"{second.id}.2"
+            assert await lab.listed(engine, [waiting], status=[Status.PENDING]) == [waiting]
             await second.cancel()
             with pytest.raises(RunCancelledError):
                 await second.result()
-            shut_out = await engine.get(waiting.id)
+            shut_out = await engine.get(waiting)
             with pytest.raises(RunCancelledError):
                 await shut_out.result()
             gates.open("a child")
@@ -421,7 +430,7 @@ async def test_a_pending_run_can_be_paused(lab: Lab, gates: Gates) -> None:
         assert await first.result() == "a"
         async with asyncio.timeout(PATIENCE_S):
             await until(second, EventType.RUN_ADMITTED)
-        assert [info.id for info in await engine.list(status=[Status.PAUSED])] == [second.id]
+        assert await lab.listed(engine, [second.id], status=[Status.PAUSED]) == [second.id]
         assert (await third.describe()).status is Status.PENDING
         await second.resume()
         assert [await second.result(), await third.result()] == ["b", "c"]

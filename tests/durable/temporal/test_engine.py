@@ -15,7 +15,6 @@ from orchestrator import Context, Limit, TemporalEngine, workflow
 from orchestrator.core.errors import PayloadTooLargeError, UnavailableError
 from orchestrator.durable.errors import RunTerminatedError
 from orchestrator.durable.runs import EventType, Status
-from orchestrator.durable.temporal import NotYetOnTemporalError
 from orchestrator.durable.temporal.payloads import MAX_CARRIED_BYTES
 from support.contract_lab import Gates, all_events
 
@@ -61,13 +60,6 @@ def engine_on(server: TemporalServer, *steps: object) -> TemporalEngine:
         steps=steps,
         task_queue=f"own-{uuid.uuid4()}",
     )
-
-
-async def test_what_it_lacks_is_refused_in_words(temporal_server: TemporalServer) -> None:
-    """Each part of the port that is still missing says so."""
-    async with engine_on(temporal_server) as engine:
-        with pytest.raises(NotYetOnTemporalError, match="a workflow with limits"):
-            await engine.start(limited, "hi")
 
 
 @pytest.mark.parametrize("is_ended", [False, True])

@@ -20,10 +20,10 @@ from orchestrator.durable.embedded.history import (
     SET_OPEN,
     RunRow,
 )
-from orchestrator.durable.embedded.slots import Claim, Slots, waits_for
 from orchestrator.durable.embedded.unwritten import Unwritten
 from orchestrator.durable.entries import signal_key, split_signal_key
 from orchestrator.durable.runs import EventType, Status
+from orchestrator.durable.slots import Claim, Slots, waits_for
 from orchestrator.journal import UnreadableError
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 try:
     from orchestrator.durable.temporal.connection import Tls
     from orchestrator.durable.temporal.engine import TemporalEngine
-    from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] != "temporalio":
         raise
@@ -14,4 +13,4 @@ except ModuleNotFoundError as missing:
         name=missing.name,
     ) from missing
 
-__all__ = ["NotYetOnTemporalError", "TemporalEngine", "Tls"]
+__all__ = ["TemporalEngine", "Tls"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from orchestrator.durable.limits import Slot  # pydantic reads annotations
 from orchestrator.durable.runs import EventType, Prefix, Recorded
 from orchestrator.durable.temporal.payloads import carried
 
@@ -51,6 +52,7 @@ class Beginning(BaseModel):
     ``life`` counts the histories of one run: ``continue_as`` begins the next. ``letters`` are signals that
     the life before has left, in the order of their arrival. ``prefix`` is what the run takes over instead of
     running it; ``is_paused`` whether it begins nothing until it is resumed.
+    ``held`` are the places of limits that its ancestors hold, ``takes`` its own, which the life before had.
 
     A worker whose code does not know one of the fields does not begin the run: it would lose what that says.
     """
@@ -61,6 +63,8 @@ class Beginning(BaseModel):
     letters: tuple[Letter, ...] = ()
     prefix: CarriedPrefix | None = None
     is_paused: bool = False
+    held: tuple[Slot, ...] = ()
+    takes: tuple[Slot, ...] | None = None
 
     @property
     def taken_over(self) -> Prefix | None:

@@ -13,7 +13,7 @@ from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from orchestrator.durable.errors import ChildError
 from orchestrator.durable.runs import identity_of
-from orchestrator.durable.temporal.beginnings import arguments
+from orchestrator.durable.temporal.beginnings import Beginning, arguments
 from orchestrator.durable.temporal.failures import failure_of_child
 from orchestrator.durable.temporal.payloads import in_the_open
 from orchestrator.durable.temporal.reserved import RESERVED, inner_queue
@@ -23,6 +23,7 @@ from orchestrator.durable.temporal.standing import INPUT_DIGEST, OWNER, TAGS
 if TYPE_CHECKING:
     from temporalio.common import Priority, TypedSearchAttributes
 
+    from orchestrator.durable.limits import Slot
     from orchestrator.durable.machine import Operation
     from orchestrator.durable.workflows import Workflow
 
@@ -61,6 +62,7 @@ class Child:
         data: bytes,
         carried_input: RawValue,
         child_id: str,
+        held: tuple[Slot, ...],
         *,
         is_known: bool,
     ) -> None:
@@ -68,7 +70,7 @@ class Child:
         self._workflow = workflow
         self._child_id = child_id
         self._is_known = is_known
-        self._arguments = [carried_input, *arguments(data)[1:]]
+        self._arguments = [carried_input, *arguments(data, Beginning(held=held))[1:]]
         self._digest = hashlib.sha256(identity_of(workflow.type_name, data)).hexdigest()
         self._running: asyncio.Task[RawValue] | None = None
         self._is_unwanted = False

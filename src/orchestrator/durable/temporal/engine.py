@@ -37,7 +37,6 @@ from orchestrator.durable.temporal.standing import describe
 from orchestrator.durable.temporal.starting import NewRun, begin
 from orchestrator.durable.temporal.terms import Terms
 from orchestrator.durable.temporal.travelling import converter
-from orchestrator.durable.temporal.unsupported import NotYetOnTemporalError
 from orchestrator.durable.temporal.value_store import DirectoryStore, folder_of
 from orchestrator.durable.temporal.watching import Watching, retention_s
 from orchestrator.durable.temporal.workflow_type import workflow_type
@@ -72,9 +71,8 @@ class TemporalEngine(Scheduling):
 
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
 
-    Not there yet, and refused with a `NotYetOnTemporalError`: workflows with limits. A stuck
-    run shows as running. Ids are known for as long as the namespace retains its runs. What a priority does is
-    the cluster's affair.
+    A stuck run shows as running. Ids are known for as long as the namespace retains its runs. What a priority
+    does for steps is the cluster's affair.
 
     Args:
         address: ``host:port`` of the cluster.
@@ -234,8 +232,6 @@ class TemporalEngine(Scheduling):
         check_is_workflow(workflow, "engine.start")
         if self._registry.workflow(workflow.type_name) is not workflow:
             raise NotRegisteredError(f"another workflow {workflow.type_name!r} was given to this engine")
-        if workflow.limits:
-            raise NotYetOnTemporalError("a workflow with limits")
         check_priority(priority)
         data = workflow.input.record(input, self._terms.rules.most_bytes)
         carried = None if prefix is None else CarriedPrefix.of(prefix)
@@ -243,7 +239,7 @@ class TemporalEngine(Scheduling):
             id or new_id(), workflow, data, owner, dict(tags or {}), priority, Beginning(prefix=carried)
         )
         try:
-            await begin(client, self._task_queue, run)
+            await begin(client, self._task_queue, self._registry, run)
         except RPCError as error:
             raise explained(error) from error
         return TemporalRun(client, run.id, workflow.output, self._forks(client), self._terms, self._watching)

@@ -43,7 +43,7 @@ class Forks:
         """
         try:
             fork = await self._fork(run_id, from_step, with_input, fork_id or new_id())
-            await begin(self._client, self._task_queue, fork)
+            await begin(self._client, self._task_queue, self._registry, fork)
         except RPCError as error:
             raise explained(error) from error
         return fork.id

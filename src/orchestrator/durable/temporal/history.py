@@ -15,16 +15,20 @@ from orchestrator.durable.prefix import entries_of
 from orchestrator.durable.runs import Event, EventType, Status, StepView
 from orchestrator.durable.temporal.beginnings import Beginning
 from orchestrator.durable.temporal.child_history import ChildHistory
+from orchestrator.durable.temporal.errands import Errands
 from orchestrator.durable.temporal.failures import failure_in
+from orchestrator.durable.temporal.gates import ADMITTED
 from orchestrator.durable.temporal.machine import PUBLISHED
-from orchestrator.durable.temporal.pausing import PAUSE, RESUME
+from orchestrator.durable.temporal.pausing import PAUSE
+from orchestrator.durable.temporal.places import PENDING
+from orchestrator.durable.temporal.reserved import RESERVED
 from orchestrator.durable.temporal.travelling import opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from pydantic import JsonValue
-    from temporalio.api.common.v1 import Payloads
+    from temporalio.api.common.v1 import Payload, Payloads
     from temporalio.api.history.v1 import HistoryEvent
     from temporalio.client import Client, WorkflowHandle
 
@@ -118,15 +122,20 @@ class HistoryReader:
     _attempts: dict[int, int] = field(default_factory=dict)
     _signals: set[bytes] = field(default_factory=set)
     _children: ChildHistory = field(default_factory=ChildHistory)
+    _errands: Errands = field(default_factory=Errands)
     _is_paused: bool = False
+    _is_pending: bool = False
 
     def read(self, entry: HistoryEvent) -> Sequence[Event]:
         """The events that ``entry`` tells of, with offset 0; none where it is Temporal's own affair."""
+        if self._errands.have(entry):
+            return []
         facts: Any = getattr(entry, entry.WhichOneof("attributes") or "attributes", None)
         if entry.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
             data, said = (payload.data for payload in facts.input.payloads)
             beginning = Beginning.model_validate_json(said)
             self._is_paused = beginning.is_paused
+            self._is_pending = PENDING in facts.memo.fields
             prefix = beginning.taken_over
             if prefix is not None:
                 return [event_of(taken_over, self._redactor) for taken_over in entries_of(prefix, data)]
@@ -144,11 +153,11 @@ class HistoryReader:
         if entry.event_type == Kind.EVENT_TYPE_ACTIVITY_TASK_STARTED:
             self._attempts[facts.scheduled_event_id] = facts.attempt
         kind = _KINDS.get(entry.event_type)
-        if kind is None or (kind is EventType.PUBLISHED and PUBLISHED not in facts.upserted_memo.fields):
+        if kind is None or self._is_hidden(kind, facts):
             return None
         if kind is EventType.SIGNAL_RECEIVED:
-            if facts.signal_name in {PAUSE, RESUME}:
-                return self._of_pause(entry, pauses=facts.signal_name == PAUSE)
+            if facts.signal_name.startswith(RESERVED):
+                return self._of_our_own(entry, facts)
             if self._is_repeated(facts):
                 return None
         operation, name, attempt = self._whose(kind, entry.event_id, facts)
@@ -163,6 +172,22 @@ class HistoryReader:
         at = entry.event_time.ToDatetime(UTC)
         data = self._redactor.read(told.data)
         return Event(0, told.type, at, name.removeprefix("child "), operation, 0, data)
+
+    def _is_hidden(self, kind: EventType, facts: Any) -> bool:
+        if kind is EventType.PUBLISHED:
+            memo = facts.upserted_memo.fields
+            if PENDING in memo:
+                self._is_pending = _is_said(memo[PENDING])
+            return PUBLISHED not in memo
+        # The code of a run that has no place yet never began: it hears of no cancel and set no timer.
+        return self._is_pending and kind in {EventType.CANCEL_REQUESTED, EventType.TIMER_FIRED}
+
+    def _of_our_own(self, entry: HistoryEvent, signal: Any) -> Event | None:
+        if signal.signal_name != ADMITTED:
+            return self._of_pause(entry, pauses=signal.signal_name == PAUSE)
+        self._is_pending = False
+        waited = _value(signal.input) is True
+        return Event(0, EventType.RUN_ADMITTED, entry.event_time.ToDatetime(UTC)) if waited else None
 
     def _of_pause(self, entry: HistoryEvent, *, pauses: bool) -> Event | None:
         if self._is_paused == pauses:
@@ -192,6 +217,10 @@ class HistoryReader:
             scheduled = facts.scheduled_event_id
             return *self._steps[scheduled], self._attempts.get(scheduled, 1)
         return "", "", 0
+
+
+def _is_said(value: Payload) -> bool:
+    return value.metadata.get("encoding") != b"binary/null"
 
 
 def _data(kind: EventType, facts: Any) -> JsonValue:

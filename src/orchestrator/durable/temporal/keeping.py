@@ -257,7 +257,7 @@ class Serving:
         workflow.input.decode(kept.input)  # refused here, or every run of it would be stuck
         tags = {**settings.tags, SCHEDULE_TAG: settings.schedule}
         run = NewRun(run_id, workflow, kept.input, settings.owner, tags, settings.priority)
-        await begin(client, kept.task_queue, run)
+        await begin(client, kept.task_queue, self._registry, run)
 
 
 async def _is_open(client: Client, run_id: str) -> bool:

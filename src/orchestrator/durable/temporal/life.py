@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
+from orchestrator.durable.temporal.admission import Admission
 from orchestrator.durable.temporal.beginnings import Beginning, Letter
 from orchestrator.durable.temporal.deliveries import Deliveries, Source
+from orchestrator.durable.temporal.gates import ADMITTED
 from orchestrator.durable.temporal.mailbox import Mailbox
 from orchestrator.durable.temporal.pausing import PAUSE, RESUME, Pausing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Life:
@@ -18,23 +24,35 @@ class Life:
         self.mailbox = Mailbox()
         self.deliveries = Deliveries()
         self.pausing = Pausing(is_paused=beginning.is_paused)
+        self.admission = Admission(held=beginning.held, takes=beginning.takes)
         for letter in beginning.letters:
             self._deliver(letter)
 
     def signal(self, name: str, data: str, identity: str) -> None:
         """Take a signal, with data and identity as JSON texts."""
-        if name == PAUSE:
-            self.deliveries.add(Source.SIGNAL, self.pausing.pause)
-        elif name == RESUME:
-            self.deliveries.add(Source.SIGNAL, self.pausing.resume)
+        if name == ADMITTED:
+            self.admission.admit()
+        elif name in {PAUSE, RESUME}:
+            self._turn(self.pausing.pause if name == PAUSE else self.pausing.resume)
         else:
             self._deliver(Letter(name=name, identity=identity, data=data))
 
     def next(self) -> Beginning:
         """What the next life begins with."""
         return Beginning(
-            life=self.beginning.life + 1, letters=self.mailbox.kept, is_paused=self.pausing.is_paused
+            life=self.beginning.life + 1,
+            letters=self.mailbox.kept,
+            is_paused=self.pausing.is_paused,
+            held=self.admission.held,
+            takes=self.admission.takes,
         )
+
+    def _turn(self, turn: Callable[[], None]) -> None:
+        """Pause or resume, in its turn; at once while no code runs that would deliver it."""
+        if self.admission.is_open:
+            self.deliveries.add(Source.SIGNAL, turn)
+        else:
+            turn()
 
     def _deliver(self, letter: Letter) -> None:
         self.deliveries.add(Source.SIGNAL, partial(self.mailbox.put, letter))

@@ -49,6 +49,7 @@ class TemporalMachine:
         self._redactor = terms.rules.redactor
         self._room = TaskRoom(has_store=terms.has_store)
         self._pausing = life.pausing
+        self._admission = life.admission
         self._mailbox = life.mailbox
         self._deliveries = life.deliveries
         self._loop = asyncio.get_running_loop()
@@ -76,7 +77,8 @@ class TemporalMachine:
         self.stay_alive()
         child_id = id or self._child_id(operation)
         admitted = self._room.admit(carried(data), f"the input of {workflow.name}")
-        child = Child(operation, workflow, data, admitted, child_id, is_known=child_id in self._children)
+        places, is_known = self._admission.places, child_id in self._children
+        child = Child(operation, workflow, data, admitted, child_id, places, is_known=is_known)
         self._children.add(child_id)
         return self._ask(operation, Source.CHILD, child)
 

@@ -15,6 +15,7 @@ from orchestrator.durable.runs import EventType
 from orchestrator.durable.temporal.beginnings import Beginning
 from orchestrator.durable.temporal.child_history import ChildHistory
 from orchestrator.durable.temporal.deliveries import Source
+from orchestrator.durable.temporal.errands import Errands
 from orchestrator.durable.temporal.failures import failure_in
 from orchestrator.durable.temporal.machine import PUBLISHED
 from orchestrator.durable.temporal.reserved import RESERVED
@@ -62,11 +63,14 @@ class _Reading:
         self._timers: dict[int, str] = {}
         self._signals: set[bytes] = set()
         self._children = ChildHistory()
+        self._errands = Errands()
 
     def read(self, event: HistoryEvent) -> None:
         """Take in the next event; what is Temporal's own affair says nothing."""
         facts: Any = getattr(event, event.WhichOneof("attributes") or "attributes", None)
         at = event.event_time.ToNanoseconds() / 1e9
+        if self._errands.have(event):
+            return
         if self._children.is_of_child(event):
             self._of_child(event, at)
             return

@@ -28,6 +28,7 @@ from orchestrator.durable.temporal.forcing import end_by
 from orchestrator.durable.temporal.history import RUN_TIMED_OUT, events_of, steps_of
 from orchestrator.durable.temporal.pausing import PAUSE, RESUME
 from orchestrator.durable.temporal.payloads import carried
+from orchestrator.durable.temporal.pending import reason_of
 from orchestrator.durable.temporal.recorded import recorded_of
 from orchestrator.durable.temporal.standing import describe, info_of, status_now
 from orchestrator.durable.temporal.travelling import opened
@@ -89,6 +90,9 @@ class TemporalRun(Generic[Out_co]):
         description = await describe(self._client, self._id)
         status = await status_now(self._client, description)
         reason = await self._reason() if status in {Status.FAILED, Status.TIMED_OUT} else ""
+        waits = "" if status.closed else await reason_of(self._client, description.workflow_execution_info)
+        if waits:
+            status, reason = Status.PENDING, waits
         return replace(await info_of(self._client, description, reason), status=status)
 
     async def steps(self) -> list[StepView]:

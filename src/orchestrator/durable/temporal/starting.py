@@ -14,7 +14,10 @@ from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.durable.runs import NORMAL_PRIORITY, identity_of
 from orchestrator.durable.temporal.beginnings import PLAIN_BEGINNING, arguments
 from orchestrator.durable.temporal.deletion import PLACEHOLDER_LASTS
+from orchestrator.durable.temporal.gates import Request, ask
 from orchestrator.durable.temporal.payloads import in_the_open
+from orchestrator.durable.temporal.places import PENDING, Claim
+from orchestrator.durable.temporal.reserved import inner_queue
 from orchestrator.durable.temporal.search import attributes
 from orchestrator.durable.temporal.standing import INPUT_DIGEST, OWNER, TAGS, describe, memo_of
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from temporalio.client import Client
 
+    from orchestrator.durable.registry import Registry
     from orchestrator.durable.temporal.beginnings import Beginning
     from orchestrator.durable.workflows import Workflow
 
@@ -51,20 +55,22 @@ class NewRun:
         return hashlib.sha256(identity).hexdigest()
 
 
-async def begin(client: Client, task_queue: str, run: NewRun) -> None:
+async def begin(client: Client, task_queue: str, registry: Registry, run: NewRun) -> None:
     """Begin a run, or find it begun.
 
     Raises:
         ConflictError: another workflow or input has this id.
-        InvalidInputError: its owner or tags cannot be found by.
+        InvalidInputError: its owner or tags cannot be found by, or a limit finds no key in its input.
         RPCError: the server refuses it, or does not answer.
     """
     begin_with = arguments(run.data, run.beginning)
+    claim = Claim.of(registry, task_queue, run.workflow, run.data)
+    pending = {PENDING: claim.model_dump(mode="json")} if claim.takes else {}
     found_by = attributes(run.owner, run.tags)
     reuse = WorkflowIDReusePolicy.REJECT_DUPLICATE
     while True:
         try:
-            await client.start_workflow(
+            started = await client.start_workflow(
                 run.workflow.type_name,
                 args=begin_with,
                 id=run.id,
@@ -76,6 +82,7 @@ async def begin(client: Client, task_queue: str, run: NewRun) -> None:
                     INPUT_DIGEST: run.digest,
                     OWNER: in_the_open(run.owner),
                     TAGS: in_the_open(dict(run.tags)),
+                    **pending,
                 },
                 search_attributes=found_by,
             )
@@ -84,7 +91,16 @@ async def begin(client: Client, task_queue: str, run: NewRun) -> None:
                 reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE
                 await asyncio.sleep(LOOK_AGAIN_S)
                 continue
+        else:
+            await _ask(client, task_queue, run, claim, started.first_execution_run_id or "")
         return
+
+
+async def _ask(client: Client, task_queue: str, run: NewRun, claim: Claim, history: str) -> None:
+    """Ask for the run's places, as it will too, before another run is started: who comes first is first."""
+    if claim.takes:
+        request = Request(run_id=run.id, history=history, priority=run.priority, takes=claim.takes)
+        await ask(client, claim.gate, inner_queue(task_queue), request)
 
 
 async def _is_same(client: Client, run: NewRun) -> bool:

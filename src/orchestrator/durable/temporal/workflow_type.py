@@ -54,6 +54,7 @@ def workflow_type(definition: Workflow[Any, Any], terms: Terms = USUAL_TERMS) ->
 
 async def _run(definition: Workflow[Any, Any], terms: Terms, data: bytes, life: Life) -> RawValue:
     refuse_io_on(type(asyncio.get_running_loop()))
+    await life.admission.wait(definition, data)
     code = _begun(definition, TemporalMachine(definition, life, terms), data)
     delivering = asyncio.create_task(life.deliveries.carry_out())
     resuming = asyncio.create_task(life.pausing.end_by_a_cancel())

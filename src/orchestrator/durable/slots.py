@@ -131,6 +131,20 @@ class Slots:
         if self._gone > max(SWEPT_FROM, len(self._waiting)):
             self._sweep()
 
+    @property
+    def are_wanted(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._waiting)
+
+    def waits(self, run: int) -> bool:
+        """Whether a run waits."""
+        return run in self._waiting
+
+    def in_the_way(self) -> set[int]:
+        """Who holds a slot of which there is no more, so that others may wait for its end."""
+        full = {slot for slot in self._taken if self._is_full(slot)}
+        return {run for run, slots in self._held.items() if not full.isdisjoint(slots)}
+
     def reason(self, slots: Iterable[Slot]) -> str:
         """What one who needs these waits for, in words."""
         full = [

@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from orchestrator.durable.embedded.slots import Claim, Slots
 from orchestrator.durable.limits import Slot
+from orchestrator.durable.slots import Claim, Slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +169,7 @@ def test_a_turn_does_not_go_through_the_line(
     for run in range(1, 20_001):
         slots.enqueue(run, 3, (everywhere, *narrow(run)))
     counted = CountedHeap()
-    monkeypatch.setattr("orchestrator.durable.embedded.slots.heapq", counted)
+    monkeypatch.setattr("orchestrator.durable.slots.heapq", counted)
     served = 0
     while served < 1_000:
         slots.release(running.pop(0))
