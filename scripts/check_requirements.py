@@ -55,6 +55,7 @@ def requirements(pyproject: dict[str, Any]) -> dict[str, list[str]]:
     return {
         "setup": groups["setup"],
         "runtime": runtime,
+        "service": runtime + optional,
         "dev": runtime + optional + groups["dev"],
         "docs": groups["docs"],
         "bench": groups["bench"],
