@@ -70,8 +70,12 @@ def town(folder: Path, database_url: str) -> Generator[Town]:
         running.callback(redis.kill)
         for process in (*services, *workers):
             running.callback(process.kill)
+
+        def start_temporal() -> None:
+            running.enter_context(own_temporal_server(temporal_folder, port))
+
         starts = [process.launch for process in (*services, *workers)]
-        starts += [redis.start, lambda: running.enter_context(own_temporal_server(temporal_folder, port))]
+        starts += [redis.start, start_temporal]
         random.shuffle(starts)
         for start in starts:
             start()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from support.command import CommandLine
     from support.postgres_server import Databases
+    from support.services import TemporalServer
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +209,7 @@ def test_settings_without_a_part_are_marked_and_a_misspelt_one_is_no_default(
 ) -> None:
     """What has no effect says so, and where settings cannot be read nothing is said of them."""
     orchestrator.environment["REDIS_URL"] = "redis://localhost:6379/0"
-    assert "REDIS_URL (not used yet)" in orchestrator("doctor").stdout
+    assert "REDIS_URL (not used)" in orchestrator("doctor").stdout
     orchestrator.environment["ORCHESTRATOR_SERVER_PROT"] = "1"
     said = orchestrator("doctor").stdout
     assert "Every setting has its default" not in said
@@ -237,3 +238,37 @@ def test_postgresql_that_is_away_is_broken(free_port: int) -> None:
     assert f"postgres://127.0.0.1:{free_port}/name cannot be reached right now" in tables.detail
     assert [setting.used for setting in report.settings if setting.name == "database.url"] == [True]
     assert "hunter2" not in repr(report)
+
+
+@pytest.mark.temporal
+def test_a_cluster_is_reached_or_said_to_be_away(
+    temporal_server: TemporalServer, redis_url: str, tmp_path: Path
+) -> None:
+    """Temporal and Redis by their addresses; what separate workers lack is named by its setting."""
+    there = {
+        "data_dir": tmp_path,
+        "engine": "temporal",
+        "temporal.host_port": temporal_server.address,
+        "redis.url": redis_url,
+    }
+    nowhere = f"{LOOPBACK}:{free_port()}"
+    found = examine(None, there)
+    away = examine(None, there | {"temporal.host_port": nowhere, "redis.url": f"redis://{nowhere}/0"})
+    alone = examine(None, there | {"temporal.workers": False})
+    at = f"temporal: {temporal_server.address}, namespace default"
+    assert the(found, "engine") == Check("engine", "ok", at)
+    assert the(found, "streams").verdict == "ok"
+    assert all(setting.used for setting in found.settings if setting.name.startswith(("redis.", "temporal.")))
+    for name in ("engine", "streams"):
+        check = the(away, name)
+        assert (check.verdict, nowhere in check.detail, bool(check.mend)) == ("broken", True, True)
+    assert "database.url" in the(alone, "engine").detail
+
+
+def test_runs_of_a_cluster_are_not_looked_for_in_a_journal(orchestrator: CommandLine) -> None:
+    """Commands that read a journal say where the runs are, and what tells of them there."""
+    orchestrator.environment["ORCHESTRATOR_ENGINE"] = "temporal"
+    for command in (["list"], ["show", "x"], ["events", "x"], ["check"], ["sweep"]):
+        done = orchestrator("runs", *command)
+        assert done.returncode == ExitCode.USAGE, command
+        assert "the runs are on the cluster at localhost:7233" in " ".join(done.stderr.split())

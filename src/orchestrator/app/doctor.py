@@ -13,7 +13,6 @@ import socket
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ import httpx2
 from pydantic import BaseModel, SecretStr
 
 from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE, serving
+from orchestrator.app.doctor_cluster import reached
 from orchestrator.app.encryption import encryption_of
 from orchestrator.core.errors import OrchestratorError, SettingsError, UnavailableError
 from orchestrator.core.settings import DatabaseSettings, ServerSettings, Settings, load_settings
@@ -45,7 +45,8 @@ LARGEST_CHECKED_BYTES = 1_000 * MEGABYTE  # a whole check of more would take min
 OTHERS_MAY_READ = 0o077
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 PROBE_TIMEOUT_S = 5.0
-NOT_USED_YET = ("redis.", "temporal.", "auth.")  # how the names of such settings begin
+NOT_USED_YET = ("auth.",)  # how the names of such settings begin
+OF_A_CLUSTER = ("redis.", "temporal.", "worker.")  # used with engine temporal alone
 MASKED = "********"
 
 
@@ -53,7 +54,7 @@ MASKED = "********"
 class Setting:
     """One setting as it holds now, secrets masked, and who said so (``default`` when nobody did).
 
-    ``used`` is False where this version does not have the part that it is for.
+    ``used`` is False where there is no such part, in this version or with this engine.
     """
 
     name: str
@@ -103,9 +104,10 @@ def _configured(
     settings: Settings, config: Path | None, overrides: Mapping[str, object]
 ) -> Iterator[Setting]:
     said_in_file = dict(_flat(config_file(Settings, config)()))
+    unused = NOT_USED_YET if settings.engine == "temporal" else (*NOT_USED_YET, *OF_A_CLUSTER)
     for name, _ in leaves(Settings):
         source = _source(name, said_in_file, overrides, config)
-        yield Setting(name, _shown(_value(settings, name)), source, not name.startswith(NOT_USED_YET))
+        yield Setting(name, _shown(_value(settings, name)), source, not name.startswith(unused))
 
 
 def _source(
@@ -148,7 +150,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield Check("settings", "ok", "all values are valid")
     for notice in settings.notices:
         yield Check("settings", "warning", notice)
-    yield _engine(settings)
+    yield from _engine(settings)
     yield from _files(settings.data_dir, settings.database)
     yield from _service_or_ports(settings)
     yield _model(settings)
@@ -175,16 +177,17 @@ def _data_dir_alone(config: Path | None, overrides: Mapping[str, object]) -> Pat
     return Path(str(chosen)) if chosen else Settings().data_dir
 
 
-def _engine(settings: Settings) -> Check:
+def _engine(settings: Settings) -> Iterator[Check]:
     if settings.engine == "embedded":
-        return Check("engine", "ok", "embedded: runs are kept in the data directory")
-    client = "is" if find_spec("temporalio") else "is not"
-    return Check(
-        "engine",
-        "broken",
-        f"temporal is asked for, which this version cannot serve with yet (its client {client} installed)",
-        "Set engine to embedded.",
-    )
+        yield Check("engine", "ok", "embedded: runs are kept in the data directory")
+        return
+    cluster = settings.temporal
+    found = {
+        "engine": f"temporal: {cluster.host_port}, namespace {cluster.namespace}",
+        "streams": "Redis answers",
+    }
+    for name, trouble, mend in reached(settings):
+        yield Check(name, "broken", trouble, mend) if trouble else Check(name, "ok", found[name])
 
 
 def _encryption(settings: Settings) -> Check:

@@ -68,7 +68,7 @@ def _settings(settings: "list[Setting]") -> "Table":
 
 
 def _source(setting: "Setting") -> str:
-    return setting.source if setting.used else f"{setting.source} (not used yet)"
+    return setting.source if setting.used else f"{setting.source} (not used)"
 
 
 def _checks(checks: "tuple[Check, ...]") -> "Table":

@@ -15,9 +15,21 @@ if TYPE_CHECKING:
 
 
 def journal_path(settings: "Settings", journal: Path | None = None) -> Path:
-    """Where the journal that is asked for is, or would be."""
-    from orchestrator.app.data_dir import JOURNAL_FILE
+    """Where the journal that is asked for is, or would be.
 
+    Raises:
+        InvalidInputError: none is asked for, and the runs are on a Temporal cluster.
+    """
+    from orchestrator.app.data_dir import JOURNAL_FILE
+    from orchestrator.core.errors import InvalidInputError
+
+    if journal is None and settings.engine == "temporal":
+        raise InvalidInputError(
+            "This command reads a journal, and engine is temporal: the runs are on the cluster at "
+            f"{settings.temporal.host_port}. `temporal workflow list`, `show` and the cluster's web page "
+            "tell of them; pause, resume, cancel and fork work here, through the service. Name a journal "
+            "with --journal."
+        )
     return journal or settings.data_dir / JOURNAL_FILE
 
 
