@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from orchestrator.core.errors import NotFoundError, RateLimitedError
+from orchestrator.core.errors import NotFoundError, RateLimitedError, UnavailableError
 from orchestrator.web.feature import Feature, OpenRoute
 from orchestrator.web.problems import problems
 from orchestrator.web.sse import EventStream
@@ -91,7 +91,9 @@ class SampleRoom:
             return self.things[id]
 
         @router.get("/fails/{how}", include_in_schema=False)
-        async def fail(how: Literal["foreseen", "unforeseen"]) -> Response:
+        async def fail(how: Literal["away", "foreseen", "unforeseen"]) -> Response:
+            if how == "away":
+                raise UnavailableError
             if how == "foreseen":
                 raise RateLimitedError("Slow down.", retry_after=1.5)
             raise RuntimeError("the secret recipe")

@@ -13,6 +13,8 @@ from orchestrator.web.sse import Closing
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    import httpx2
+
     from orchestrator.web.sse import Event
 
 
@@ -75,3 +77,17 @@ async def test_a_watcher_that_stops_closes_the_source() -> None:
         await anext(events)
 
     assert source.is_closed
+
+
+async def test_an_event_source_is_asked_to_come_again_while_a_part_is_away(
+    client: httpx2.AsyncClient,
+) -> None:
+    """While a part is away: at any answer but 200 it gives up for good. Others are told what is wrong."""
+    to_event_source = await client.get("/fails/away", headers={"Accept": "text/event-stream"})
+    to_anybody = await client.get("/fails/away", headers={"Accept": "*/*"})
+    to_who_asks_once = await client.post("/fails/away", headers={"Accept": "text/event-stream"})
+
+    assert (to_event_source.status_code, to_event_source.text) == (200, "retry: 2000\n\n")
+    assert to_event_source.headers["content-type"].startswith("text/event-stream")
+    assert (to_anybody.status_code, to_anybody.json()["code"]) == (503, "unavailable")
+    assert to_who_asks_once.status_code == 405

@@ -20,8 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from orchestrator.core.errors import OrchestratorError, RetryableError
+from orchestrator.core.errors import OrchestratorError, RetryableError, UnavailableError
 from orchestrator.web.head import takes_head
+from orchestrator.web.sse import ComeAgain, is_from_event_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,12 +143,14 @@ class LastResort:
             await ProblemResponse(500, "internal", INTERNAL_MESSAGE)(scope, receive, send)
 
 
-async def _our_error(_request: Request, error: Exception) -> Response:
+async def _our_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, OrchestratorError)  # noqa: S101 - what it is registered for
     if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request failed", code=error.code, exc_info=error)
     elif error.status > HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request refused", code=error.code, reason=error.message)
+    if isinstance(error, UnavailableError) and is_from_event_source(request):
+        return ComeAgain()
     headers = {}
     if isinstance(error, RetryableError) and error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
+from starlette.responses import Response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 PING_EVERY_S = 15
 SEND_TIMEOUT_S = 30  # a client that takes nothing for this long is gone
 RECONNECT_AFTER_MS = 2_000
+MEDIA_TYPE = "text/event-stream"
 LINE_END = "\n"
 
 # An id (None leaves the client where it stands) and compact JSON.
@@ -92,6 +94,26 @@ class EventStream(EventSourceResponse):
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
             log.info("stream client too slow", seconds=SEND_TIMEOUT_S)
+
+
+class ComeAgain(Response):
+    """An event stream without events, for an EventSource that asks while it cannot be served.
+
+    It gives up for good at any answer but 200. When a stream ends, it comes back after a while.
+    """
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self) -> None:
+        super().__init__(
+            ServerSentEvent(retry=RECONNECT_AFTER_MS, sep=LINE_END).encode(),
+            headers={"Cache-Control": "no-cache"},
+        )
+
+
+def is_from_event_source(request: Request) -> bool:
+    """Whether a browser's EventSource asks, or who says that it takes event streams alone."""
+    return request.method == "GET" and request.headers.get("accept") == MEDIA_TYPE
 
 
 async def _messages(events: AsyncGenerator[Event]) -> AsyncGenerator[ServerSentEvent]:

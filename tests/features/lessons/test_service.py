@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import AsyncMock
@@ -15,7 +16,8 @@ from sqlalchemy import update
 from orchestrator.core.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from orchestrator.db import SYSTEM
 from orchestrator.durable.errors import RunFailedError
-from orchestrator.features.lessons import service
+from orchestrator.durable.runs import Event, EventType
+from orchestrator.features.lessons import coming_back
 from orchestrator.features.lessons.lesson import STEPS, LessonRequest
 from orchestrator.features.lessons.tables import Intent, SessionRow
 from orchestrator.features.lessons.workflow import lesson
@@ -23,6 +25,8 @@ from support.lessons_room import OWNER, LessonsRoom
 from support.model_server import error, model_server
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from support.tables import Tables
 
 SAMPLE = (Path(__file__).parents[3] / "samples" / "photosynthesis.md").read_text()
@@ -364,13 +368,33 @@ async def test_a_running_session_is_told_from_the_beginning_too(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its next event may take long, so an id that is not there is not waited for."""
-    monkeypatch.setattr(service, "KNOWN_WITHIN_S", 0.05)
+    monkeypatch.setattr(coming_back, "KNOWN_WITHIN_S", 0.5)
     async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         started = await room.service.watch(OWNER, session_id, "1-999999")
         assert started is not None
         told = [(str(event.position), event.as_json()) async for event in started]
         assert told == await room.watch(session_id)
+
+
+async def test_who_comes_back_while_no_events_can_be_read_is_not_told_all_again(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would have everything twice: it is asked to come later."""
+    monkeypatch.setattr(coming_back, "KNOWN_WITHIN_S", 0.05)
+    async with LessonsRoom.on(tables) as room:
+        session_id = await room.create()
+        await room.run(session_id)
+        run = await room.engine.get(f"lesson-{session_id}-1")
+        monkeypatch.setattr(type(run), "events", nothing_comes)
+        with pytest.raises(UnavailableError, match="cannot be read right now"):
+            await room.watch(session_id, "1-3")
+
+
+async def nothing_comes(_run: object, _after: int) -> AsyncIterator[Event]:
+    """What a run tells while the streams are away that its events are in."""
+    await asyncio.Event().wait()
+    yield Event(1, EventType.RUN_STARTED, datetime.now(UTC))
 
 
 async def promise(room: LessonsRoom, intent: Intent, runs: int) -> None:

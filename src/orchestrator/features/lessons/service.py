@@ -23,6 +23,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.ids import new_id
 from orchestrator.durable.errors import MismatchError, RunError
 from orchestrator.durable.runs import LAST_EVENTS, EventType, Prefix, RunInfo, Status
+from orchestrator.features.lessons.coming_back import known
 from orchestrator.features.lessons.events import BEGINNING, Position, Story
 from orchestrator.features.lessons.kept import Kept
 from orchestrator.features.lessons.lesson import LessonRequest
@@ -51,8 +52,6 @@ CANCEL_LIMIT_S: Final = 20.0
 # A day is the least that the journal keeps an ended run.
 KEPT_EVERY_S: Final = 3_600.0
 LOOK_AGAIN_AFTER_S: Final = 5.0
-# Finding an event in the history takes milliseconds; a busy machine gets its time.
-KNOWN_WITHIN_S: Final = 5.0
 MOST_RUNNING_COUNTED: Final = 10_000
 OPEN: Final = tuple(status for status in Status if not status.closed)
 _PICTURE: Final = re.compile(r"image\d{1,3}\.jpg", re.ASCII)
@@ -179,7 +178,7 @@ class LessonService:
         if row.intent is not Intent.NONE or await self._last_run(row) is None:
             row = await self._awake(owner, session_id)
         runs = await self._runs(row)
-        after = await _known(Position.parse(last_event_id), runs)
+        after = await known(Position.parse(last_event_id), runs)
         info = await self._last_run(row)
         if after == BEGINNING or info is None or not info.status.closed:
             return await self._told(row, runs, after)
@@ -401,21 +400,6 @@ class LessonService:
 
 def _no_session() -> NotFoundError:
     return NotFoundError("Session not found", code="session_not_found")
-
-
-async def _known(after: Position, runs: Mapping[int, Run[Lesson]]) -> Position:
-    """``after`` if there is such an event; the very beginning if not, since then it is none of ours."""
-    run = runs.get(after.run)
-    if run is None:
-        return BEGINNING
-    if not after.offset:
-        return after
-    # What somebody was told of is in the history, so only what is not there yet makes this wait.
-    with suppress(TimeoutError, NotFoundError):
-        async with asyncio.timeout(KNOWN_WITHIN_S):
-            async for _ in run.events(after.offset - 1):
-                return after
-    return BEGINNING
 
 
 def _run_id(session_id: str, number: int) -> str:
