@@ -167,6 +167,21 @@ def test_a_retry_takes_back_what_was_said() -> None:
     assert run.say(CONTENT, "It was", 10, attempt=2) == {"delta": "It was", "progress": 10, "attempt": 2}
 
 
+def test_an_attempt_that_was_given_up_is_not_heard() -> None:
+    """Its worker, which nobody could reach, may go on for a while beside the next attempt."""
+    run = History()
+    run.start(CONTENT)
+    run.say(CONTENT, "Once", 10)
+    assert run.say(CONTENT, "It was", 10, attempt=2)["reset"]
+    assert run.say(CONTENT, " upon a time", 20) is None
+    assert run.tell(EventType.STEP_RETRYING, CONTENT, "1", 1) is None
+    assert run.say(CONTENT, " a dark night", 20, attempt=2) == {
+        "delta": " a dark night",
+        "progress": 20,
+        "attempt": 2,
+    }
+
+
 def test_a_crash_in_a_step_takes_back_what_was_said() -> None:
     """A step that starts again without having failed may even have the same number of attempt."""
     run = History()

@@ -20,6 +20,7 @@ from orchestrator.durable.temporal.failures import detail_of, recorded_error
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.progress import Progress
 from orchestrator.durable.temporal.waiting import readable, recorded
+from orchestrator.durable.temporal.watching import STORED_AT_ONCE_S
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -90,14 +91,17 @@ class Activities:
     async def _watched(
         self, step: BoundStep, arguments: bytes, facts: StepInfo, progress: Progress
     ) -> bytes | Verdict:
+        assert self._watching is not None  # noqa: S101  # or nobody would be told
         try:
             attempt = Attempt(facts, progress.report)
             outcome = await perform(step, arguments, attempt, self._threads, self._rules)
-            if not isinstance(outcome, bytes) and outcome.retry_after_s is not None:
-                progress.retrying(outcome.failure, time.time() + outcome.retry_after_s)
-            return outcome
-        finally:
-            await progress.stored()
+        except asyncio.CancelledError:
+            await progress.stored(STORED_AT_ONCE_S)
+            raise
+        if not isinstance(outcome, bytes) and outcome.retry_after_s is not None:
+            progress.retrying(outcome.failure, time.time() + outcome.retry_after_s)
+        await progress.stored(self._watching.stored_within_s)
+        return outcome
 
     def _show_nobody(self, _data: object) -> None:
         if not self._told_of_progress:

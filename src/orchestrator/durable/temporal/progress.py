@@ -22,7 +22,6 @@ from orchestrator.core.patience import growing_pauses
 from orchestrator.durable.payloads import PayloadError, to_json
 from orchestrator.durable.runs import Event, EventType
 from orchestrator.durable.temporal.event_log import Told, key_of
-from orchestrator.durable.temporal.watching import STORED_WITHIN_S
 from orchestrator.journal.errors import UnreadableError
 
 if TYPE_CHECKING:
@@ -89,16 +88,18 @@ class Progress:
         data = {"failure": failure.model_dump(mode="json"), "retry_at": retry_at}
         self._add(EventType.STEP_RETRYING, plain_json(data))
 
-    async def stored(self) -> None:
+    async def stored(self, within_s: float) -> None:
         """Wait until all is in the log. What is not there in time is lost, which is logged."""
         self._is_over = True
         if self._carrying is None:
             return
         self._more.set()
-        await asyncio.wait([self._carrying], timeout=STORED_WITHIN_S)
-        if not self._carrying.done():
-            self._carrying.cancel()
-            await asyncio.wait([self._carrying])
+        try:
+            await asyncio.wait([self._carrying], timeout=within_s)
+        finally:
+            if not self._carrying.done():
+                self._carrying.cancel()
+                await asyncio.wait([self._carrying])
         self._watching.tell_of_loss(self._info, self._lost + len(self._waiting))
 
     def _add(self, kind: EventType, text: bytes) -> None:

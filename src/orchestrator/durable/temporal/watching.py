@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 # Of so many runs it is remembered how far this process has carried them over; others are read again.
 MOST_REMEMBERED: Final = 1_000
-# How long the end of an attempt waits for what it said to be stored.
-STORED_WITHIN_S: Final = 5.0
+# How long the end of an attempt waits for what it said to be stored: a server that restarts is back by then.
+STORED_WITHIN_S: Final = 30.0
+# The same when the attempt is cancelled, and while things are lost, or an outage would hold up every step.
+STORED_AT_ONCE_S: Final = 1.0
 # When its code has returned, a run ends within this time.
 ENDS_WITHIN_S: Final = 60.0
 # So many ended runs are carried over side by side.
@@ -122,13 +124,18 @@ class Watching:
             _remember(self._first_of, history, description.workflow_execution_info.first_run_id)
         return self._projection(run_id, self._first_of[history])
 
+    @property
+    def stored_within_s(self) -> float:
+        """How long the end of an attempt waits now for what it said to be stored."""
+        return STORED_AT_ONCE_S if self._is_losing else STORED_WITHIN_S
+
     def tell_of_loss(self, info: StepInfo, lost: int) -> None:
         """A step has ended, and so many things that it said could not be stored; told once in a row."""
         if lost and not self._is_losing:
             log.warning(
-                "%d events of step %s of run %s are lost: the event streams did not take them within %g "
-                "seconds; others that are lost before the streams are back are not mentioned",
-                lost, info.step, info.run_id, STORED_WITHIN_S,
+                "%d events of step %s of run %s are lost: server or event streams did not take them in time; "
+                "others that are lost before those are back are not mentioned",
+                lost, info.step, info.run_id,
             )  # fmt: skip
         self._is_losing = bool(lost)
 

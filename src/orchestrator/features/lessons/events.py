@@ -189,16 +189,20 @@ class Story:
             "step-start", position, event, {"step_name": event.name, "step_index": STEPS.index(event.name)}
         )
 
-    def _progress(self, position: Position, event: Event, step: _Step) -> SessionEvent:
+    def _progress(self, position: Position, event: Event, step: _Step) -> SessionEvent | None:
         shown = Progress.model_validate(event.data)
         part = step.part(event.operation)
-        if event.attempt != part.attempt:
+        if event.attempt < part.attempt:
+            return None  # its worker was given up, and goes on regardless
+        if event.attempt > part.attempt:
             part.begin(event.attempt)
         return self._delta(position, event, step, shown.delta, step.percent(shown.progress))
 
-    def _retrying(self, position: Position, event: Event, step: _Step) -> SessionEvent:
+    def _retrying(self, position: Position, event: Event, step: _Step) -> SessionEvent | None:
         """The next attempt begins by taking back what this one said."""
         part = step.part(event.operation)
+        if event.attempt < part.attempt:
+            return None
         part.begin(event.attempt + 1)
         part.begins_anew = True
         return self._delta(position, event, step, "", step.percent())
