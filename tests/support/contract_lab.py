@@ -103,6 +103,7 @@ class Gates:
     async def note(self, name: str) -> str:
         """Pass without waiting."""
         self.calls.append(name)
+        self._reached[name].set()
         self.ended.append(name)
         return name
 

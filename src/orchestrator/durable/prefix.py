@@ -71,6 +71,11 @@ def prefix_of_fork(
     return replace(prefix, entries=(*prefix.entries, Recorded(EventType.RUN_FORKED, "", latest, origin)))
 
 
+def prefix_of_open(seed: bytes, entries: Sequence[Entry]) -> Prefix:
+    """Everything that an open run recorded, for the same run to go on with elsewhere."""
+    return Prefix(seed=seed, began_at=entries[0].at, entries=tuple(_outcomes(entries)))
+
+
 def _named_steps(entries: Sequence[Entry]) -> str:
     """A run's steps and children as ``until`` takes them, for people."""
     steps = list(dict.fromkeys(key_of(event.operation, event.name) for _, event in _steps(entries)))

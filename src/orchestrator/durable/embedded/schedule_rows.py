@@ -74,6 +74,11 @@ class ScheduleRow:
         )
 
 
+def place_of(name: str) -> tuple[str, str]:
+    """Where the input of a schedule belongs: it opens nowhere else."""
+    return "schedules", name
+
+
 def _moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else utc(seconds)
 

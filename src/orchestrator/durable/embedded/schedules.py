@@ -22,6 +22,7 @@ from orchestrator.durable.embedded.schedule_rows import (
     PUT_SCHEDULE,
     SELECT_SCHEDULES,
     ScheduleRow,
+    place_of,
 )
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.runs import identity_of
@@ -100,7 +101,7 @@ class Schedules:
         codec, most_bytes = self._services.codec, self._services.rules.most_bytes
         data = workflow.input.record(input, most_bytes)
         workflow.slots(data)
-        return codec.digest(identity_of(workflow.type_name, data)), codec.seal(data, *_place(name))
+        return codec.digest(identity_of(workflow.type_name, data)), codec.seal(data, *place_of(name))
 
     async def put(self, row: ScheduleRow) -> None:
         """Make a schedule of these settings, or give them to the one of that id; nothing if it has them.
@@ -284,7 +285,7 @@ class Schedules:
     def _started(self, row: ScheduleRow, run_id: str, at: float) -> ScheduleRow:
         """The schedule with a run of that id, which is staged with it."""
         workflow = self._services.registry.workflow(row.workflow)
-        data = self._services.codec.open(row.input, *_place(row.name))
+        data = self._services.codec.open(row.input, *place_of(row.name))
         workflow.input.decode(data)  # refused here, or every run of it would be stuck
         if self._runs.is_open(run_id) is None:
             tags = tags_text(json.loads(row.tags) | {SCHEDULE_TAG: row.name})
@@ -294,8 +295,3 @@ class Schedules:
     def _stuck(self, row: ScheduleRow, error: OrchestratorError) -> ScheduleRow:
         logger.error("schedule %s is stuck: %s", row.name, error.message)
         return replace(row, status=ScheduleStatus.STUCK, reason=error.message)
-
-
-def _place(name: str) -> tuple[str, str]:
-    """Where the input of a schedule belongs: it opens nowhere else."""
-    return "schedules", name

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # pydantic reads it
 from typing import TYPE_CHECKING, Final, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.durable.limits import Slot  # pydantic reads annotations
 from orchestrator.durable.runs import EventType, Prefix, Recorded
@@ -53,6 +54,8 @@ class Beginning(BaseModel):
     the life before has left, in the order of their arrival. ``prefix`` is what the run takes over instead of
     running it; ``is_paused`` whether it begins nothing until it is resumed.
     ``held`` are the places of limits that its ancestors hold, ``takes`` its own, which the life before had.
+    ``children`` are child runs, by their ids, that another engine had begun: they go on when the code asks for
+    them.
 
     A worker whose code does not know one of the fields does not begin the run: it would lose what that says.
     """
@@ -65,6 +68,7 @@ class Beginning(BaseModel):
     is_paused: bool = False
     held: tuple[Slot, ...] = ()
     takes: tuple[Slot, ...] | None = None
+    children: Mapping[str, MovedChild] = Field(default_factory=dict)
 
     @property
     def taken_over(self) -> Prefix | None:
@@ -78,6 +82,16 @@ class Beginning(BaseModel):
         )
 
 
+class MovedChild(BaseModel):
+    """A child run from another engine: its recorded input as a JSON text, and its beginning."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    beginning: Beginning
+
+
+Beginning.model_rebuild()
 PLAIN_BEGINNING: Final = Beginning()
 
 

@@ -13,17 +13,14 @@ from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from orchestrator.durable.errors import ChildError
 from orchestrator.durable.runs import identity_of
-from orchestrator.durable.temporal.beginnings import Beginning, arguments
 from orchestrator.durable.temporal.failures import failure_of_child
-from orchestrator.durable.temporal.payloads import in_the_open
 from orchestrator.durable.temporal.reserved import RESERVED, inner_queue
 from orchestrator.durable.temporal.search import attributes
-from orchestrator.durable.temporal.standing import INPUT_DIGEST, OWNER, TAGS
+from orchestrator.durable.temporal.standing import OWNER, memo_of_new
 
 if TYPE_CHECKING:
     from temporalio.common import Priority, TypedSearchAttributes
 
-    from orchestrator.durable.limits import Slot
     from orchestrator.durable.machine import Operation
     from orchestrator.durable.workflows import Workflow
 
@@ -42,11 +39,11 @@ class ChildOptions(TypedDict):
     search_attributes: TypedSearchAttributes
 
 
-def child_options(digest: str) -> ChildOptions:
+def child_options(digest: str, *, is_paused: bool) -> ChildOptions:
     """A child has the owner and priority of its parent, and no tags."""
     owner = temporal.memo_value(OWNER, default="", type_hint=str)
     return {
-        "memo": {INPUT_DIGEST: digest, OWNER: in_the_open(owner), TAGS: in_the_open({})},
+        "memo": memo_of_new(digest, owner, {}, is_paused=is_paused),
         "priority": temporal.info().priority,
         "search_attributes": attributes(owner, {}),
     }
@@ -60,17 +57,18 @@ class Child:
         operation: Operation,
         workflow: Workflow[Any, Any],
         data: bytes,
-        carried_input: RawValue,
+        given: list[RawValue],
         child_id: str,
-        held: tuple[Slot, ...],
         *,
         is_known: bool,
+        is_paused: bool,
     ) -> None:
         self._operation = operation
         self._workflow = workflow
         self._child_id = child_id
         self._is_known = is_known
-        self._arguments = [carried_input, *arguments(data, Beginning(held=held))[1:]]
+        self._arguments = given
+        self._is_paused = is_paused
         self._digest = hashlib.sha256(identity_of(workflow.type_name, data)).hexdigest()
         self._running: asyncio.Task[RawValue] | None = None
         self._is_unwanted = False
@@ -113,7 +111,7 @@ class Child:
             parent_close_policy=temporal.ParentClosePolicy.REQUEST_CANCEL,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             static_summary=self._operation.key,
-            **child_options(self._digest),
+            **child_options(self._digest, is_paused=self._is_paused),
         )
 
     def _follow(self) -> asyncio.Task[RawValue]:

@@ -21,6 +21,7 @@ from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, Payload, PayloadRul
 from orchestrator.durable.registry import NotRegisteredError, Registry
 from orchestrator.durable.runs import NORMAL_PRIORITY, check_priority
 from orchestrator.durable.temporal.activities import HEARTBEAT_EVERY_S, Activities
+from orchestrator.durable.temporal.arriving import Arrivals
 from orchestrator.durable.temporal.beginnings import Beginning, CarriedPrefix
 from orchestrator.durable.temporal.connection import Connection, Tls
 from orchestrator.durable.temporal.deletion import delete
@@ -361,6 +362,16 @@ class TemporalEngine(Scheduling):
                 "the engine is not running; use it inside `async with TemporalEngine(…)`"
             )
         return self._client
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """Where open runs of another engine go that move to this one.
+
+        Raises:
+            EngineStoppedError: the engine is not open.
+        """
+        place = f"Temporal at {self._connection.address}, namespace {self._connection.namespace}"
+        return Arrivals(self, self._connected(), self._task_queue, self._registry, place)
 
     def _forks(self, client: Client) -> Forks:
         return Forks(client, self._task_queue, self._registry)

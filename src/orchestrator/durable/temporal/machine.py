@@ -10,7 +10,7 @@ from temporalio import workflow as temporal
 
 from orchestrator.durable.payloads import to_json
 from orchestrator.durable.temporal.asked import Asked
-from orchestrator.durable.temporal.beginnings import life_of
+from orchestrator.durable.temporal.beginnings import PLAIN_BEGINNING, arguments, life_of
 from orchestrator.durable.temporal.children import Child
 from orchestrator.durable.temporal.clock import RunClock
 from orchestrator.durable.temporal.deliveries import Source
@@ -57,6 +57,7 @@ class TemporalMachine:
         self._timers = Timers(life.deliveries, self._clock)
         self._taken_over = TakenOver(life.beginning.taken_over, self._clock, self._timers, life.mailbox)
         self._children: set[str] = set()
+        self._moved = life.beginning.children
         life.deliveries.begin_with(self._taken_over)
         keep_time(self._loop, self._timers, self._clock)
 
@@ -76,9 +77,22 @@ class TemporalMachine:
         """Begin a child workflow, or follow it if the run asked for it before."""
         self.stay_alive()
         child_id = id or self._child_id(operation)
-        admitted = self._room.admit(carried(data), f"the input of {workflow.name}")
-        places, is_known = self._admission.places, child_id in self._children
-        child = Child(operation, workflow, data, admitted, child_id, places, is_known=is_known)
+        moved = self._moved.get(child_id)
+        data = data if moved is None else moved.data.encode()
+        beginning = PLAIN_BEGINNING if moved is None else moved.beginning
+        beginning = beginning.model_copy(update={"held": self._admission.places})
+        given = [
+            self._room.admit(value, f"the input of {workflow.name}") for value in arguments(data, beginning)
+        ]
+        child = Child(
+            operation,
+            workflow,
+            data,
+            given,
+            child_id,
+            is_known=child_id in self._children,
+            is_paused=beginning.is_paused,
+        )
         self._children.add(child_id)
         return self._ask(operation, Source.CHILD, child)
 

@@ -21,9 +21,11 @@ from orchestrator.core.errors import NotFoundError
 from orchestrator.durable.runs import RunInfo, Status
 from orchestrator.durable.temporal.failures import explained
 from orchestrator.durable.temporal.pausing import PAUSE, PAUSED, RESUME
+from orchestrator.durable.temporal.payloads import in_the_open
 from orchestrator.durable.temporal.reserved import RESERVED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from temporalio.api.history.v1 import HistoryEvent
@@ -66,6 +68,12 @@ async def describe(client: Client, run_id: str, history: str = "") -> DescribeWo
     if description.workflow_execution_info.type.name == DELETED:
         raise NotFoundError(f"there is no run {run_id!r}")
     return description
+
+
+def memo_of_new(digest: str, owner: str, tags: Mapping[str, str], *, is_paused: bool) -> dict[str, Any]:
+    """The memo with which a run begins."""
+    paused = {PAUSED: True} if is_paused else {}
+    return {INPUT_DIGEST: digest, OWNER: in_the_open(owner), TAGS: in_the_open(dict(tags)), **paused}
 
 
 async def memo_of(client: Client, raw: WorkflowExecutionInfo, key: str, default: Any = None) -> Any:

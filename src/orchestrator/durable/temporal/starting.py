@@ -15,11 +15,10 @@ from orchestrator.durable.runs import NORMAL_PRIORITY, identity_of
 from orchestrator.durable.temporal.beginnings import PLAIN_BEGINNING, arguments
 from orchestrator.durable.temporal.deletion import PLACEHOLDER_LASTS
 from orchestrator.durable.temporal.gates import Request, ask
-from orchestrator.durable.temporal.payloads import in_the_open
 from orchestrator.durable.temporal.places import PENDING, Claim
 from orchestrator.durable.temporal.reserved import inner_queue
 from orchestrator.durable.temporal.search import attributes
-from orchestrator.durable.temporal.standing import INPUT_DIGEST, OWNER, TAGS, describe, memo_of
+from orchestrator.durable.temporal.standing import INPUT_DIGEST, describe, memo_of, memo_of_new
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,9 +47,14 @@ class NewRun:
     # What tells a fork from other runs of the same input.
     origin: bytes = b""
 
+    # The digest of what a run that was moved here was first started with, if another input than ``data``.
+    first_digest: str = ""
+
     @property
     def digest(self) -> str:
         """What tells workflows and inputs apart."""
+        if self.first_digest:
+            return self.first_digest
         identity = identity_of(self.workflow.type_name, self.data, self.origin)
         return hashlib.sha256(identity).hexdigest()
 
@@ -79,9 +83,7 @@ async def begin(client: Client, task_queue: str, registry: Registry, run: NewRun
                 id_reuse_policy=reuse,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 memo={
-                    INPUT_DIGEST: run.digest,
-                    OWNER: in_the_open(run.owner),
-                    TAGS: in_the_open(dict(run.tags)),
+                    **memo_of_new(run.digest, run.owner, run.tags, is_paused=run.beginning.is_paused),
                     **pending,
                 },
                 search_attributes=found_by,
