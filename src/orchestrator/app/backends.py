@@ -89,29 +89,10 @@ def temporal(
 
     ``works`` says whether this process works on runs, ``finish_s`` how long steps get at its end.
     """
-    with _installed():
-        from orchestrator.durable.temporal import TemporalEngine
-
     clock = SystemClock()
-    cluster = settings.temporal
     streams, *of_streams = _streams(settings, clock)
-    values, pictures = _bucket(settings.payloads), _bucket(settings.payloads)
-    engine = TemporalEngine(
-        cluster.host_port,
-        namespace=cluster.namespace,
-        tls=_tls(cluster),
-        api_key=_secret(cluster.api_key),
-        streams=streams,
-        value_store=values or settings.payloads.store_dir,
-        most_payload_bytes=settings.payloads.max_bytes,
-        encryption=encryption_of(settings),
-        secrets=[*secrets_in(settings), *secrets],
-        task_queue=cluster.task_queue,
-        works=works,
-        most_steps_at_once=cluster.max_concurrent_steps,
-        finish_s=finish_s,
-        on_ended=on_ended,
-    )
+    pictures = _bucket(settings.payloads)
+    engine = temporal_engine(settings, streams, on_ended, secrets, works=works, finish_s=finish_s)
 
     async def health() -> Component:
         engine.check()
@@ -124,6 +105,42 @@ def temporal(
     blobs = BucketBlobs(pictures, PICTURES)
     opened = Part("pictures", lambda: pictures)
     return _backends(settings, clock, engine, *of_streams, opened, part, blobs=blobs)
+
+
+def temporal_engine(  # noqa: PLR0913  # what a process brings to it
+    settings: Settings,
+    streams: Streams | None = None,
+    on_ended: OnEnded | None = None,
+    secrets: Iterable[str] = (),
+    *,
+    works: bool,
+    finish_s: float = 0.0,
+) -> TemporalEngine:
+    """An engine on the Temporal cluster that is configured.
+
+    Raises:
+        SettingsError: what it needs is not installed.
+    """
+    with _installed():
+        from orchestrator.durable.temporal import TemporalEngine
+
+    cluster = settings.temporal
+    return TemporalEngine(
+        cluster.host_port,
+        namespace=cluster.namespace,
+        tls=_tls(cluster),
+        api_key=_secret(cluster.api_key),
+        streams=streams,
+        value_store=_bucket(settings.payloads) or settings.payloads.store_dir,
+        most_payload_bytes=settings.payloads.max_bytes,
+        encryption=encryption_of(settings),
+        secrets=[*secrets_in(settings), *secrets],
+        task_queue=cluster.task_queue,
+        works=works,
+        most_steps_at_once=cluster.max_concurrent_steps,
+        finish_s=finish_s,
+        on_ended=on_ended,
+    )
 
 
 def database_of(settings: Settings) -> Database:

@@ -31,8 +31,8 @@ MEANINGS = {
     ExitCode.CONFLICT: "something is in the way: the data directory or the port is in use, or a file exists, "
     "or the run has ended",
     ExitCode.UNAVAILABLE: "a service that is needed cannot be reached right now; try again later",
-    ExitCode.MISFIT: "`runs check` found open runs that do not fit the code, or `migrate --check` tables "
-    "that are not of this version",
+    ExitCode.MISFIT: "`runs check` found open runs that do not fit the code, `migrate --check` tables that "
+    "are not of this version, or `migrate-engine` left what cannot be moved",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C; what was recorded is kept and can go on",
 }
 

@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from orchestrator.app.cli import check, doctor, lesson, migrate, runs, schedules, serve, sweep, worker
+from orchestrator.app.cli import (
+    check,
+    doctor,
+    lesson,
+    migrate,
+    migrate_engine,
+    runs,
+    schedules,
+    serve,
+    sweep,
+    worker,
+)
 from orchestrator.app.cli.exits import MEANINGS, ExitCode, exit_code_of
 from orchestrator.app.cli.help import Command, Group
 from orchestrator.app.cli.options import AsJson, examples
@@ -38,6 +49,7 @@ runs.group.command("sweep", cls=Command, epilog=sweep.EXAMPLES)(sweep.sweep)
 root.add_typer(runs.group, name="runs")
 root.add_typer(schedules.group, name="schedules")
 root.command("migrate", cls=Command, epilog=migrate.EXAMPLES)(migrate.migrate)
+root.command("migrate-engine", cls=Command, epilog=migrate_engine.EXAMPLES)(migrate_engine.migrate_engine)
 root.command("doctor", cls=Command, epilog=doctor.EXAMPLES)(doctor.doctor)
 
 

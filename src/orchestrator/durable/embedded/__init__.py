@@ -2,6 +2,7 @@
 
 from orchestrator.durable.embedded.check import RunCheck, check_runs
 from orchestrator.durable.embedded.engine import EmbeddedEngine
+from orchestrator.durable.embedded.leaving import LeavingJournal
 from orchestrator.durable.embedded.reader import JournalReader
 from orchestrator.durable.embedded.stillness import Why
 from orchestrator.durable.embedded.sweep import Still, Sweep, sweep_runs
@@ -9,6 +10,7 @@ from orchestrator.durable.embedded.sweep import Still, Sweep, sweep_runs
 __all__ = [
     "EmbeddedEngine",
     "JournalReader",
+    "LeavingJournal",
     "RunCheck",
     "Still",
     "Sweep",

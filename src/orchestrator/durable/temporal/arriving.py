@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrator.core.errors import InvalidInputError
+from orchestrator.core.errors import InvalidInputError, PayloadTooLargeError
 from orchestrator.durable.schedules import ScheduleStatus
 from orchestrator.durable.temporal.beginnings import Beginning, CarriedPrefix, MovedChild, arguments
 from orchestrator.durable.temporal.failures import explained
+from orchestrator.durable.temporal.payloads import MAX_CARRIED_BYTES
 from orchestrator.durable.temporal.search import attributes
 from orchestrator.durable.temporal.starting import NewRun, begin
 
@@ -20,15 +21,23 @@ if TYPE_CHECKING:
     from orchestrator.durable.moving import OpenRun, OpenSchedule
     from orchestrator.durable.registry import Registry
     from orchestrator.durable.temporal.engine import TemporalEngine
+    from orchestrator.durable.temporal.terms import Terms
 
 
 class Arrivals:
     """The destination of a move: one open engine."""
 
-    def __init__(
-        self, engine: TemporalEngine, client: Client, task_queue: str, registry: Registry, place: str
+    def __init__(  # what an open engine is made of
+        self,
+        engine: TemporalEngine,
+        client: Client,
+        task_queue: str,
+        registry: Registry,
+        terms: Terms,
+        place: str,
     ) -> None:
         self._engine = engine
+        self._terms = terms
         self._client = client
         self._task_queue = task_queue
         self._registry = registry
@@ -44,7 +53,13 @@ class Arrivals:
         """
         self._registry.workflow(run.workflow)
         attributes(run.owner, run.tags)
-        arguments(run.data, _beginning_of(run))
+        _, beginning = arguments(run.data, _beginning_of(run))
+        size = len(beginning.payload.data)
+        if size > MAX_CARRIED_BYTES and not self._terms.has_store:
+            raise PayloadTooLargeError(
+                f"what it recorded takes {size:,} bytes, and Temporal carries at most {MAX_CARRIED_BYTES:,}; "
+                "give the engine a store for large values (value_store=…, for the service payloads.store_dir)"
+            )
 
     async def take(self, run: OpenRun) -> None:
         """Begin a run with its family, or find it begun. Its children begin when its code asks for them.
