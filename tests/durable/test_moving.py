@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator import Context, EmbeddedEngine, TemporalEngine, step, step_info, workflow
+from orchestrator import Context, EmbeddedEngine, Retry, TemporalEngine, step, step_info, workflow
 from orchestrator.core.errors import NotFoundError
 from orchestrator.durable.codec import Encryption
 from orchestrator.durable.embedded.leaving import LeavingJournal
-from orchestrator.durable.errors import RunTerminatedError
+from orchestrator.durable.errors import RunFailedError, RunTerminatedError
 from orchestrator.durable.moving import LEFT, MOVED, WOULD_MOVE, Move, Mover
 from orchestrator.durable.runs import EventType, Status
 from orchestrator.journal.errors import JournalInUseError
@@ -194,6 +194,39 @@ async def test_waits_signals_pauses_and_keys_move_too(stage: Stage) -> None:
         assert (started.type, started.at) == (EventType.RUN_STARTED, began)
         await rest_there.cancel(force_after=0)
     assert stage.gates.calls == ["gate", "Bob ends"]
+
+
+async def test_a_step_waits_on_for_its_next_attempt(stage: Stage) -> None:
+    """It comes when it was due, and is counted on from those that failed."""
+    attempts: list[int] = []
+
+    @step(retry=Retry(attempts=3, backoff=(1.0, 0.01)))
+    async def shaky() -> None:
+        attempts.append(step_info().attempt)
+        raise ValueError("no")
+
+    @workflow
+    async def trying(ctx: Context) -> None:
+        await ctx.run(shaky)
+
+    stage.workflows, stage.steps = (trying,), (shaky,)
+    async with stage.embedded() as engine:
+        run = await engine.start(trying, id=stage.id("trying"))
+        due_at = 0.0
+        async for event in run.events():
+            if event.type is EventType.STEP_RETRYING:
+                assert isinstance(event.data, dict)
+                due_at = float(str(event.data["retry_at"]))
+                break
+    assert (await stage.move())[run.id].fate == MOVED
+    async with stage.temporal() as temporal:
+        moved = await temporal.get(run.id)
+        with pytest.raises(RunFailedError, match="no"):
+            await moved.result()
+        (view,) = await moved.steps()
+        assert view.closed_at is not None
+        assert view.closed_at.timestamp() >= due_at
+    assert attempts == [1, 2, 3]
 
 
 async def test_what_cannot_be_moved_is_told_and_left(stage: Stage) -> None:

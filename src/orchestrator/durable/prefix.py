@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import InvalidInputError
-from orchestrator.durable.entries import STEP_EVENTS, event_of
+from orchestrator.durable.entries import STEP_EVENTS, event_of, split_step_key
 from orchestrator.durable.runs import EventType, Prefix, Recorded, key_of
 from orchestrator.streams import Entry
 
@@ -72,8 +72,16 @@ def prefix_of_fork(
 
 
 def prefix_of_open(seed: bytes, entries: Sequence[Entry]) -> Prefix:
-    """Everything that an open run recorded, for the same run to go on with elsewhere."""
-    return Prefix(seed=seed, began_at=entries[0].at, entries=tuple(_outcomes(entries)))
+    """Everything that an open run recorded, for the same run to go on with elsewhere.
+
+    Of a step that waits for its next attempt, the last one that failed is kept.
+    """
+    waiting = {split_step_key(entry.key)[0]: entry for entry in entries if entry.type in STEP_EVENTS}.values()
+    kept = [
+        *_outcomes(entries),
+        *(_recorded(entry) for entry in waiting if entry.type == EventType.STEP_RETRYING),
+    ]
+    return Prefix(seed=seed, began_at=entries[0].at, entries=tuple(kept))
 
 
 def _named_steps(entries: Sequence[Entry]) -> str:
@@ -111,7 +119,7 @@ def _outcomes(entries: Sequence[Entry]) -> list[Recorded]:
     """The outcomes among ``entries``, and the starts of the steps and children that have one."""
     ended = {entry.key for entry in entries if entry.type in _ENDS}
     return [
-        Recorded(EventType(entry.type), entry.key, entry.at, entry.data)
+        _recorded(entry)
         for entry in entries
         if entry.type in _OTHERS_TAKEN_OVER or entry.key in ended
         if entry.type != EventType.STEP_PROGRESS
@@ -126,3 +134,7 @@ def entries_of(prefix: Prefix, data: bytes = b"") -> list[Entry]:
         for offset, recorded in enumerate(prefix.entries, 2)
     )
     return [started, *taken_over]
+
+
+def _recorded(entry: Entry) -> Recorded:
+    return Recorded(EventType(entry.type), entry.key, entry.at, entry.data)

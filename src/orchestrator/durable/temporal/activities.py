@@ -72,14 +72,16 @@ class Activities:
             return Verdict(Failure.of(error))
         return await self._attempt(step, *[await readable(part) for part in arguments])
 
-    async def _attempt(self, step: BoundStep, arguments: bytes, life: bytes) -> bytes | Verdict:
+    async def _attempt(
+        self, step: BoundStep, arguments: bytes, life: bytes, tried: bytes = b"0"
+    ) -> bytes | Verdict:
         info = activity.info()
         run_id, key = info.workflow_id or "", info.activity_id
         facts = StepInfo(
             run_id=run_id,
             step=step.definition.name,
             operation=key.partition(":")[0],
-            attempt=info.attempt,
+            attempt=info.attempt + from_json(tried),
             idempotency_key=f"{from_json(life)}/{key}",
         )
         if self._watching is None:

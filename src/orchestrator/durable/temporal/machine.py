@@ -69,7 +69,8 @@ class TemporalMachine:
         """Schedule an activity named like the step, with the operation's identity as its id."""
         self.stay_alive()
         admitted = self._room.admit(carried(arguments), f"the arguments of {step.name}")
-        return self._ask(operation, Source.STEP, StepWork(operation, step, admitted, self._life))
+        tried = self._taken_over.tried(operation.key)
+        return self._ask(operation, Source.STEP, StepWork(operation, step, admitted, self._life, tried))
 
     def child(
         self, operation: Operation, workflow: Workflow[Any, Any], data: bytes, id: str | None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +16,6 @@ from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS
 from orchestrator.durable.temporal.failures import failure_of
 
 if TYPE_CHECKING:
-    import asyncio
-
     from orchestrator.durable.machine import Operation
     from orchestrator.durable.steps import StepDefinition
 
@@ -25,18 +25,42 @@ HEARTBEAT_TIMEOUT: Final = timedelta(seconds=3)
 LONGEST_ATTEMPT: Final = timedelta(days=3650)
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How many attempts another engine made at a step, and when the next is due, in seconds since 1970."""
+
+    attempts: int = 0
+    retry_at: float = 0.0
+
+
+NEVER_TRIED: Final = Tried()
+
+
 class StepWork:
     """The work of one step: an activity of its name, with the operation's identity as its id."""
 
-    def __init__(self, operation: Operation, step: StepDefinition, arguments: RawValue, life: str) -> None:
+    def __init__(
+        self, operation: Operation, step: StepDefinition, arguments: RawValue, life: str, tried: Tried
+    ) -> None:
         self._operation = operation
         self._step = step
-        self._arguments = [arguments, life]
+        self._tried = tried
+        self._arguments = [arguments, life, *([tried.attempts] if tried.attempts else [])]
         self._running: asyncio.Task[RawValue] | None = None
 
     def begin(self) -> asyncio.Task[RawValue]:
-        """Schedule the activity."""
-        self._running = temporal.start_activity(
+        """Schedule the activity, once its attempt is due."""
+        wait_s = self._tried.retry_at - temporal.time()
+        self._running = self._schedule() if wait_s <= 0 else asyncio.create_task(self._schedule_after(wait_s))
+        return self._running
+
+    async def _schedule_after(self, seconds: float) -> RawValue:
+        await temporal.sleep(seconds)
+        return await self._schedule()
+
+    def _schedule(self) -> asyncio.Task[RawValue]:
+        left = self._step.retry.attempts - self._tried.attempts
+        return temporal.start_activity(
             self._step.name,
             args=self._arguments,
             activity_id=self._operation.key,
@@ -44,11 +68,10 @@ class StepWork:
             start_to_close_timeout=LONGEST_ATTEMPT,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RetryPolicy(
-                backoff_coefficient=1.0, maximum_attempts=self._step.retry.attempts + MOST_LOST_ATTEMPTS
+                backoff_coefficient=1.0, maximum_attempts=max(left, 1) + MOST_LOST_ATTEMPTS
             ),
             cancellation_type=temporal.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
-        return self._running
 
     def stop(self) -> None:
         """Cancel it."""

@@ -21,6 +21,7 @@ from orchestrator.durable.retelling import (
 )
 from orchestrator.durable.runs import EventType
 from orchestrator.durable.temporal.beginnings import Letter
+from orchestrator.durable.temporal.step_work import NEVER_TRIED, Tried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,11 @@ class TakenOver:
             clock.is_live = False
             clock.reach(max(prefix.began_at, first_admission(entries)))
         self._ended = {_operation(entry) for entry in self._entries if entry.type in _STEP_ENDS | _CHILD_ENDS}
+        self._tried = {
+            _operation(entry): _tried(entry)
+            for entry in self._entries
+            if entry.type == EventType.STEP_RETRYING
+        }
         self._published = {entry.key for entry in self._entries if entry.type == EventType.PUBLISHED}
 
     # What the code asks for.
@@ -77,6 +83,10 @@ class TakenOver:
             return None
         told = self._asked[key] = ToldOperation() if key in self._ended else None
         return told
+
+    def tried(self, key: str) -> Tried:
+        """What was tried of the step of that key, which is to go on."""
+        return self._tried.get(key, NEVER_TRIED)
 
     def say(self, key: str, publish: Callable[[], object]) -> None:
         """Publish, unless it is recorded."""
@@ -159,6 +169,11 @@ class TakenOver:
 def _operation(entry: Entry) -> str:
     is_step = entry.type in _STEP_ENDS or entry.type in _STEP_NOTES
     return split_step_key(entry.key)[0] if is_step else entry.key
+
+
+def _tried(entry: Entry) -> Tried:
+    _, attempts = split_step_key(entry.key)
+    return Tried(attempts, pydantic_core.from_json(entry.data)["retry_at"])
 
 
 def _letter(entry: Entry) -> Letter:
