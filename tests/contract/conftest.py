@@ -39,7 +39,6 @@ KEYS = Encryption({"contract": bytes(32)})
 EMBEDDED_ALONE = {
     "test_an_input_that_does_not_fit_what_was_recorded_is_seen",
     "test_a_stuck_run_is_forked_to_where_the_code_still_fits",
-    "test_children_are_steps_to_a_fork",
     "test_a_stuck_run_is_tried_again_on_request",
     "test_children_of_two_histories_are_two_runs",
 }
