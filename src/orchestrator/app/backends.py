@@ -107,7 +107,7 @@ def temporal(
     return _backends(settings, clock, engine, *of_streams, opened, part, blobs=blobs)
 
 
-def temporal_engine(  # noqa: PLR0913  # what a process brings to it
+def temporal_engine(  # what a process brings to it
     settings: Settings,
     streams: Streams | None = None,
     on_ended: OnEnded | None = None,

@@ -80,7 +80,7 @@ class Arrivals:
             first_digest=run.digest,
         )
         try:
-            await begin(self._client, self._task_queue, new)
+            await begin(self._client, self._task_queue, self._registry, new)
         except RPCError as error:
             if error.status is RPCStatusCode.INVALID_ARGUMENT:
                 raise InvalidInputError(f"the Temporal server refuses it: {error.message}") from error

@@ -54,8 +54,7 @@ class Beginning(BaseModel):
     the life before has left, in the order of their arrival. ``prefix`` is what the run takes over instead of
     running it; ``is_paused`` whether it begins nothing until it is resumed.
     ``held`` are the places of limits that its ancestors hold, ``takes`` its own, which the life before had.
-    ``children`` are child runs, by their ids, that another engine had begun: they go on when the code asks for
-    them.
+    ``children`` are child runs, by their ids, that another engine had begun: they go on when asked for.
 
     A worker whose code does not know one of the fields does not begin the run: it would lose what that says.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ from orchestrator.durable.temporal.working import Working
 from orchestrator.durable.workflows import check_is_workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from temporalio.client import Client
@@ -62,6 +62,7 @@ Out = TypeVar("Out")
 MOST_STEPS_AT_ONCE = 100
 # How often the open runs are counted.
 COUNT_EVERY_S = 10.0
+COUNT_LIMIT = timedelta(seconds=3)
 # How long a run waits for the worker that knows it by heart before any other one replays it.
 STICKY_TIMEOUT = timedelta(seconds=2)
 ANYTHING = Payload.of(Any, "a result")
@@ -176,8 +177,7 @@ class TemporalEngine(Scheduling):
                 self._working = Working(lambda: self._worker(client, threads))
                 await opening.enter_async_context(self._working)
                 await opening.enter_async_context(Working(lambda: self._inner_worker(client)))
-            counting = asyncio.create_task(self._count_always(client))
-            opening.callback(counting.cancel)
+            await opening.enter_async_context(self._counting(client))
             self._open = opening.pop_all()
         self._client = client
         return self
@@ -311,14 +311,31 @@ class TemporalEngine(Scheduling):
             await self._connection.check(self._reachable)
         return self._reachable
 
-    async def _count_always(self, client: Client) -> None:
-        """Know how many runs are open, for metrics: a count that fails leaves the one before."""
+    @asynccontextmanager
+    async def _counting(self, client: Client) -> AsyncIterator[None]:
+        """Know how many runs are open, for metrics.
+
+        A count under way is waited for: Temporal's SDK may keep a process from ending that leaves one.
+        """
+        closing = asyncio.Event()
+        counting = asyncio.create_task(self._count_until(closing, client))
+        try:
+            yield
+        finally:
+            closing.set()
+            await counting
+
+    async def _count_until(self, closing: asyncio.Event, client: Client) -> None:
+        """Count again and again; a count that fails leaves the one before."""
         ours = f"TaskQueue = '{self._task_queue}' AND NOT WorkflowType STARTS_WITH '{RESERVED}'"
-        while True:
+        while not closing.is_set():
             with suppress(RPCError):
-                counted = await client.count_workflows(f"{ours} AND ExecutionStatus = 'Running'")
+                counted = await client.count_workflows(
+                    f"{ours} AND ExecutionStatus = 'Running'", rpc_timeout=COUNT_LIMIT
+                )
                 self._active = counted.count
-            await asyncio.sleep(COUNT_EVERY_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(closing.wait(), COUNT_EVERY_S)
 
     def _ended(self, loop: asyncio.AbstractEventLoop, run: RunInfo, first: str) -> None:
         """Tell of a run that ends; called in the thread of its code."""
