@@ -11,6 +11,7 @@ from temporalio.converter import DataConverter
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
+    ApplicationErrorCategory,
     CancelledError,
     ChildWorkflowError,
     TerminatedError,
@@ -47,6 +48,8 @@ def recorded_error(
         type=failure.type,
         non_retryable=delay is None,
         next_retry_delay=delay,
+        # The SDK logs any other with a traceback; a failure is told by its run's events, as on every engine.
+        category=ApplicationErrorCategory.BENIGN,
     )
 
 
