@@ -21,7 +21,7 @@ from benchmarks.processes import own_peak_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmarks.engine.peer import Peer
+    from benchmarks.engine.peer import Peer, Runner
 
 AT_ONCE = (1, 50, 500)
 WARM_UP_S = 0.5
@@ -51,7 +51,7 @@ class Measurement(BaseModel):
 
 
 async def keep_busy(
-    peer: Peer, at_once: int, seconds: float, numbers: Iterator[int]
+    peer: Runner, at_once: int, seconds: float, numbers: Iterator[int]
 ) -> tuple[float, list[float]]:
     """Keep `at_once` workflows running for `seconds`, then let them end.
 

@@ -10,18 +10,23 @@ if TYPE_CHECKING:
 STEPS = 5
 
 
-class Peer(Protocol):
-    """One engine, set up as its own documentation recommends for throughput."""
+class Runner(Protocol):
+    """What runs workflows, once it is open."""
 
     name: ClassVar[str]
+
+    async def run_one(self, number: int) -> int:
+        """Run one workflow to its end under a new id made of `number`; returns `number` after five steps."""
+
+
+class Peer(Runner, Protocol):
+    """One engine, set up as its own documentation recommends for throughput."""
+
     packages: ClassVar[tuple[str, ...]]
     """The distributions whose versions are printed."""
 
     async def prepare(self, directory: Path) -> None:
         """Open the engine with everything that it keeps under `directory`, which is empty."""
-
-    async def run_one(self, number: int) -> int:
-        """Run one workflow to its end under a new id made of `number`; returns `number` after five steps."""
 
     async def durability(self) -> str:
         """What must be on disk before a step counts, as found on the running engine where it can be asked."""

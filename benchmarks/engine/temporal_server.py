@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from shutil import which
 from sys import executable
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from temporalio import activity, workflow
 from temporalio.client import Client
@@ -44,6 +44,56 @@ class FiveSteps:
         return number
 
 
+class TemporalDevServer:
+    """The development server on a new database file in a directory, from entering to leaving."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.address = ""
+        self.peak_bytes = 0
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        port, http, metrics = free_ports(3)
+        command = which("temporal", path=str(Path(executable).parent)) or "temporal"
+        self._server = Server(
+            [
+                command,
+                *("server", "start-dev", "--headless", "--log-level", "error", "--ip", LOOPBACK),
+                *("--port", str(port), "--http-port", str(http), "--metrics-port", str(metrics)),
+                *("--db-filename", str(self._directory / "temporal.db")),
+                *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=2"),
+                *("--dynamic-config-value", f"history.transferProcessorMaxPollRPS={POLLS_PER_SECOND}"),
+                *("--dynamic-config-value", f"history.transferProcessorMaxPollHostRPS={POLLS_PER_SECOND}"),
+            ],
+            log=self._directory / "temporal.log",
+            environment={"TEMPORAL_VERSION_CHECK_DISABLED": "1"},
+        )
+        self._server.wait_until_listening(port)
+        self.address = f"{LOOPBACK}:{port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        self.peak_bytes = self._server.stop()
+
+    async def until_ready(self) -> Client:
+        """A client, once the server takes work.
+
+        Raises:
+            RuntimeError: it does not.
+        """
+        for _ in range(START_ATTEMPTS):
+            try:
+                client = await Client.connect(self.address)
+                await client.count_workflows()
+            except RuntimeError:
+                await asyncio.sleep(START_PAUSE_S)
+            else:
+                return client
+        raise RuntimeError(f"the Temporal server refuses work: {self._server.last_words()}")
+
+
 class TemporalServer:
     """Worker and client in this process, asynchronous activities, pollers that scale by themselves."""
 
@@ -52,24 +102,10 @@ class TemporalServer:
 
     async def prepare(self, directory: Path) -> None:
         """Start the server on a new database file, then a worker."""
-        port, http, metrics = free_ports(3)
-        command = which("temporal", path=str(Path(executable).parent)) or "temporal"
-        self._server = Server(
-            [
-                command,
-                *("server", "start-dev", "--headless", "--log-level", "error", "--ip", LOOPBACK),
-                *("--port", str(port), "--http-port", str(http), "--metrics-port", str(metrics)),
-                *("--db-filename", str(directory / "temporal.db")),
-                *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=2"),
-                *("--dynamic-config-value", f"history.transferProcessorMaxPollRPS={POLLS_PER_SECOND}"),
-                *("--dynamic-config-value", f"history.transferProcessorMaxPollHostRPS={POLLS_PER_SECOND}"),
-            ],
-            log=directory / "temporal.log",
-            environment={"TEMPORAL_VERSION_CHECK_DISABLED": "1"},
-        )
-        self._server.wait_until_listening(port)
         self._stack = AsyncExitStack()
-        self._client = await self._connect(f"{LOOPBACK}:{port}")
+        self._server = TemporalDevServer(directory)
+        self._stack.enter_context(self._server)
+        self._client = await self._server.until_ready()
         worker = Worker(
             self._client,
             task_queue=QUEUE,
@@ -83,17 +119,6 @@ class TemporalServer:
             activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         )
         await self._stack.enter_async_context(worker)
-
-    async def _connect(self, address: str) -> Client:
-        for _ in range(START_ATTEMPTS):
-            try:
-                client = await Client.connect(address)
-                await client.count_workflows()
-            except RuntimeError:
-                await asyncio.sleep(START_PAUSE_S)
-            else:
-                return client
-        raise RuntimeError(f"the Temporal server refuses work: {self._server.last_words()}")
 
     async def run_one(self, number: int) -> int:
         """Execute the workflow under an id made of `number`."""
@@ -111,4 +136,4 @@ class TemporalServer:
     async def close(self) -> int:
         """Stop the worker, then the server."""
         await self._stack.aclose()
-        return self._server.stop()
+        return self._server.peak_bytes

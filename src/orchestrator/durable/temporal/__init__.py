@@ -5,6 +5,8 @@ from __future__ import annotations
 try:
     from orchestrator.durable.temporal.connection import Tls
     from orchestrator.durable.temporal.engine import TemporalEngine
+    from orchestrator.durable.temporal.s3_store import S3Store
+    from orchestrator.durable.temporal.value_store import DirectoryStore, ValueStore
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] != "temporalio":
         raise
@@ -13,4 +15,4 @@ except ModuleNotFoundError as missing:
         name=missing.name,
     ) from missing
 
-__all__ = ["TemporalEngine", "Tls"]
+__all__ = ["DirectoryStore", "S3Store", "TemporalEngine", "Tls", "ValueStore"]

@@ -115,10 +115,13 @@ class Activities:
 
 
 async def send_heartbeats() -> None:
-    """Tell the server that the worker lives; its answers carry cancels to the step."""
+    """Tell the server that the worker lives; its answers carry cancels to the step.
+
+    The start itself told it, so a short step tells nothing more.
+    """
     while True:
-        activity.heartbeat()
         await asyncio.sleep(HEARTBEAT_EVERY_S)
+        activity.heartbeat()
 
 
 def worker_stops() -> bool:

@@ -39,6 +39,7 @@ from orchestrator.durable.temporal.starting import NewRun, begin
 from orchestrator.durable.temporal.terms import Terms
 from orchestrator.durable.temporal.travelling import converter
 from orchestrator.durable.temporal.value_store import DirectoryStore, folder_of
+from orchestrator.durable.temporal.value_sweep import SWEPT_AFTER, sweep
 from orchestrator.durable.temporal.watching import Watching, retention_s
 from orchestrator.durable.temporal.workflow_type import workflow_type
 from orchestrator.durable.temporal.working import Working
@@ -302,6 +303,17 @@ class TemporalEngine(Scheduling):
             await self._watching.forget(id, first)
         if self._store is not None:
             await self._store.remove(folder_of(self._connection.namespace, id))
+
+    async def sweep_values(self, *, older_than: timedelta = SWEPT_AFTER) -> int:
+        """Remove the large values of runs that the server has forgotten; gives the number of those runs.
+
+        What was put into the store since ``older_than`` is spared: its run may be about to start.
+
+        Raises:
+            UnavailableError: the server or the store does not answer.
+        """
+        client, store = self._connected(), self._store
+        return 0 if store is None else await sweep(client, store, older_than)
 
     async def _reached(self) -> Client:
         """A client that has been answered now. It is made once, and mends itself."""

@@ -14,13 +14,13 @@ from orchestrator.durable.errors import ContinueAs, Failure, Misfit, MismatchErr
 from orchestrator.durable.guard import refuse_io_on
 from orchestrator.durable.outcomes import is_cancelled
 from orchestrator.durable.payloads import PayloadError
-from orchestrator.durable.temporal.beginnings import Beginning, arguments
+from orchestrator.durable.temporal.beginnings import PLAIN_BEGINNING, Beginning, arguments
 from orchestrator.durable.temporal.failures import recorded_error
 from orchestrator.durable.temporal.life import Life
 from orchestrator.durable.temporal.machine import TemporalMachine
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.terms import USUAL_TERMS
-from orchestrator.durable.temporal.unreadable import data_of
+from orchestrator.durable.temporal.unreadable import check_readable, data_of, is_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -35,9 +35,13 @@ def workflow_type(definition: Workflow[Any, Any], terms: Terms = USUAL_TERMS) ->
     class Run:
         @temporal.init
         def __init__(self, data: RawValue, beginning: RawValue) -> None:  # noqa: ARG002  # as run takes
-            self._life = Life(Beginning.model_validate_json(data_of(beginning)))
+            # Where it cannot be read now, `run` says so: Temporal takes no error here.
+            is_away = is_unreadable(beginning.payload)
+            said = PLAIN_BEGINNING if is_away else Beginning.model_validate_json(data_of(beginning))
+            self._life = Life(said)
 
-        async def run(self, data: RawValue, beginning: RawValue) -> RawValue:  # noqa: ARG002  # as above
+        async def run(self, data: RawValue, beginning: RawValue) -> RawValue:
+            check_readable(beginning.payload)
             return await _run(definition, terms, data_of(data), self._life)
 
         @temporal.signal(dynamic=True)
