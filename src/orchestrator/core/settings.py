@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.listening import is_loopback
 from orchestrator.core.postgres_address import PostgresAddress
+from orchestrator.core.redis_address import RedisAddress
 from orchestrator.core.settings_sources import config_file, environment, explain, nested
 
 if TYPE_CHECKING:
@@ -131,13 +132,13 @@ class RedisSettings(Section):
 
     @model_validator(mode="after")
     def _one_address(self) -> RedisSettings:
-        if self.url and self.addr:
-            given = urlsplit(self.url.get_secret_value())
-            if given.netloc.rpartition("@")[2] != self.addr or given.path.strip("/") not in {
-                "",
-                str(self.db),
-            }:
-                raise ValueError("redis.url and redis.addr name different places; set one of them")
+        try:
+            given = RedisAddress.parse(self.url.get_secret_value()) if self.url else None
+        except ValueError as error:
+            takes = RedisSettings.model_fields["url"].description
+            raise ValueError(f"redis.url takes {takes}: {error}") from None
+        if given and self.addr and (str(given), given.db) != (self.addr, self.db):
+            raise ValueError("redis.url and redis.addr name different places; set one of them")
         return self
 
     @property

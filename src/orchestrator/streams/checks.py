@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.core.errors import InvalidInputError
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 # No call appends more at once, so that no backend keeps everyone else waiting for long.
 MOST_TOGETHER = 10_000
+
+LONGEST_EXPIRY_S = 100 * 365 * 86_400  # what lasts longer is not meant to expire
 
 LARGEST_OFFSET = 2**63 - 1  # SQLite's largest integer
 
@@ -38,10 +39,13 @@ def check_expiry(after_s: float | None) -> None:
     """Refuse a time that cannot be one.
 
     Raises:
-        InvalidInputError: not above zero, or without end.
+        InvalidInputError: not above zero, or more than a hundred years.
     """
-    if after_s is not None and not 0 < after_s < math.inf:
-        raise InvalidInputError(f"a stream cannot expire after {after_s} seconds; give more than 0, or None")
+    if after_s is not None and not 0 < after_s <= LONGEST_EXPIRY_S:
+        raise InvalidInputError(
+            f"a stream cannot expire after {after_s} seconds; give more than 0 and at most "
+            f"{LONGEST_EXPIRY_S:,} (a hundred years), or None"
+        )
 
 
 def check_trim(keep: int | None, before: int | None) -> None:

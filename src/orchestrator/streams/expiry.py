@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,10 @@ class Expiries:
         if after_s is None:
             self.drop(name)
             return self._journal.stage(SET_EXPIRY, (number, None, None))
-        self.look_at(name, now + after_s)
-        return self._stage(name, Expiry(number, after_s, now + after_s))
+        at = now + after_s
+        if at < self._looks.get(name, math.inf):  # else the look that is planned sees to the later time
+            self.look_at(name, at)
+        return self._stage(name, Expiry(number, after_s, at))
 
     def renew(self, name: str, now: float) -> None:
         """Stage that a stream was appended to."""

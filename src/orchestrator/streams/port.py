@@ -201,7 +201,7 @@ class Streams(Protocol):
         through restarts, until it is set anew or the stream is gone.
 
         Raises:
-            InvalidInputError: no time above zero.
+            InvalidInputError: no time above zero, or more than a hundred years.
         """
         ...
 

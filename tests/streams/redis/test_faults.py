@@ -234,6 +234,16 @@ async def test_scripts_that_redis_forgot_are_loaded_again(own_lab: RedisLab, ser
     assert sorted(offsets) == list(range(2, 52))
 
 
+async def test_no_call_overtakes_one_whose_script_redis_forgot(
+    own_lab: RedisLab, server: RedisServer
+) -> None:
+    """What is asked first is done first, also where Redis knows only some of the scripts."""
+    await own_lab.streams.read("work")
+    async with own_lab.another() as another:
+        appended, read = await asyncio.gather(another.append("work", "job", b""), another.read("work"))
+    assert (appended, [entry.offset for entry in read]) == (1, [1])
+
+
 async def fill_up(streams: Streams) -> int:
     """Append until Redis is full, and give the last offset."""
     appended: list[int] = []
@@ -293,6 +303,26 @@ async def test_who_begins_to_wait_when_streams_are_closed_is_told_so(
     for ending in (joining, own_lab.streams._store.join("work")):
         with pytest.raises(ClosedError):
             await ending
+
+
+async def test_who_waits_for_a_reply_is_told_though_closing_was_given_up(
+    monkeypatch: pytest.MonkeyPatch, server: RedisServer
+) -> None:
+    """Here because Redis hangs, and whoever closes does not wait so long."""
+    async with RedisStreams(server.url) as streams, Redis.from_url(server.url) as operator:
+        await streams.append("work", "job", b"")
+        monkeypatch.setattr("orchestrator.streams.redis.connection.ANSWER_LIMIT_S", 0.2)
+        await operator.client_pause(60_000)
+        appending = asyncio.create_task(streams.append("work", "job", b""))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(streams.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(UnavailableError, match="cannot be reached"):
+                await appending
+        assert closing.cancelled()
+        server.kill()
 
 
 def test_tries_come_ever_more_slowly_up_to_a_limit() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 import pytest
@@ -158,11 +159,37 @@ async def test_a_password_that_is_missing_or_wrong_is_said_to_be(tmp_path: Path)
             assert await streams.append("work", "job", b"") == 1
 
 
-@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "", "redis://localhost:port"])
+async def test_a_database_that_is_not_there_is_said_so(redis_url: str) -> None:
+    """It has sixteen by default."""
+    async with RedisStreams(f"{redis_url.removesuffix('/0')}/99") as streams:
+        for call in (streams.append("work", "job", b""), streams.check()):
+            with pytest.raises(SettingsError, match=r"has no database of the number in redis\.url"):
+                await call
+
+
+async def test_a_user_who_may_not_load_scripts_is_said_to_be(server: RedisServer) -> None:
+    """The right is named; nothing speaks of scripts that are not there."""
+    async with Redis.from_url(server.url) as operator:
+        await operator.acl_setuser(
+            "clerk", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=["+@all", "-script"]
+        )
+    async with RedisStreams(f"redis://clerk:any@127.0.0.1:{server.port}") as streams:
+        with pytest.raises(SettingsError, match=r"no permissions to run the 'script"):
+            await streams.append("work", "job", b"")
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "", "redis://u:hunter2/x@localhost"])
 def test_what_is_no_address_is_refused(url: str) -> None:
-    """With one that is."""
-    with pytest.raises(SettingsError, match="Give one such as redis://localhost:6379/0"):
+    """With one that is, and without a word of the password."""
+    with pytest.raises(SettingsError, match="Give one such as redis://localhost:6379/0") as refused:
         RedisStreams(url)
+    assert "hunter" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_a_certificate_that_is_not_there_is_named() -> None:
+    """Before anything is sent."""
+    with pytest.raises(SettingsError, match=r"no file /gone\.pem, which ssl_ca_certs names"):
+        RedisStreams("rediss://localhost?ssl_ca_certs=/gone.pem")
 
 
 def test_without_its_library_the_extra_is_named() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from redis.asyncio import Redis
@@ -22,6 +23,7 @@ from redis.exceptions import ConnectionError as NotConnectedError
 from redis.exceptions import TimeoutError as NoAnswerError
 
 from orchestrator.core.errors import InternalError, OrchestratorError, SettingsError, UnavailableError
+from orchestrator.core.redis_address import RedisAddress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -100,21 +102,24 @@ class RedisConnection:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            self.client = Redis.from_url(
-                url,
-                socket_timeout=ANSWER_LIMIT_S,
-                socket_connect_timeout=ANSWER_LIMIT_S,
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,
-                redis_connect_func=_greet,
-            )
-        except ValueError as error:
-            raise SettingsError(
-                f"The address of Redis is none: {error}. Give one such as redis://localhost:6379/0, or "
-                "rediss://… for TLS."
-            ) from error
-        self.place = _place(self.client)
+        address = _address(url)
+        self.client = Redis(
+            host=address.host,
+            port=address.port,
+            db=address.db,
+            username=address.user,
+            password=address.password,
+            ssl=address.tls,
+            ssl_ca_certs=address.ssl_ca_certs,
+            ssl_cert_reqs=address.ssl_cert_reqs,
+            socket_timeout=ANSWER_LIMIT_S,
+            socket_connect_timeout=ANSWER_LIMIT_S,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            redis_connect_func=_greet,
+        )
+        self.place = f"Redis at {address}"
+        self._known: set[Script] = set()
         self._waiting: deque[_Call] = deque()
         self._sending: asyncio.Task[None] | None = None
         self._closed = False
@@ -145,16 +150,15 @@ class RedisConnection:
         """Send what is waiting, and close. Twice is the same as once."""
         self._closed = True
         if self._sending is not None:
-            await self._sending
+            # Not awaited itself: it would be cancelled with us, and those who wait for a reply never told.
+            await asyncio.wait([self._sending])
         await self.client.aclose()
 
     def explain(self, error: Exception) -> OrchestratorError:
         """What to tell people about an error of the Redis library."""
-        if isinstance(error, (AuthenticationError, NoPermissionError)):
-            return SettingsError(
-                f"{self.place} refuses the user or password of redis.url: {error}. They go into the address: "
-                "redis://user:password@host:6379/0."
-            )
+        refused = self._refused(error)
+        if refused is not None:
+            return refused
         if isinstance(error, OutOfMemoryError):
             return UnavailableError(
                 f"{self.place} is full (maxmemory is reached), and takes nothing more. Give it more memory, "
@@ -175,6 +179,19 @@ class RedisConnection:
             return UnavailableError(f"{self.place} cannot do this now: {error}", retry_after=1.0)
         return InternalError(f"{self.place} refused a command of ours: {error}")
 
+    def _refused(self, error: Exception) -> SettingsError | None:
+        """What no other try mends, but another address."""
+        if isinstance(error, (AuthenticationError, NoPermissionError)):
+            return SettingsError(
+                f"{self.place} refuses the user or password of redis.url: {error}. They go into the address: "
+                "redis://user:password@host:6379/0."
+            )
+        if str(error).startswith("DB index is out of range"):
+            return SettingsError(
+                f"{self.place} has no database of the number in redis.url. Name one that it has, such as /0."
+            )
+        return None
+
     async def _send_all(self) -> None:
         try:
             while self._waiting:
@@ -185,10 +202,12 @@ class RedisConnection:
 
     async def _send(self, calls: list[_Call]) -> None:
         try:
+            await self._load({call.script for call in calls} - self._known)
             replies = await self._execute(call.command for call in calls)
             unknown = [call for call, reply in zip(calls, replies, strict=True) if _is_unknown(reply)]
             if unknown:
-                await self._execute(("SCRIPT", "LOAD", script.text) for script in {c.script for c in unknown})
+                self._known.clear()
+                await self._load({call.script for call in unknown})
                 again = iter(await self._execute(call.command for call in unknown))
                 replies = [next(again) if _is_unknown(reply) else reply for reply in replies]
         except Exception as error:  # noqa: BLE001  # told to each who waits for a reply
@@ -203,6 +222,15 @@ class RedisConnection:
                 call.reply.set_exception(self.explain(reply))
             else:
                 call.reply.set_result(reply)
+
+    async def _load(self, scripts: set[Script]) -> None:
+        """Let Redis know these scripts, so that no call is overtaken by one whose script it knew already."""
+        if not scripts:
+            return
+        for reply in await self._execute(("SCRIPT", "LOAD", script.text) for script in scripts):
+            if isinstance(reply, Exception):
+                raise reply
+        self._known |= scripts
 
     async def _execute(self, commands: Iterable[tuple[object, ...]]) -> list[object]:
         # If Redis closed the connection meanwhile, the loop finds out now, and a new one is made.
@@ -225,9 +253,14 @@ def _is_unknown(reply: object) -> bool:
     return isinstance(reply, NoScriptError)
 
 
-def _place(client: Redis) -> str:
-    """How people know this Redis; without its password."""
-    values = client.connection_pool.connection_kwargs
-    if "path" in values:
-        return f"Redis at {values['path']}"
-    return f"Redis at {values.get('host', 'localhost')}:{values.get('port', 6379)}"
+def _address(url: str) -> RedisAddress:
+    try:
+        address = RedisAddress.parse(url)
+    except ValueError as error:
+        raise SettingsError(
+            f"The address of Redis is none: {error}. Give one such as redis://localhost:6379/0, or "
+            "rediss://… for TLS."
+        ) from None
+    if address.ssl_ca_certs is not None and not Path(address.ssl_ca_certs).is_file():
+        raise SettingsError(f"There is no file {address.ssl_ca_certs}, which ssl_ca_certs names.")
+    return address

@@ -112,18 +112,19 @@ class RedisGroup:
         self, reading: _Reading, channel: Channel, deadline: float | None, is_late: Callable[[], bool]
     ) -> None:
         """Until something was taken or the time is over."""
-        crowd = channel.crowd(self._id)
-        try:
-            while True:
-                heard, late = crowd.heard, is_late()
-                if await patiently(reading.take, is_late) or late:
-                    return
-                channel.ends_at(reading.ends)
-                await crowd.changed(heard, self._store.clock, deadline)
-        finally:
-            # Whoever was woken and leaves something, or goes away, wakes the next.
-            if reading.more:
-                crowd.pass_on()
+        with channel.crowd(self._id) as crowd:
+            try:
+                while True:
+                    heard, late = crowd.heard, is_late()
+                    if await patiently(reading.take, is_late) or late:
+                        return
+                    channel.ends_at(reading.ends)
+                    reading.more = True  # as long as he has not asked again, who may be cancelled before
+                    await crowd.changed(heard, self._store.clock, deadline)
+            finally:
+                # Whoever was woken and leaves something, or goes away, wakes the next.
+                if reading.more:
+                    crowd.pass_on()
 
 
 class _Reading:

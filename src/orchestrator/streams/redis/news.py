@@ -13,14 +13,14 @@ from orchestrator.core.errors import OrchestratorError, UnavailableError
 from orchestrator.streams.redis.connection import ANSWER_LIMIT_S, ClosedError, pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from redis.asyncio.connection import AbstractConnection
 
     from orchestrator.core.clock import Clock, Wake
     from orchestrator.streams.follower import Follower
-    from orchestrator.streams.port import Entry
     from orchestrator.streams.redis.connection import RedisConnection
+    from orchestrator.streams.redis.store import Page
 
 # A connection on which nothing came for so long is asked whether it is still there.
 QUIET_S = 15.0
@@ -32,6 +32,7 @@ class Crowd:
     """Those of this process who wait for an entry of one group."""
 
     def __init__(self) -> None:
+        self.users = 0
         self.heard = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -67,11 +68,12 @@ class Crowd:
 class Channel:
     """What this process knows of one stream while somebody waits for it."""
 
-    def __init__(self, stem: str, clock: Clock, page: Callable[[int], Awaitable[list[Entry]]]) -> None:
+    def __init__(self, stem: str, clock: Clock, page: Callable[[int], Awaitable[Page]]) -> None:
         self.stem = stem
         self.users = 0
         self.confirmed = asyncio.Event()
-        self.followers: list[Follower] = []
+        # With the id of the stream that each of them follows.
+        self._followers: dict[Follower, bytes] = {}
         self._crowds: dict[str, Crowd] = {}
         self._clock = clock
         self._page = page
@@ -83,17 +85,33 @@ class Channel:
         self._ends: float | None = None
         self._wake: Wake | None = None
 
-    def crowd(self, group: str) -> Crowd:
-        """Those who wait for a group's entries."""
-        return self._crowds.setdefault(group, Crowd())
+    def listen(self, follower: Follower, birth: bytes) -> None:
+        """Tell the follower of each entry that comes from now on in the stream of that id."""
+        self._followers[follower] = birth
+
+    def unlisten(self, follower: Follower) -> None:
+        """Tell the follower no more."""
+        del self._followers[follower]
+
+    @contextlib.contextmanager
+    def crowd(self, group: str) -> Iterator[Crowd]:
+        """Those who wait for a group's entries; forgotten when none of them does."""
+        crowd = self._crowds.setdefault(group, Crowd())
+        crowd.users += 1
+        try:
+            yield crowd
+        finally:
+            crowd.users -= 1
+            if not crowd.users:
+                del self._crowds[group]
 
     def appended(self, offset: int) -> None:
         """There are entries up to that offset."""
         for crowd in self._crowds.values():
             crowd.heard += 1
             crowd.pass_on()
-        if not self.followers or self._pushed is None:
-            self._pushed = offset if self.followers else None
+        if not self._followers or self._pushed is None:
+            self._pushed = offset if self._followers else None
             self._read_again()
         elif offset > self._pushed:
             self._upto = offset
@@ -122,7 +140,7 @@ class Channel:
 
     def fail(self, error: OrchestratorError) -> None:
         """There is no more news."""
-        for follower in self.followers:
+        for follower in self._followers:
             follower.fail(error)
         for crowd in self._crowds.values():
             crowd.wake_all()
@@ -134,7 +152,7 @@ class Channel:
         self._wake = None if ends is None else self._clock.call_at(ends, self.look, background=True)
 
     def _read_again(self) -> None:
-        for follower in self.followers:
+        for follower in self._followers:
             follower.miss()
 
     async def _push(self) -> None:
@@ -146,16 +164,22 @@ class Channel:
                 if self._looks != looks:  # it may be of another stream of that name
                     looks = self._looks
                     continue
-                if not page:
+                if not page.entries:
                     break
-                self._pushed = page[-1].offset
-                for entry in page:
-                    for follower in self.followers:
-                        follower.push(entry)
+                self._pushed = page.entries[-1].offset
+                self._hand_over(page)
         except OrchestratorError:
             self.look()
         finally:
             self._reading = None
+
+    def _hand_over(self, page: Page) -> None:
+        for follower, birth in self._followers.items():
+            if birth != page.birth:  # the end of the stream he follows was not heard yet
+                follower.miss()
+                continue
+            for entry in page.entries:
+                follower.push(entry)
 
 
 class News:
@@ -171,7 +195,7 @@ class News:
         self._connecting: AbstractConnection | None = None
         self._socket: AbstractConnection | None = None
 
-    async def join(self, stem: str, page: Callable[[int], Awaitable[list[Entry]]]) -> Channel:
+    async def join(self, stem: str, page: Callable[[int], Awaitable[Page]]) -> Channel:
         """The news of one stream, from now on; whoever joins leaves again.
 
         Raises:
@@ -180,15 +204,16 @@ class News:
         if self._closed:
             raise ClosedError
         channel = self._channels.get(stem)
+        is_new = channel is None
         if channel is None:
             channel = self._channels[stem] = Channel(stem, self._clock, page)
-            if self._listening is None:
-                self._listening = asyncio.create_task(self._listen_for_ever())
-            else:
-                await self._send("SUBSCRIBE", stem)
         channel.users += 1
         self._unused.pop(stem, None)
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen_for_ever())
         try:
+            if is_new:
+                await self._send("SUBSCRIBE", stem)
             async with asyncio.timeout(2 * ANSWER_LIMIT_S):
                 await channel.confirmed.wait()
         except BaseException as error:
@@ -215,8 +240,7 @@ class News:
         self._closed = True
         if self._listening is not None:
             self._listening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listening
+            await asyncio.wait([self._listening])
         for channel in self._channels.values():
             channel.close()
             channel.fail(ClosedError())

@@ -54,11 +54,9 @@ class Store:
 
     async def join(self, stream: str) -> Channel:
         """The news of a stream; whoever joins leaves again. Raises what ``News.join`` does."""
-
-        async def page(after: int) -> list[Entry]:
-            return (await self.page(stream, after, PAGE)).entries
-
-        return await self.news.join(stem_of(self._prefix, stream), page)
+        return await self.news.join(
+            stem_of(self._prefix, stream), lambda after: self.page(stream, after, PAGE)
+        )
 
 
 def new_id() -> str:

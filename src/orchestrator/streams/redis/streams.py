@@ -191,11 +191,11 @@ class _StreamOfRedis:
 
     def listen(self, follower: Follower) -> None:
         """Tell the follower of each entry that comes from now on."""
-        self.channel.followers.append(follower)
+        self.channel.listen(follower, self.birth)
 
     def unlisten(self, follower: Follower) -> None:
         """Tell the follower no more."""
-        self.channel.followers.remove(follower)
+        self.channel.unlisten(follower)
 
     async def page(self, follower: Follower, after: int, limit: int) -> list[Entry]:
         """Up to ``limit`` entries above ``after``, once Redis is there."""
