@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -134,6 +135,19 @@ async def test_an_error_undoes_the_transaction(database: Database) -> None:
         await fail_half_way()
     async with database.session("ann") as session:
         assert await session.all(select(SessionRow.id)) == ["of-ann"]
+
+
+async def test_an_error_does_not_tell_what_was_in_the_row(database: Database) -> None:
+    """Logs get what failed, not what a learner brought."""
+
+    async def add_twice() -> None:
+        async with database.session("ann") as session:
+            session.add(row("of-ann", topic="my diagnosis"))
+
+    with pytest.raises(IntegrityError) as failed:
+        await add_twice()
+    assert "INSERT INTO lesson_sessions" in str(failed.value)
+    assert "diagnosis" not in "".join(traceback.format_exception(failed.value))
 
 
 async def test_cancelled_callers_do_not_keep_the_connection(database: Database) -> None:

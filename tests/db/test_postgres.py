@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from datetime import date
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 from sqlalchemy import func, select, text
 
+from orchestrator.agents.budget import Entry
+from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import InvalidInputError, SettingsError, UnavailableError
 from orchestrator.core.postgres_address import PostgresAddress
 from orchestrator.db import SYSTEM, Database
@@ -18,6 +21,7 @@ from orchestrator.db import database as database_module
 from orchestrator.db import postgres as postgres_store
 from orchestrator.db.migrating import APPLICATION_ID, newest
 from orchestrator.db.postgres import PostgresStore
+from orchestrator.features.lessons.repository import SpendingLedger
 from orchestrator.features.lessons.tables import SessionRow, SpendingRow
 from support.postgres_server import PASSWORD, own_postgres_server
 from support.services import LOOPBACK
@@ -170,6 +174,27 @@ async def test_a_user_who_may_make_no_tables_is_told_who_may(postgres: Databases
         await postgres.do(f"DROP OWNED BY clerk_{name}; DROP ROLE clerk_{name}", name)
 
 
+@pytest.mark.parametrize(
+    "granted",
+    ["USAGE ON SCHEMA public", "SELECT ON ALL TABLES IN SCHEMA public", "INSERT ON alembic_version"],
+)
+async def test_a_user_who_may_not_change_rows_is_told_at_the_start(
+    postgres: Databases, name: str, granted: str
+) -> None:
+    """Not by the first request that writes; with what is to be granted."""
+    await opened(postgres.url(name))
+    await postgres.do(f"CREATE ROLE clerk_{name} LOGIN PASSWORD '{PASSWORD}'")
+    clerks = postgres.url(name).replace("orchestrator:", f"clerk_{name}:")
+    try:
+        await postgres.do(f"GRANT {granted} TO clerk_{name}", name)
+        with pytest.raises(SettingsError, match="GRANT this user SELECT, INSERT, UPDATE and DELETE"):
+            await opened(clerks)
+        with pytest.raises(SettingsError, match="GRANT this user SELECT, INSERT, UPDATE and DELETE"):
+            await database_at(clerks).pending()
+    finally:
+        await postgres.do(f"DROP OWNED BY clerk_{name}; DROP ROLE clerk_{name}", name)
+
+
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an extra, and the sentence says which."""
     monkeypatch.setitem(sys.modules, "asyncpg", None)
@@ -257,6 +282,25 @@ async def test_who_is_alone_with_something_is_so_in_every_process(postgres: Data
     assert order == ["ends", "has it"]
 
 
+async def test_the_servers_own_isolation_changes_nothing(postgres: Databases, name: str) -> None:
+    """Who was alone after another one sees what that one wrote, also where snapshots are older by default."""
+    await postgres.do(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+    budgets = []
+    async with database_at(postgres.url(name)) as here, database_at(postgres.url(name)) as there:
+
+        async def reserve(database: Database, key: str) -> None:
+            entry = Entry(key, "ann", "one", 60, date(2026, 11, 21))
+            ledger = SpendingLedger(database, SystemClock())
+            await ledger.reserve(entry, lambda in_session, _: budgets.append(in_session))
+
+        async with here.session(SYSTEM) as session:
+            await session.alone(SpendingRow.__tablename__)
+            waiting = [asyncio.create_task(reserve(there, key)) for key in ("first", "second")]
+            await locks_waited_for(postgres, name, 2)
+        await asyncio.gather(*waiting)
+    assert budgets == [0, 60]
+
+
 async def test_no_more_connections_are_opened_than_set(
     postgres: Databases, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +319,18 @@ async def test_no_more_connections_are_opened_than_set(
                     await fourth.all(select(SessionRow))
             assert await connections(postgres, name) == 3
         assert await connections(postgres, name) == 1
+
+
+async def locks_waited_for(postgres: Databases, name: str, count: int) -> None:
+    """Until so many sessions of that database wait for a lock of ours."""
+    asking = await asyncpg.connect(postgres.url(name))
+    try:
+        query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = $1"
+        number = await asking.fetchval("SELECT oid FROM pg_database WHERE datname = $1", name)
+        while await asking.fetchval(query, number) < count:  # noqa: ASYNC110  # another process's state
+            await asyncio.sleep(0)
+    finally:
+        await asking.close()
 
 
 async def connections(postgres: Databases, name: str) -> int:
@@ -303,6 +359,17 @@ async def test_what_is_no_text_is_the_callers_mistake(postgres: Databases, name:
             session.add(row("good", brought={"text": topic}))
         async with database.session("ann") as session:
             assert await session.all(select(SessionRow.brought)) == [{"text": topic}]
+
+
+async def test_a_server_that_only_reads_is_not_our_own_fault(postgres: Databases, name: str) -> None:
+    """As the old primary does after a fail-over: whoever writes may try again, reading goes on."""
+    await opened(postgres.url(name))
+    await postgres.do(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    async with database_at(postgres.url(name)) as database:
+        with pytest.raises(UnavailableError, match=r"read-only transaction\. Try again"):
+            await write(database, "one")
+        async with database.session("ann") as session:
+            assert await session.all(select(SessionRow.id)) == []
 
 
 async def write(database: Database, key: str, meanwhile: Callable[[], None] = lambda: None) -> None:

@@ -12,6 +12,10 @@ DEFAULT_SSLMODE: Final = "prefer"
 SCHEMES: Final = ("postgres", "postgresql", "postgresql+asyncpg")
 SSLMODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 PARAMETERS: Final = ("sslmode", "sslrootcert")
+UNREADABLE: Final = (
+    "it names no host and port that can be read (in a password, / ? # @ and : are written as "
+    "%2F %3F %23 %40 and %3A)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +42,15 @@ class PostgresAddress:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port or DEFAULT_PORT
         except ValueError:
-            raise ValueError(
-                "it names no host and port that can be read (in a password, / ? # @ and : are written as "
-                "%2F %3F %23 %40 and %3A)"
-            ) from None
+            raise ValueError(UNREADABLE) from None
         if parts.scheme not in SCHEMES:
             schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES)
             raise ValueError(
                 f"it begins with none of {schemes} (leave it out for tables in a SQLite file in the "
                 "data directory)"
             )
+        if parts.fragment or "@" in parts.path + parts.query:  # the rest of a password, to be shown nowhere
+            raise ValueError(UNREADABLE)
         if not host or "," in host:
             raise ValueError("it must name one host")
         database = unquote(parts.path.removeprefix("/"))

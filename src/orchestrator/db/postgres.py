@@ -34,6 +34,8 @@ OLDEST_VERSION: Final = 15
 CONNECT_LIMIT_S: Final = 5.0
 STATEMENT_LIMIT_S: Final = 30.0  # of a session's statements; a migration takes the time that it takes
 FREE_CONNECTION_LIMIT_S: Final = 10.0
+# Whatever the server's default: who has waited for a lock must see what its last holder wrote.
+ISOLATION: Final = "READ COMMITTED"
 # Our mark on Alembic's table, which other programs may have too.
 MARK: Final = "Orchestrator: the version of its tables"
 
@@ -43,8 +45,13 @@ _NO_SUCH_DATABASE: Final = ("3D000",)
 _NO_RIGHT: Final = ("42501",)
 # Connections refused or cut, or too many; a server that starts or stops.
 _AWAY: Final = ("08", "53300", "57P")
-# Deadlocks, a full disk, locks and statements that were given up.
-_BUSY: Final = ("40", "53", "55P03", "57014")
+# Deadlocks, a full disk, locks and statements that were given up, a server that only reads for now.
+_BUSY: Final = ("40", "53", "55P03", "57014", "25006")
+_MADE_BY_OWNER: Final = (
+    "Tables are made and changed by their owner: run `orchestrator migrate` as a user who may CREATE in the "
+    "schema."
+)
+_GRANTS: Final = "Their owner has to GRANT this user SELECT, INSERT, UPDATE and DELETE on all tables."
 _NOT_TEXT: Final = ("22021", "22P05")
 
 
@@ -65,6 +72,8 @@ class PostgresStore:
         self.engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=lambda: self._connect(command_timeout=STATEMENT_LIMIT_S),
+            isolation_level=ISOLATION,
+            hide_parameters=True,
             pool_size=kept,
             max_overflow=most_open - kept,
             pool_timeout=FREE_CONNECTION_LIMIT_S,
@@ -109,7 +118,13 @@ class PostgresStore:
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[AsyncConnection]:
         """A connection beside the pool, without a limit on its statements; errors come out as sentences."""
-        engine = create_async_engine("postgresql+asyncpg://", async_creator=self._connect, poolclass=NullPool)
+        engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
+            isolation_level=ISOLATION,
+            hide_parameters=True,
+            poolclass=NullPool,
+        )
         try:
             async with engine.connect() as connection:
                 yield connection
@@ -138,10 +153,7 @@ class PostgresStore:
         elif _is_mistrust(error):
             mend = "Check sslmode and sslrootcert in database.url, and the server's certificate."
         elif state.startswith(_NO_RIGHT):
-            mend = (
-                "Tables are made and changed by their owner: run `orchestrator migrate` as a user who may "
-                "CREATE in the schema."
-            )
+            mend = f"{_MADE_BY_OWNER} {_GRANTS}"
         return SettingsError(f"{self} cannot be used: {_reason(error)}. {mend}")
 
     def _usable_revision(self, connection: Connection) -> str | None:
@@ -161,7 +173,27 @@ class PostgresStore:
                 f"{self} keeps text as {encoding}, which cannot hold every character. "
                 "Make the database with ENCODING 'UTF8'."
             )
-        return self._revision(connection)
+        revision = self._revision(connection)
+        if revision == newest():
+            self._check_rights(connection)
+        return revision
+
+    def _check_rights(self, connection: Connection) -> None:
+        """See whether this user may change the rows of all tables, before the first request that does.
+
+        Raises:
+            SettingsError: of some table he may not.
+        """
+        lacking = text(
+            "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
+            "AND relname = ANY(:names) AND NOT (has_table_privilege(oid, 'SELECT') AND "
+            "has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE') AND "
+            "has_table_privilege(oid, 'DELETE')) ORDER BY relname"
+        )
+        if found := connection.scalars(lacking, {"names": list(Base.metadata.tables)}).all():
+            raise SettingsError(
+                f"{self} cannot be used: this user may not read and change {' and '.join(found)}. {_GRANTS}"
+            )
 
     def _revision(self, connection: Connection) -> str | None:
         kept = text("SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace")

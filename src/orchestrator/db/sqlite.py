@@ -45,7 +45,10 @@ class SqliteStore:
         self._file = file
         # pool_size=1 without overflow is the one connection.
         self.engine: AsyncEngine = create_async_engine(
-            URL.create("sqlite+aiosqlite", database=str(file)), pool_size=1, max_overflow=0
+            URL.create("sqlite+aiosqlite", database=str(file)),
+            hide_parameters=True,
+            pool_size=1,
+            max_overflow=0,
         )
         event.listen(self.engine.sync_engine, "connect", _configure)
         event.listen(self.engine.sync_engine, "begin", _begin)
