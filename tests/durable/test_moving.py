@@ -7,13 +7,15 @@ import signal
 import sys
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from temporalio.client import Client
 
-from orchestrator import Context, EmbeddedEngine, Retry, TemporalEngine, step, step_info, workflow
+from orchestrator import Context, EmbeddedEngine, Limit, Retry, TemporalEngine, step, step_info, workflow
 from orchestrator.core.errors import NotFoundError
 from orchestrator.durable.codec import Encryption
 from orchestrator.durable.embedded.leaving import LeavingJournal
@@ -330,3 +332,64 @@ async def test_a_mover_that_is_killed_anywhere_is_run_again(tmp_path: Path, stag
         async with own.embedded() as engine:
             assert engine.active == 0
     assert cut_at > 6, "it was killed nowhere"
+
+
+async def test_schedules_move_as_they_are(stage: Stage) -> None:
+    """With all their settings; one that is paused begins as paused, and is never active in between."""
+    settings: dict[str, Any] = {"cron": "0 9 29 2 *", "zone": "Europe/Berlin", "catch_up": 60.0}
+    async with stage.embedded() as engine:
+        for name in ("active", "paused"):
+            await engine.schedule(
+                errand, "Ada", id=stage.id(name), owner="o", tags={"k": "v"}, priority=2, **settings
+            )
+        await (await engine.get_schedule(stage.id("paused"))).pause()
+        before = {info.id: info for info in await engine.schedules()}
+    assert {move.id: (move.kind, move.fate) for move in (await stage.move()).values()} == dict.fromkeys(
+        before, ("schedule", MOVED)
+    )
+    client = await Client.connect(stage.address)
+    async with stage.temporal() as temporal:
+        for info in before.values():
+            moved = await temporal.get_schedule(info.id)
+            now = await moved.describe()
+            assert replace(now, created_at=info.created_at) == info
+            # A schedule that was begun and then paused would say who paused it.
+            assert not (await client.get_schedule_handle(info.id).describe()).schedule.state.note
+        active = await temporal.get_schedule(stage.id("active"))
+        run = await active.run_now()
+        await run.signal("word", "milk")
+        assert await run.result() == "Ada begins, milk, Ada ends"
+        for info_id in before:
+            await (await temporal.get_schedule(info_id)).delete()
+    async with stage.embedded() as engine:
+        assert await engine.schedules() == []
+
+
+async def test_runs_that_wait_for_a_place_wait_there_too(stage: Stage) -> None:
+    """The one that has the place has it there, and the others come after it, in their order."""
+
+    @workflow(limits=[Limit(1)])
+    async def one_by_one(ctx: Context, name: str) -> str:
+        await ctx.run(Gates.note, f"{name} begins")
+        return await ctx.receive("word", str)
+
+    stage.workflows = (one_by_one,)
+    names = ["a", "b", "c"]
+    async with stage.embedded() as engine:
+        runs = [await engine.start(one_by_one, name, id=stage.id(name)) for name in names]
+        await has_noted(engine, runs[0].id)
+        await runs[1].signal("word", "early")
+        statuses = [(await run.describe()).status for run in runs]
+        assert statuses == [Status.WAITING, Status.PENDING, Status.PENDING]
+    assert {move.fate for move in (await stage.move()).values()} == {MOVED}
+    stage.gates.calls.clear()
+    async with stage.temporal() as temporal:
+        first, second, third = [await temporal.get(run.id) for run in runs]
+        assert (await second.describe()).status is Status.PENDING
+        assert (await third.describe()).status is Status.PENDING
+        await first.signal("word", "done")
+        assert await first.result() == "done"
+        assert await second.result() == "early"
+        await third.signal("word", "last")
+        assert await third.result() == "last"
+    assert stage.gates.calls == ["b begins", "c begins"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from temporalio.service import RPCError, RPCStatusCode
@@ -11,16 +12,16 @@ from orchestrator.durable.schedules import ScheduleStatus
 from orchestrator.durable.temporal.beginnings import Beginning, CarriedPrefix, MovedChild, arguments
 from orchestrator.durable.temporal.failures import explained
 from orchestrator.durable.temporal.payloads import MAX_CARRIED_BYTES
+from orchestrator.durable.temporal.schedule_settings import Kept, Settings
+from orchestrator.durable.temporal.scheduling import keep
 from orchestrator.durable.temporal.search import attributes
 from orchestrator.durable.temporal.starting import NewRun, begin
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from orchestrator.durable.engine import Schedule
     from orchestrator.durable.moving import OpenRun, OpenSchedule
     from orchestrator.durable.registry import Registry
-    from orchestrator.durable.temporal.engine import TemporalEngine
     from orchestrator.durable.temporal.terms import Terms
 
 
@@ -29,14 +30,12 @@ class Arrivals:
 
     def __init__(  # what an open engine is made of
         self,
-        engine: TemporalEngine,
         client: Client,
         task_queue: str,
         registry: Registry,
         terms: Terms,
         place: str,
     ) -> None:
-        self._engine = engine
         self._terms = terms
         self._client = client
         self._task_queue = task_queue
@@ -87,27 +86,29 @@ class Arrivals:
             raise explained(error) from error
 
     async def take_schedule(self, schedule: OpenSchedule) -> None:
-        """Have the schedule start its runs here from now on, unless it is paused.
+        """Have the schedule start its runs here from now on; one that is paused begins as paused.
 
         Raises:
             NotRegisteredError: the engine was not given its workflow.
             PayloadError: its recorded input does not fit the code.
+            ConflictError: another task queue has a schedule of this id. UnavailableError: no answer.
         """
         info = schedule.info
         workflow = self._registry.workflow(info.workflow)
-        moved: Schedule = await self._engine.schedule(
-            workflow,
-            workflow.input.decode(schedule.data),
-            id=info.id,
+        workflow.input.decode(schedule.data)
+        settings = Settings(
+            schedule=info.id,
+            workflow=info.workflow,
             cron=info.cron,
             zone=info.zone,
-            catch_up=info.catch_up,
+            catch_up_s=info.catch_up,
             owner=info.owner,
             tags=info.tags,
             priority=info.priority,
+            since=time.time(),
         )
-        if info.status is ScheduleStatus.PAUSED:
-            await moved.pause()
+        is_paused = info.status is ScheduleStatus.PAUSED
+        await keep(self._client, Kept(settings, schedule.data, self._task_queue, is_paused=is_paused))
 
 
 def _beginning_of(run: OpenRun) -> Beginning:

@@ -400,7 +400,7 @@ class TemporalEngine(Scheduling):
             EngineStoppedError: the engine is not open.
         """
         place = f"Temporal at {self._connection.address}, namespace {self._connection.namespace}"
-        return Arrivals(self, self._connected(), self._task_queue, self._registry, self._terms, place)
+        return Arrivals(self._connected(), self._task_queue, self._registry, self._terms, place)
 
     def _forks(self, client: Client) -> Forks:
         return Forks(client, self._task_queue, self._registry)

@@ -93,7 +93,7 @@ class Scheduling(ABC):
             since=time.time(),
         )
         settings.timetable.first_after(settings.since)
-        await _keep(client, Kept(settings, data, self._task_queue))
+        await keep(client, Kept(settings, data, self._task_queue))
         return TemporalSchedule(self, client, self._registry, self._task_queue, id)
 
     async def get_schedule(self, id: str) -> TemporalSchedule:
@@ -228,8 +228,12 @@ class TemporalSchedule:
                 raise explained(error) from error
 
 
-async def _keep(client: Client, wanted: Kept) -> None:
-    """Have the server keep a schedule; where it has one of that id, change what is to be changed."""
+async def keep(client: Client, wanted: Kept) -> None:
+    """Have the server keep a schedule; where it has one of that id, change what is to be changed.
+
+    Raises:
+        ConflictError: another task queue has a schedule of that id. UnavailableError: it does not answer.
+    """
     schedule_id = wanted.settings.schedule
     try:
         await client.create_schedule(schedule_id, wanted.as_temporal())
