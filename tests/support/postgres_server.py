@@ -93,6 +93,11 @@ class PostgresServer:
         self._programs = _programs()
         self._guard: subprocess.Popen[bytes] | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and neither stopped nor killed since."""
+        return self._guard is not None
+
     def initialise(self) -> None:
         """Make an empty cluster whose only user has a password, in Unicode and with a language's order."""
         secret = self._data.with_name("password")

@@ -43,6 +43,11 @@ class RedisServer:
         self._log_file = folder / "redis.log"
         self._guard: subprocess.Popen[bytes] | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and neither stopped nor killed since."""
+        return self._guard is not None
+
     def start(self) -> None:
         """Start it on the data of its last life, and wait until it answers.
 

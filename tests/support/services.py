@@ -80,6 +80,11 @@ class ServiceProcess:
         return self._running().pid
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started, and has not ended since."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def log(self) -> str:
         """All that the service wrote, over all its lives."""
         return self.log_file.read_text() if self.log_file.exists() else ""
@@ -149,14 +154,14 @@ class ServiceProcess:
             raise RuntimeError("The service does not run.")
         return self._process
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, limit_s: float = START_LIMIT_S) -> None:
         """Wait until it says that it is ready.
 
         Raises:
             RuntimeError: it ended early, or was not ready in time; the log is in the message.
         """
         process = self._running()
-        deadline = time.monotonic() + START_LIMIT_S
+        deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             if _is_ready(self.port):
                 return
@@ -164,7 +169,7 @@ class ServiceProcess:
                 self._process = None
                 raise RuntimeError(f"The service ended with code {process.returncode}:\n{self.log}")
         self.kill()
-        raise RuntimeError(f"The service was not ready within {START_LIMIT_S:.0f} s:\n{self.log}")
+        raise RuntimeError(f"The service was not ready within {limit_s:.0f} s:\n{self.log}")
 
 
 class WorkerProcess(ServiceProcess):
