@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator import EmbeddedEngine, Encryption
 from orchestrator.durable.embedded.parking import MOST_IN_MEMORY
+from orchestrator.durable.temporal import passing_on
 from orchestrator.streams import RedisStreams
 from support.contract_lab import PAUSES_S, Gates, Lab
 from support.stream_lab import embedded, embedded_streams, on_redis
@@ -32,6 +33,9 @@ EMBEDDED_EVICTING = "embedded-evicting"
 TEMPORAL = "temporal"
 # No run stays in memory between its events, so all code is replayed all the time, and all is encrypted.
 TEMPORAL_REPLAYING = "temporal-replaying"
+
+# A test that gives no engine a step does not mean to wait for one.
+UNKNOWN_STEPS_OFFERED_FOR_S = 1.0
 
 KEYS = Encryption({"contract": bytes(32)})
 
@@ -55,12 +59,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def lab(engine_name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Lab:
+def lab(
+    engine_name: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Lab:
     """Where the test opens its engines."""
     if engine_name in {EMBEDDED, EMBEDDED_EVICTING}:
         most = 0 if engine_name == EMBEDDED_EVICTING else MOST_IN_MEMORY
         return Lab(partial(_embedded, tmp_path / "runs.db", most))
     server: TemporalServer = request.getfixturevalue("temporal_server")
+    monkeypatch.setattr(passing_on, "OFFERED_FOR_S", UNKNOWN_STEPS_OFFERED_FOR_S)
     is_replaying = engine_name == TEMPORAL_REPLAYING
     streams = (
         partial(embedded_streams, tmp_path / "streams.db")

@@ -14,9 +14,10 @@ from temporalio.common import RawValue  # noqa: TC002  # read at run time
 
 from orchestrator.durable.attempt import Attempt, StepInfo
 from orchestrator.durable.errors import Failure
-from orchestrator.durable.outcomes import Verdict, perform
+from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS, Verdict, perform
 from orchestrator.durable.registry import NotRegisteredError
-from orchestrator.durable.temporal.failures import detail_of, recorded_error
+from orchestrator.durable.temporal.failures import WORKERS_LOST, detail_of, recorded_error
+from orchestrator.durable.temporal.passing_on import PassedOn, passed_on
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.progress import Progress
 from orchestrator.durable.temporal.waiting import readable, recorded
@@ -24,6 +25,8 @@ from orchestrator.durable.temporal.watching import STORED_AT_ONCE_S
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+    from temporalio.exceptions import ApplicationError
 
     from orchestrator.durable.payloads import PayloadRules
     from orchestrator.durable.registry import BoundStep, Registry
@@ -51,37 +54,40 @@ class Activities:
     @activity.defn(dynamic=True)
     async def run_step(self, arguments: Sequence[RawValue]) -> RawValue:
         """Make one attempt at the step that the activity type names."""
-        heartbeats = asyncio.create_task(send_heartbeats())
         try:
-            outcome = await self._outcome(arguments)
+            step = self._registry.step(activity.info().activity_type)
+        except NotRegisteredError as error:
+            raise await _failed(passed_on(error)) from None
+        before = PassedOn.before()
+        heartbeats = asyncio.create_task(send_heartbeats(*before.taken().details))
+        try:
+            number = activity.info().attempt - before.times
+            outcome = await self._attempt(step, number, *[await readable(part) for part in arguments])
             if isinstance(outcome, bytes):
                 return await recorded(carried(outcome))
-            detail = await recorded(detail_of(outcome.failure))
+            error_to_record = await _failed(outcome)
         except asyncio.CancelledError:
             if worker_stops():
                 raise recorded_error(WORKER_STOPPED, retry_after_s=0.0) from None
             raise
         finally:
             heartbeats.cancel()
-        raise recorded_error(outcome.failure, outcome.retry_after_s, detail)
-
-    async def _outcome(self, arguments: Sequence[RawValue]) -> bytes | Verdict:
-        try:
-            step = self._registry.step(activity.info().activity_type)
-        except NotRegisteredError as error:
-            return Verdict(Failure.of(error))
-        return await self._attempt(step, *[await readable(part) for part in arguments])
+        raise error_to_record
 
     async def _attempt(
-        self, step: BoundStep, arguments: bytes, life: bytes, tried: bytes = b"0"
+        self, step: BoundStep, number: int, arguments: bytes, life: bytes, tried: bytes = b"0"
     ) -> bytes | Verdict:
+        before_here: int = from_json(tried)
+        retry = step.definition.retry
+        if number > max(retry.attempts - before_here, 1) + MOST_LOST_ATTEMPTS:
+            return Verdict(WORKERS_LOST)
         info = activity.info()
         run_id, key = info.workflow_id or "", info.activity_id
         facts = StepInfo(
             run_id=run_id,
             step=step.definition.name,
             operation=key.partition(":")[0],
-            attempt=info.attempt + from_json(tried),
+            attempt=number + before_here,
             idempotency_key=f"{from_json(life)}/{key}",
         )
         if self._watching is None:
@@ -114,14 +120,19 @@ class Activities:
             )
 
 
-async def send_heartbeats() -> None:
+async def _failed(verdict: Verdict) -> ApplicationError:
+    """The error that has the server record a failed attempt, and try again where there is to be another."""
+    return recorded_error(verdict.failure, verdict.retry_after_s, await recorded(detail_of(verdict.failure)))
+
+
+async def send_heartbeats(*details: object) -> None:
     """Tell the server that the worker lives; its answers carry cancels to the step.
 
     The start itself told it, so a short step tells nothing more.
     """
     while True:
         await asyncio.sleep(HEARTBEAT_EVERY_S)
-        activity.heartbeat()
+        activity.heartbeat(*details)
 
 
 def worker_stops() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 from temporalio.client import WorkflowFailureError
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 # Temporal reads a delay of zero as none given, and would use its own.
 SHORTEST_RETRY_DELAY = timedelta(milliseconds=1)
+
+WORKERS_LOST: Final = Failure(
+    type="WorkerLostError", code="worker_lost", message="its worker was lost too often"
+)
 
 
 def recorded_error(
@@ -67,7 +71,7 @@ def failure_of(error: BaseException) -> Failure:
         except ValidationError:
             pass  # an error of other code on this cluster
     if isinstance(cause, TimedOutError):
-        return Failure(type="WorkerLostError", code="worker_lost", message="its worker was lost too often")
+        return WORKERS_LOST
     if isinstance(cause, CancelledError):
         return Failure(
             type="CancelledError", code="cancelled", message="it was cancelled from outside its run"

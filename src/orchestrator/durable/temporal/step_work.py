@@ -12,7 +12,6 @@ from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import FailureError
 
 from orchestrator.durable.errors import StepError
-from orchestrator.durable.outcomes import MOST_LOST_ATTEMPTS
 from orchestrator.durable.temporal.failures import failure_of
 
 if TYPE_CHECKING:
@@ -59,7 +58,6 @@ class StepWork:
         return await self._schedule()
 
     def _schedule(self) -> asyncio.Task[RawValue]:
-        left = self._step.retry.attempts - self._tried.attempts
         return temporal.start_activity(
             self._step.name,
             args=self._arguments,
@@ -67,9 +65,8 @@ class StepWork:
             result_type=RawValue,
             start_to_close_timeout=LONGEST_ATTEMPT,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=RetryPolicy(
-                backoff_coefficient=1.0, maximum_attempts=max(left, 1) + MOST_LOST_ATTEMPTS
-            ),
+            # Workers count the attempts: those of workers that do not know the step are none of its own.
+            retry_policy=RetryPolicy(backoff_coefficient=1.0),
             cancellation_type=temporal.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
 
