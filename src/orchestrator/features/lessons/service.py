@@ -7,7 +7,7 @@ import re
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 import structlog
@@ -26,7 +26,7 @@ from orchestrator.durable.runs import LAST_EVENTS, EventType, Prefix, RunInfo, S
 from orchestrator.features.lessons.coming_back import known
 from orchestrator.features.lessons.events import BEGINNING, Position, Story
 from orchestrator.features.lessons.kept import Kept
-from orchestrator.features.lessons.lesson import LessonRequest
+from orchestrator.features.lessons.lesson import Lesson, LessonRequest
 from orchestrator.features.lessons.schemas import (
     NewSession,
     Session,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from orchestrator.durable.engine import Engine, Run
     from orchestrator.durable.runs import StepView
     from orchestrator.features.lessons.events import SessionEvent
-    from orchestrator.features.lessons.lesson import Lesson
     from orchestrator.features.lessons.repository import SessionRepository
     from orchestrator.journal.blobs import Blob, Blobs
 
@@ -352,7 +351,7 @@ class LessonService:
                         story.may_go_on = await self._remains(row)
                     if event.type is EventType.RUN_COMPLETED:
                         # Events hide what looks like a secret; a lesson may teach what one looks like.
-                        event = replace(event, data=(await run.result()).model_dump(mode="json"))  # noqa: PLW2901
+                        event = replace(event, data=(await _lesson_of(run)).model_dump(mode="json"))  # noqa: PLW2901
                     told = story.tell(event)
                     is_over = told is not None and told.type == "error" and number < row.runs
                     if told is not None and told.position > after and not is_over:
@@ -372,7 +371,7 @@ class LessonService:
         infos = [await run.describe() for run in runs]
         ends = [info.closed_at or info.created_at for info in infos]
         took = sum((end - info.created_at for info, end in zip(infos, ends, strict=True)), timedelta())
-        return SessionResult.of(await runs[-1].result(), row.id, took, ends[-1])
+        return SessionResult.of(await _lesson_of(runs[-1]), row.id, took, ends[-1])
 
     async def _remove(self, row: SessionRow) -> None:
         for number in range(1, row.runs + 1):
@@ -396,6 +395,11 @@ class LessonService:
                     retry_after=LOOK_AGAIN_AFTER_S,
                 ) from None
             await self._engine().delete(run_id)
+
+
+async def _lesson_of(run: Run[Any]) -> Lesson:
+    """What a completed run made; a later version of its workflow has types that this code does not know."""
+    return Lesson.model_validate(await run.result())
 
 
 def _no_session() -> NotFoundError:
