@@ -54,6 +54,11 @@ class Cluster:
         """Where the API processes answer."""
         return [api.base_url for api in self.apis]
 
+    def addresses_from(self, number: int) -> list[str]:
+        """The same, as a load balancer that begins with the one of that number goes round them."""
+        first = number % len(self.apis)
+        return [*self.addresses[first:], *self.addresses[:first]]
+
     @property
     def processes(self) -> list[ServiceProcess]:
         """Those of ours."""

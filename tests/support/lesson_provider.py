@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -36,13 +36,12 @@ class LessonProvider:
         server.respond = self._reply
 
     def hold(self, session_ids: list[str]) -> None:
-        """Let each of these sessions come to a call, each to another than the one before, and no further.
+        """Let each of these sessions, too, come to a call, a different one each time, and no further.
 
         The first words of that call's answer are sent, the rest follows once ``let_go`` is called.
         """
         with self._news:
-            self._held = 0
-            self._held_at = {session_id: number % CALLS + 1 for number, session_id in enumerate(session_ids)}
+            self._held_at |= {session_id: number % CALLS + 1 for number, session_id in enumerate(session_ids)}
             self._may_finish.clear()
 
     def wait_until_held(self, limit_s: float) -> None:
@@ -59,6 +58,7 @@ class LessonProvider:
         """Answer all who wait, and hold nobody any more."""
         with self._news:
             self._held_at = {}
+            self._held = 0
             self._may_finish.set()
 
     def wait_until_asked(self, times: int, limit_s: float) -> None:
@@ -84,10 +84,6 @@ class LessonProvider:
     def asked_by(self, session_id: str) -> list[str]:
         """The operations for which this session asked, in order."""
         return list(self._asked[session_id])
-
-    def asked_again_by(self, session_id: str) -> int:
-        """How often this session asked for what it had asked for before."""
-        return sum(times - 1 for times in Counter(self._asked[session_id]).values())
 
     def _reply(self, asked: Asked) -> Reply:
         run_id, operation, *_ = asked.headers["idempotency-key"].split("/")

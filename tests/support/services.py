@@ -79,6 +79,12 @@ class ServiceProcess:
         """The process id of the running service."""
         return self._running().pid
 
+    def take(self, code: Path | None) -> None:
+        """From the next start on, run the code in that directory; None is this checkout's."""
+        self._environment.pop("PYTHONPATH", None)
+        if code is not None:
+            self._environment["PYTHONPATH"] = str(code)
+
     @property
     def is_running(self) -> bool:
         """Whether it was started, and has not ended since."""
