@@ -1,42 +1,31 @@
-"""Failures of steps on Temporal: recorded, and not shouted about."""
+"""What the server's refusals mean here."""
 
 from __future__ import annotations
 
-import logging
-import uuid
-from typing import TYPE_CHECKING
-
 import pytest
+from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrator import Context, Retry, TemporalEngine, step, workflow
-from orchestrator.durable.errors import RunFailedError
-
-if TYPE_CHECKING:
-    from support.services import TemporalServer
-
-pytestmark = pytest.mark.temporal
+from orchestrator.core.errors import UnavailableError
+from orchestrator.durable.temporal.failures import explained
 
 
-@step(retry=Retry(attempts=2, backoff=(0.01,)))
-async def stumble() -> None:
-    """Fail each time."""
-    raise ValueError("on a stone")
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (RPCStatusCode.UNAVAILABLE, "does not answer"),
+        (RPCStatusCode.DEADLINE_EXCEEDED, "does not answer"),
+        (RPCStatusCode.UNKNOWN, "cannot do this now: transport error"),
+        (RPCStatusCode.CANCELLED, "cannot do this now: transport error"),
+    ],
+)
+def test_what_passes_is_worth_another_try(status: RPCStatusCode, said: str) -> None:
+    """A server that ends in the midst of an answer leaves more than one kind of error behind."""
+    error = explained(RPCError("transport error", status, b""))
+    assert isinstance(error, UnavailableError)
+    assert said in error.message
 
 
-@workflow
-async def walk(ctx: Context) -> None:
-    """Fail with its step."""
-    await ctx.run(stumble)
-
-
-async def test_a_failure_is_told_by_its_run_and_fills_no_log(
-    temporal_server: TemporalServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The SDK would log a traceback for every attempt."""
-    engine = TemporalEngine(
-        temporal_server.address, workflows=[walk], steps=[stumble], task_queue=f"failures-{uuid.uuid4()}"
-    )
-    async with engine:
-        with pytest.raises(RunFailedError, match="on a stone"):
-            await (await engine.start(walk)).result()
-    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+def test_what_does_not_pass_is_told_as_it_is() -> None:
+    """Another try would meet it again."""
+    error = RPCError("no", RPCStatusCode.INVALID_ARGUMENT, b"")
+    assert explained(error) is error

@@ -33,6 +33,17 @@ if TYPE_CHECKING:
 # Temporal reads a delay of zero as none given, and would use its own.
 SHORTEST_RETRY_DELAY = timedelta(milliseconds=1)
 
+_SILENT: Final = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED}
+# A connection that breaks in the midst of an answer, as when the server ends, and what the server cannot do.
+_PASSING: Final = {
+    RPCStatusCode.UNKNOWN,
+    RPCStatusCode.INTERNAL,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.DATA_LOSS,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+}
+
 WORKERS_LOST: Final = Failure(
     type="WorkerLostError", code="worker_lost", message="its worker was lost too often"
 )
@@ -101,6 +112,8 @@ def failure_of_child(child_id: str, error: BaseException) -> Failure:
 
 def explained(error: RPCError) -> Exception:
     """A server's refusal as the house knows it, or itself."""
-    if error.status in {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED}:
+    if error.status in _SILENT:
         return UnavailableError("the Temporal server does not answer")
+    if error.status in _PASSING:
+        return UnavailableError(f"the Temporal server cannot do this now: {error}")
     return error

@@ -119,7 +119,7 @@ class TemporalRun(Generic[Out_co]):
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise RunClosedError(f"run {self._id} has ended, so it takes no signal {name!r}") from None
-            raise
+            raise explained(error) from error
 
     async def cancel(self, *, force_after: float | None = None) -> None:
         """Ask it to stop, and end it without its code ``force_after`` seconds later if it is still open.
@@ -139,7 +139,7 @@ class TemporalRun(Generic[Out_co]):
             await self._handle.cancel()
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+                raise explained(error) from error
 
     async def pause(self) -> None:
         """Begin no new step or child until it is resumed; durable when this returns.
