@@ -1,4 +1,4 @@
-"""The engines that keep the contract, and which of its tests each of them takes."""
+"""The engines that keep the contract."""
 
 from __future__ import annotations
 
@@ -39,22 +39,13 @@ UNKNOWN_STEPS_OFFERED_FOR_S = 1.0
 
 KEYS = Encryption({"contract": bytes(32)})
 
-# What the Temporal adapter does not offer yet; see its docstring.
-EMBEDDED_ALONE = {
-    "test_an_input_that_does_not_fit_what_was_recorded_is_seen",
-    "test_a_stuck_run_is_forked_to_where_the_code_still_fits",
-    "test_a_stuck_run_is_tried_again_on_request",
-    "test_children_of_two_histories_are_two_runs",
-}
-
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Take each test of the contract to each engine that offers what it is about."""
+    """Take each test of the contract to each engine."""
     if "engine_name" not in metafunc.fixturenames:
         return
     engines = [pytest.param(EMBEDDED), pytest.param(EMBEDDED_EVICTING)]
-    if metafunc.function.__name__ not in EMBEDDED_ALONE:
-        engines += [pytest.param(name, marks=pytest.mark.temporal) for name in (TEMPORAL, TEMPORAL_REPLAYING)]
+    engines += [pytest.param(name, marks=pytest.mark.temporal) for name in (TEMPORAL, TEMPORAL_REPLAYING)]
     metafunc.parametrize("engine_name", engines)
 
 

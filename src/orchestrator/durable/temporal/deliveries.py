@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from temporalio import workflow as temporal
 
+from orchestrator.durable.errors import MismatchError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,12 +32,17 @@ class Deliveries:
     before, so that the code goes the same way live, on a replay, and when it begins with a prefix. What a
     workflow task brings is sorted by its source, and for each source as the server recorded it: how soon the
     SDK tells of each is its own affair.
+
+    ``at_rest`` is called whenever the code has come to rest; ``mismatch`` says what of the run's beginning
+    does not fit the code.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[Source, deque[Callable[[], object]]] = {source: deque() for source in Source}
         self._taken_over: TakenOver | None = None
         self._is_over = False
+        self.at_rest: Callable[[], object] = lambda: None
+        self.mismatch: MismatchError | None = None
 
     def begin_with(self, taken_over: TakenOver) -> None:
         """Tell the code all of that before anything else."""
@@ -63,8 +70,13 @@ class Deliveries:
     def _has_more(self) -> bool:
         # An error that is raised here fails the workflow task, not the run: the server tries it again until
         # code comes that fits.
-        if self._taken_over is not None and self._taken_over.has_more():
-            return True
+        self.at_rest()
+        try:
+            if self._taken_over is not None and self._taken_over.has_more():
+                return True
+        except MismatchError as error:
+            self.mismatch = error
+            raise
         return any(self._waiting.values())
 
     def _next(self) -> Callable[[], object]:

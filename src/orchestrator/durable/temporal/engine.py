@@ -74,8 +74,8 @@ class TemporalEngine(Scheduling):
 
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
 
-    A stuck run shows as running. Ids are known for as long as the namespace retains its runs. What a priority
-    does for steps is the cluster's affair.
+    Ids are known for as long as the namespace retains its runs. What a priority does for steps is the
+    cluster's affair.
 
     Args:
         address: ``host:port`` of the cluster.

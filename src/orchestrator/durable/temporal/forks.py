@@ -30,7 +30,7 @@ class Forks:
     def __init__(self, client: Client, task_queue: str, registry: Registry) -> None:
         self._client = client
         self._task_queue = task_queue
-        self._registry = registry
+        self.registry = registry
 
     async def start(self, run_id: str, from_step: str | None, with_input: Any, fork_id: str | None) -> str:
         """Start a fork of a run, and give its id.
@@ -43,14 +43,14 @@ class Forks:
         """
         try:
             fork = await self._fork(run_id, from_step, with_input, fork_id or new_id())
-            await begin(self._client, self._task_queue, self._registry, fork)
+            await begin(self._client, self._task_queue, self.registry, fork)
         except RPCError as error:
             raise explained(error) from error
         return fork.id
 
     async def _fork(self, run_id: str, from_step: str | None, with_input: Any, fork_id: str) -> NewRun:
         raw = (await describe(self._client, run_id)).workflow_execution_info
-        workflow = self._registry.workflow(raw.type.name)
+        workflow = self.registry.workflow(raw.type.name)
         history = self._client.get_workflow_handle(run_id).fetch_history_events()
         seed, entries = await recorded_of(opened(history, self._client.data_converter))
         origin = to_json({"from": run_id, "from_step": from_step}, "the origin of a fork")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from temporalio import workflow as temporal
 
+from orchestrator.durable.errors import MismatchError
 from orchestrator.durable.payloads import to_json
 from orchestrator.durable.temporal.asked import Asked
 from orchestrator.durable.temporal.beginnings import PLAIN_BEGINNING, arguments, life_of
@@ -58,6 +59,9 @@ class TemporalMachine:
         self._taken_over = TakenOver(life.beginning.taken_over, self._clock, self._timers, life.mailbox)
         self._children: set[str] = set()
         self._moved = life.beginning.children
+        self._asked: dict[str, Asked] = {}
+        self._mismatch: MismatchError | None = None
+        self.asks: tuple[str, ...] = ()
         life.deliveries.begin_with(self._taken_over)
         keep_time(self._loop, self._timers, self._clock)
 
@@ -128,6 +132,20 @@ class TemporalMachine:
         memo = {PUBLISHED: self._room.admit(carried(entry), f"the event {name}")}
         self._taken_over.say(operation.key, lambda: temporal.upsert_memo(memo))
 
+    def watch(self) -> None:
+        """Note what the code asks for whenever it has come to rest, in ``asks``."""
+        self._deliveries.at_rest = self._note_asks
+
+    @property
+    def mismatch(self) -> MismatchError | None:
+        """Why the code does not fit what was recorded, as far as that shows here."""
+        return self._mismatch or self._deliveries.mismatch
+
+    def misfit(self, message: str) -> MismatchError:
+        """What fails the workflow task alone, as the right code may come yet."""
+        self._mismatch = MismatchError(message)
+        return self._mismatch
+
     def stay_alive(self) -> None:
         """End code that Python throws away, as such code ends.
 
@@ -136,6 +154,9 @@ class TemporalMachine:
         """
         if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001  # there may be none
             raise GeneratorExit
+
+    def _note_asks(self) -> None:
+        self.asks = (*self._asked, *self._timers.keys)
 
     def _child_id(self, operation: Operation) -> str:
         """The id of a child that was given none; no other life of an endless workflow gives the same."""
@@ -147,6 +168,8 @@ class TemporalMachine:
         if told is not None:
             return told
         asked = Asked(work, partial(self._deliveries.add, source))
+        self._asked[operation.key] = asked
+        asked.outcome.add_done_callback(lambda _: self._asked.pop(operation.key, None))
         self._pausing.begin(asked)
         return asked
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -13,7 +14,9 @@ from temporalio.exceptions import TimeoutError as TimedOutError
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.core.ids import new_id
+from orchestrator.core.patience import growing_pauses
 from orchestrator.durable.errors import (
+    MismatchError,
     RunCancelledError,
     RunClosedError,
     RunError,
@@ -31,12 +34,14 @@ from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.pending import reason_of
 from orchestrator.durable.temporal.recorded import recorded_of
 from orchestrator.durable.temporal.standing import describe, info_of, status_now
+from orchestrator.durable.temporal.stuck import mismatch_of
 from orchestrator.durable.temporal.travelling import opened
 from orchestrator.durable.temporal.unreadable import data_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
     from temporalio.client import Client
 
     from orchestrator.durable.payloads import Payload
@@ -75,10 +80,18 @@ class TemporalRun(Generic[Out_co]):
 
     async def result(self) -> Out_co:
         """Wait for the end and give the result; raise as the port says."""
+        waiting = asyncio.create_task(self._handle.result())
         try:
-            value = await self._handle.result()
+            for pause_s in growing_pauses():
+                await asyncio.wait([waiting], timeout=pause_s)
+                if waiting.done():
+                    break
+                await self._check_fits()
+            value = waiting.result()
         except WorkflowFailureError as error:
             raise self._end(error.cause) from None
+        finally:
+            waiting.cancel()
         return cast("Out_co", self._output.decode(data_of(value)))
 
     async def describe(self) -> RunInfo:
@@ -88,6 +101,10 @@ class TemporalRun(Generic[Out_co]):
             NotFoundError: it was deleted.
         """
         description = await describe(self._client, self._id)
+        stuck = await self._mismatch(description)
+        if stuck is not None:
+            info = await info_of(self._client, description, stuck.message)
+            return replace(info, status=Status.STUCK)
         status = await status_now(self._client, description)
         reason = await self._reason() if status in {Status.FAILED, Status.TIMED_OUT} else ""
         waits = "" if status.closed else await reason_of(self._client, description.workflow_execution_info)
@@ -136,7 +153,8 @@ class TemporalRun(Generic[Out_co]):
                 return
             if force_after is not None:
                 await self._end_within(force_after)
-            await self._handle.cancel()
+            stuck = await self._mismatch(await describe(self._client, self._id))
+            await (self._handle.cancel() if stuck is None else self._handle.terminate())
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise explained(error) from error
@@ -145,26 +163,50 @@ class TemporalRun(Generic[Out_co]):
         """Begin no new step or child until it is resumed; durable when this returns.
 
         Raises:
-            RunClosedError: it has ended.
+            RunClosedError: it has ended or is stuck.
         """
-        await self._ask(PAUSE, "paused")
+        status = (await self.describe()).status
+        if status.closed or status is Status.STUCK:
+            raise RunClosedError(f"run {self._id} is {status} and cannot be paused")
+        await self._wish(PAUSE)
 
     async def resume(self) -> None:
-        """Go on after a pause.
+        """Go on after a pause; a stuck run is tried again with the code at hand.
 
         Raises:
-            RunClosedError: it has ended.
+            RunClosedError: it has ended. MismatchError: it is stuck still; the message says why.
         """
-        await self._ask(RESUME, "resumed")
+        info = await self.describe()
+        if info.status.closed:
+            raise RunClosedError(f"run {self._id} is {info.status} and cannot be resumed")
+        # Of a stuck run too, so that whoever asks from now on is told what the code at hand makes of it.
+        await self._wish(RESUME)
+        info = await self.describe()
+        if info.status is Status.STUCK:
+            raise MismatchError(f"run {self._id} is stuck still: {info.reason}")
 
-    async def _ask(self, wish: str, participle: str) -> None:
+    async def _wish(self, name: str) -> None:
         try:
-            await self._handle.signal(wish, args=[None, new_id()])
+            await self._handle.signal(name, args=[None, new_id()])
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise explained(error) from error
-            status = (await self.describe()).status
-            raise RunClosedError(f"run {self._id} is {status} and cannot be {participle}") from None
+            raise RunClosedError(f"run {self._id} has ended") from None
+
+    async def _mismatch(self, description: DescribeWorkflowExecutionResponse) -> MismatchError | None:
+        return await mismatch_of(self._client, self._forks.registry, self._terms, description)
+
+    async def _check_fits(self) -> None:
+        """See that the run is not stuck.
+
+        Raises:
+            MismatchError: it is.
+        """
+        error = await self._mismatch(await describe(self._client, self._id))
+        if error is not None:
+            raise MismatchError(
+                f"run {self._id} is stuck: {error.message}", expected=error.expected, came=error.came
+            )
 
     async def _end_within(self, seconds: float) -> None:
         description = await self._handle.describe()

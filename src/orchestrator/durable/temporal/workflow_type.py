@@ -10,7 +10,7 @@ from temporalio import workflow as temporal
 from temporalio.common import RawValue  # noqa: TC002  # Temporal reads annotations
 
 from orchestrator.durable.context import Context
-from orchestrator.durable.errors import ContinueAs, Failure, Misfit, MismatchError
+from orchestrator.durable.errors import ContinueAs, Failure, Misfit
 from orchestrator.durable.guard import refuse_io_on
 from orchestrator.durable.outcomes import is_cancelled
 from orchestrator.durable.payloads import PayloadError
@@ -23,14 +23,20 @@ from orchestrator.durable.temporal.terms import USUAL_TERMS
 from orchestrator.durable.temporal.unreadable import check_readable, data_of, is_unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from orchestrator.durable.temporal.terms import Terms
     from orchestrator.durable.workflows import Workflow
 
+    Observer = Callable[[TemporalMachine], object]
 
-def workflow_type(definition: Workflow[Any, Any], terms: Terms = USUAL_TERMS) -> type:
-    """The Temporal workflow type that runs a workflow function."""
+
+def workflow_type(
+    definition: Workflow[Any, Any],
+    terms: Terms = USUAL_TERMS,
+    observe: Observer = lambda _: None,
+) -> type:
+    """The Temporal workflow type that runs a workflow function; ``observe`` is shown each run's machine."""
 
     class Run:
         @temporal.init
@@ -42,7 +48,7 @@ def workflow_type(definition: Workflow[Any, Any], terms: Terms = USUAL_TERMS) ->
 
         async def run(self, data: RawValue, beginning: RawValue) -> RawValue:
             check_readable(beginning.payload)
-            return await _run(definition, terms, data_of(data), self._life)
+            return await _run(definition, terms, data_of(data), self._life, observe)
 
         @temporal.signal(dynamic=True)
         def signal(self, name: str, parts: Sequence[RawValue]) -> None:
@@ -56,10 +62,14 @@ def workflow_type(definition: Workflow[Any, Any], terms: Terms = USUAL_TERMS) ->
     return temporal.defn(name=definition.type_name, sandboxed=False)(Run)
 
 
-async def _run(definition: Workflow[Any, Any], terms: Terms, data: bytes, life: Life) -> RawValue:
+async def _run(
+    definition: Workflow[Any, Any], terms: Terms, data: bytes, life: Life, observe: Observer
+) -> RawValue:
     refuse_io_on(type(asyncio.get_running_loop()))
     await life.admission.wait(definition, data)
-    code = _begun(definition, TemporalMachine(definition, life, terms), data)
+    machine = TemporalMachine(definition, life, terms)
+    observe(machine)
+    code = _begun(definition, machine, data)
     delivering = asyncio.create_task(life.deliveries.carry_out())
     resuming = asyncio.create_task(life.pausing.end_by_a_cancel())
     try:
@@ -68,7 +78,7 @@ async def _run(definition: Workflow[Any, Any], terms: Terms, data: bytes, life: 
         await _stopped(delivering, life)
         _begin_anew(end.data, life)
     except Misfit as error:
-        raise MismatchError(f"a recorded result does not fit the code: {error}") from error
+        raise machine.misfit(f"a recorded result does not fit the code: {error}") from error
     except (Exception, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and is_cancelled():
             raise
@@ -89,7 +99,7 @@ def _begun(
     try:
         return definition.begin(Context(machine), data, machine.most_payload_bytes)
     except PayloadError as error:
-        raise MismatchError(f"the recorded input does not fit the code: {error.message}") from error
+        raise machine.misfit(f"the recorded input does not fit the code: {error.message}") from error
 
 
 async def _stopped(delivering: asyncio.Task[NoReturn], life: Life) -> None:
