@@ -120,13 +120,15 @@ async def status_now(client: Client, description: DescribeWorkflowExecutionRespo
     status = status_of(description)
     if not description.HasField("pending_workflow_task") or status.closed:
         return status
-    for event in await unheard(client, description.workflow_execution_info.execution):
+    execution = description.workflow_execution_info.execution
+    for event in await unheard(client, execution):
         if event.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
             return Status.RUNNING
         name = event.workflow_execution_signaled_event_attributes.signal_name
         if name in {PAUSE, RESUME}:
             return Status.PAUSED if name == PAUSE else Status.RUNNING
-    return status
+    # The code has heard of everything by now, so its memo says it.
+    return status_of(await describe(client, execution.workflow_id, execution.run_id))
 
 
 async def unheard(client: Client, execution: WorkflowExecution) -> list[HistoryEvent]:
