@@ -34,7 +34,7 @@ from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.pending import reason_of
 from orchestrator.durable.temporal.recorded import recorded_of
 from orchestrator.durable.temporal.standing import describe, info_of, status_now
-from orchestrator.durable.temporal.stuck import mismatch_of
+from orchestrator.durable.temporal.stuck import fits, mismatch_of
 from orchestrator.durable.temporal.travelling import opened
 from orchestrator.durable.temporal.unreadable import data_of
 
@@ -181,9 +181,14 @@ class TemporalRun(Generic[Out_co]):
             raise RunClosedError(f"run {self._id} is {info.status} and cannot be resumed")
         # Of a stuck run too, so that whoever asks from now on is told what the code at hand makes of it.
         await self._wish(RESUME)
-        info = await self.describe()
-        if info.status is Status.STUCK:
-            raise MismatchError(f"run {self._id} is stuck still: {info.reason}")
+        for pause_s in growing_pauses():
+            info = await self.describe()
+            if info.status is Status.STUCK:
+                raise MismatchError(f"run {self._id} is stuck still: {info.reason}")
+            if info.status.closed or await fits(self._client, self._forks.registry, self._terms, self._id):
+                return
+            # The wish waits for the end of a workflow task that a worker took with it.
+            await asyncio.sleep(pause_s)
 
     async def _wish(self, name: str) -> None:
         try:

@@ -19,7 +19,7 @@ from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.retelling import unexpected
 from orchestrator.durable.temporal.machine import PUBLISHED
 from orchestrator.durable.temporal.pausing import RESUME
-from orchestrator.durable.temporal.standing import unheard
+from orchestrator.durable.temporal.standing import describe, unheard
 from orchestrator.durable.temporal.travelling import open_payloads
 from orchestrator.durable.temporal.workflow_type import workflow_type
 
@@ -65,6 +65,16 @@ async def mismatch_of(
     return await _rehearsed(client, workflow, terms, info.execution, told)
 
 
+async def fits(client: Client, registry: Registry, terms: Terms, run_id: str) -> bool:
+    """Whether the code at hand fits the run's history, also where the run had no turn on it yet."""
+    info = (await describe(client, run_id)).workflow_execution_info
+    try:
+        workflow = registry.workflow(info.type.name)
+    except NotRegisteredError:
+        return True  # for all that is known here
+    return await _rehearsed(client, workflow, terms, info.execution, "") is None
+
+
 def _asks_to_try(event: HistoryEvent) -> bool:
     """Whether somebody asked for another try, of which nothing is known yet."""
     return event.workflow_execution_signaled_event_attributes.signal_name == RESUME
@@ -88,11 +98,12 @@ async def _rehearsed(
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
-    if result.replay_failure is None:
-        return None
     machine = machines[-1] if machines else None
+    # The replayer does not count as a failure that our own code failed the task.
     if machine is not None and machine.mismatch is not None:
         return machine.mismatch
+    if result.replay_failure is None:
+        return None
     said = str(result.replay_failure)
     if not isinstance(result.replay_failure, NondeterminismError) and _DOES_NOT_FIT not in said:
         return MismatchError(told or said)
