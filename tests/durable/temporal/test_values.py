@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator import Context, TemporalEngine, step, workflow
-from orchestrator.core.errors import NotFoundError, PayloadTooLargeError, UnavailableError
+from orchestrator.core.errors import ConflictError, NotFoundError, PayloadTooLargeError, UnavailableError
 from orchestrator.durable.errors import RunFailedError
 from orchestrator.durable.temporal.value_store import DirectoryStore, folder_of, run_of
 from support.contract_lab import Gates
@@ -217,3 +217,17 @@ def test_each_run_has_a_folder_of_its_own(run_id: str) -> None:
     assert folder != folder_of("default", run_id + ".")
     assert folder.lower() != folder_of("default", run_id.swapcase()).lower() or run_id == run_id.swapcase()
     assert run_of(folder) == (run_id if len(run_id) < 100 else None)
+
+
+async def test_values_of_another_cluster_are_not_swept(
+    temporal_server: TemporalServer, tmp_path: Path
+) -> None:
+    """Who names the wrong cluster, or the wrong directory, loses nothing."""
+    store = DirectoryStore(tmp_path)
+    await store.put("_owners/default", b"a namespace of the same name elsewhere")
+    forgotten = f"{folder_of('default', 'forgotten')}/{hashlib.sha256(b'').hexdigest()}"
+    await store.put(forgotten, b"")
+    async with engine_on(temporal_server, store) as engine:
+        with pytest.raises(ConflictError, match="of its own"):
+            await engine.sweep_values(older_than=timedelta())
+    assert await store.get(forgotten) == b""

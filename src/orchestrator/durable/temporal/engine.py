@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from orchestrator.core.errors import ConflictError, UnavailableError
 from orchestrator.core.ids import new_id
 from orchestrator.core.redaction import Redactor
 from orchestrator.durable.codec import codec_for
@@ -31,6 +32,7 @@ from orchestrator.durable.temporal.forks import Forks
 from orchestrator.durable.temporal.inner_worker import inner_worker
 from orchestrator.durable.temporal.listing import Listing
 from orchestrator.durable.temporal.reserved import RESERVED
+from orchestrator.durable.temporal.rounds import rounds
 from orchestrator.durable.temporal.runs import TemporalRun
 from orchestrator.durable.temporal.scheduling import Scheduling
 from orchestrator.durable.temporal.search import register
@@ -39,14 +41,14 @@ from orchestrator.durable.temporal.starting import NewRun, begin
 from orchestrator.durable.temporal.terms import Terms
 from orchestrator.durable.temporal.travelling import converter
 from orchestrator.durable.temporal.value_store import DirectoryStore, folder_of
-from orchestrator.durable.temporal.value_sweep import SWEPT_AFTER, sweep
+from orchestrator.durable.temporal.value_sweep import SWEPT_AFTER, claim, sweep
 from orchestrator.durable.temporal.watching import Watching, retention_s
 from orchestrator.durable.temporal.workflow_type import workflow_type
 from orchestrator.durable.temporal.working import Working
 from orchestrator.durable.workflows import check_is_workflow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from temporalio.client import Client
@@ -63,6 +65,7 @@ Out = TypeVar("Out")
 MOST_STEPS_AT_ONCE = 100
 # How often the open runs are counted.
 COUNT_EVERY_S = 10.0
+SWEEP_EVERY_S = 86_400.0
 COUNT_LIMIT = timedelta(seconds=3)
 # How long a run waits for the worker that knows it by heart before any other one replays it.
 STICKY_TIMEOUT = timedelta(seconds=2)
@@ -171,6 +174,8 @@ class TemporalEngine(Scheduling):
         async with AsyncExitStack() as opening:
             if self._store is not None:
                 await opening.enter_async_context(self._store)
+                with suppress(UnavailableError, ConflictError):  # a sweep asks again, and says what is wrong
+                    await claim(client, self._store)
             await register(client)
             await self._watch(client, opening)
             if self._works:
@@ -178,7 +183,8 @@ class TemporalEngine(Scheduling):
                 self._working = Working(lambda: self._worker(client, threads))
                 await opening.enter_async_context(self._working)
                 await opening.enter_async_context(Working(lambda: self._inner_worker(client)))
-            await opening.enter_async_context(self._counting(client))
+                await opening.enter_async_context(rounds(partial(self._sweep, client), SWEEP_EVERY_S))
+            await opening.enter_async_context(rounds(partial(self._count, client), COUNT_EVERY_S))
             self._open = opening.pop_all()
         self._client = client
         return self
@@ -307,13 +313,15 @@ class TemporalEngine(Scheduling):
     async def sweep_values(self, *, older_than: timedelta = SWEPT_AFTER) -> int:
         """Remove the large values of runs that the server has forgotten; gives the number of those runs.
 
+        An engine that works does this by itself once a day.
+
         What was put into the store since ``older_than`` is spared: its run may be about to start.
 
         Raises:
-            UnavailableError: the server or the store does not answer.
+            UnavailableError: the server or the store does not answer. ConflictError: the store is another
+                cluster's.
         """
-        client, store = self._connected(), self._store
-        return 0 if store is None else await sweep(client, store, older_than)
+        return await self._sweep(self._connected(), asyncio.Event(), older_than)
 
     async def _reached(self) -> Client:
         """A client that has been answered now. It is made once, and mends itself."""
@@ -323,31 +331,19 @@ class TemporalEngine(Scheduling):
             await self._connection.check(self._reachable)
         return self._reachable
 
-    @asynccontextmanager
-    async def _counting(self, client: Client) -> AsyncIterator[None]:
-        """Know how many runs are open, for metrics.
+    async def _sweep(
+        self, client: Client, closing: asyncio.Event, older_than: timedelta = SWEPT_AFTER
+    ) -> int:
+        return 0 if self._store is None else await sweep(client, self._store, older_than, closing)
 
-        A count under way is waited for: Temporal's SDK may keep a process from ending that leaves one.
-        """
-        closing = asyncio.Event()
-        counting = asyncio.create_task(self._count_until(closing, client))
-        try:
-            yield
-        finally:
-            closing.set()
-            await counting
-
-    async def _count_until(self, closing: asyncio.Event, client: Client) -> None:
-        """Count again and again; a count that fails leaves the one before."""
+    async def _count(self, client: Client, _closing: asyncio.Event) -> None:
+        """Know how many runs are open, for metrics; a count that fails leaves the one before."""
         ours = f"TaskQueue = '{self._task_queue}' AND NOT WorkflowType STARTS_WITH '{RESERVED}'"
-        while not closing.is_set():
-            with suppress(RPCError):
-                counted = await client.count_workflows(
-                    f"{ours} AND ExecutionStatus = 'Running'", rpc_timeout=COUNT_LIMIT
-                )
-                self._active = counted.count
-            with suppress(TimeoutError):
-                await asyncio.wait_for(closing.wait(), COUNT_EVERY_S)
+        with suppress(RPCError):
+            counted = await client.count_workflows(
+                f"{ours} AND ExecutionStatus = 'Running'", rpc_timeout=COUNT_LIMIT
+            )
+            self._active = counted.count
 
     def _ended(self, loop: asyncio.AbstractEventLoop, run: RunInfo, first: str) -> None:
         """Tell of a run that ends; called in the thread of its code."""
