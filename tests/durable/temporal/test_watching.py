@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator import Context, Retry, TemporalEngine, progress, step, workflow
 from orchestrator.core.errors import NotFoundError
+from orchestrator.core.redaction import NO_SECRETS_KNOWN
 from orchestrator.durable.errors import EngineStoppedError, RunFailedError, RunTerminatedError
 from orchestrator.durable.runs import EventType, Status
 from orchestrator.durable.temporal import progress as progress_module
@@ -288,3 +289,16 @@ async def test_a_step_that_says_too_much_is_cut_short(
     assert [event.data for event in events if event.type is EventType.STEP_PROGRESS] == [{"password": "***"}]
     assert "reports too much" in caplog.text
     assert "progress of step babble is not shown" in caplog.text
+
+
+async def test_a_run_may_be_carried_over_twice_in_one_process(room: Room, tmp_path: Path) -> None:
+    """As for a watcher and at the run's end: who comes second to the last event finds no more."""
+    async with embedded(tmp_path) as lab, room.engine(lab.streams) as engine:
+        run = await engine.start(lesson, 2)
+        room.gates.open("gate")
+        await run.result()
+        info = (await describe(engine._connected(), run.id)).workflow_execution_info
+        carrier = watching.Watching(engine._connected(), lab.streams, 60.0, NO_SECRETS_KNOWN)
+        projection = await carrier.of_step(run.id, info.first_run_id)
+        await asyncio.gather(*(projection.go_on_for_ever() for _ in range(3)))
+        assert (await all_events(run))[-1].offset == projection.last_offset.result()

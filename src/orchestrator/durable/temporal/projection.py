@@ -112,7 +112,9 @@ class Projection:
                     await self._go_on()
 
     async def _go_on(self) -> None:
-        """Carry one page over; it waits until there is something."""
+        """Carry one page over; it waits until there is something, and does nothing once all is in the log."""
+        if self.last_offset.done():  # somebody else carried it over, who had the turn before
+            return
         if not self._waiting:
             await self._read_on()
         if self._waiting:
