@@ -22,6 +22,7 @@ from orchestrator.durable.temporal.machine import PUBLISHED
 from orchestrator.durable.temporal.pausing import PAUSE
 from orchestrator.durable.temporal.places import PENDING
 from orchestrator.durable.temporal.reserved import RESERVED
+from orchestrator.durable.temporal.signals import signal_of
 from orchestrator.durable.temporal.travelling import opened
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ _KINDS = {
     Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: EventType.RUN_CANCELLED,
     Kind.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: EventType.RUN_TERMINATED,
 }
-_INPUT = {EventType.RUN_STARTED, EventType.STEP_STARTED, EventType.SIGNAL_RECEIVED}
+_INPUT = {EventType.RUN_STARTED, EventType.STEP_STARTED}
 _RESULT = {EventType.RUN_COMPLETED, EventType.STEP_COMPLETED}
 _FAILURE = {EventType.RUN_FAILED, EventType.STEP_FAILED}
 # Only an operator of the cluster gives runs a time limit.
@@ -186,7 +187,7 @@ class HistoryReader:
         if signal.signal_name != ADMITTED:
             return self._of_pause(entry, pauses=signal.signal_name == PAUSE)
         self._is_pending = False
-        waited = _value(signal.input) is True
+        waited = signal_of(signal.input.payloads)[0] == b"true"
         return Event(0, EventType.RUN_ADMITTED, entry.event_time.ToDatetime(UTC)) if waited else None
 
     def _of_pause(self, entry: HistoryEvent, *, pauses: bool) -> Event | None:
@@ -197,7 +198,9 @@ class HistoryReader:
         return Event(0, kind, entry.event_time.ToDatetime(UTC))
 
     def _is_repeated(self, signal: Any) -> bool:
-        identity = signal.input.payloads[-1].data
+        _, identity = signal_of(signal.input.payloads)
+        if identity is None:
+            return False
         is_repeated = identity in self._signals
         self._signals.add(identity)
         return is_repeated
@@ -226,6 +229,8 @@ def _is_said(value: Payload) -> bool:
 def _data(kind: EventType, facts: Any) -> JsonValue:
     if kind in _INPUT:
         return _value(facts.input)
+    if kind is EventType.SIGNAL_RECEIVED:
+        return _parsed(signal_of(facts.input.payloads)[0])
     if kind in _RESULT:
         return _value(facts.result)
     if kind is EventType.RUN_FAILED and not hasattr(facts, "failure"):
@@ -241,5 +246,9 @@ def _published(facts: Any) -> Any:
 
 
 def _value(payloads: Payloads) -> JsonValue:
-    value: JsonValue = pydantic_core.from_json(payloads.payloads[0].data)
+    return _parsed(payloads.payloads[0].data)
+
+
+def _parsed(data: bytes) -> JsonValue:
+    value: JsonValue = pydantic_core.from_json(data)
     return value

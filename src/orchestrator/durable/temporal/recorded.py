@@ -19,6 +19,7 @@ from orchestrator.durable.temporal.errands import Errands
 from orchestrator.durable.temporal.failures import failure_in
 from orchestrator.durable.temporal.machine import PUBLISHED
 from orchestrator.durable.temporal.reserved import RESERVED
+from orchestrator.durable.temporal.signals import signal_of
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class _Reading:
                 key = self._timers[facts.started_event_id]
                 self._come(Source.TIMER, EventType.TIMER_FIRED, key, at)
             case Kind.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
-                self._signalled(facts, at)
+                self._signalled(event, facts, at)
             case Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
                 self._come(_FIRST, EventType.CANCEL_REQUESTED, "", at)
             case kind if kind in _STEP_ENDS:
@@ -139,10 +140,12 @@ class _Reading:
         else:
             self._come(Source.CHILD, told.type, told.key, at, told.data)
 
-    def _signalled(self, facts: Any, at: float) -> None:
-        data, identity = (payload.data for payload in facts.input.payloads)
+    def _signalled(self, event: HistoryEvent, facts: Any, at: float) -> None:
         if facts.signal_name.startswith(RESERVED):
             return
+        data, identity = signal_of(facts.input.payloads)
+        if identity is None:
+            identity = to_json(f"{RESERVED}{event.event_id}", "a signal's identity")
         if identity not in self._signals:
             self._signals.add(identity)
             key = signal_key(facts.signal_name, from_json(identity))

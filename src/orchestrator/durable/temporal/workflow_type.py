@@ -13,12 +13,13 @@ from orchestrator.durable.context import Context
 from orchestrator.durable.errors import ContinueAs, Failure, Misfit
 from orchestrator.durable.guard import refuse_io_on
 from orchestrator.durable.outcomes import is_cancelled
-from orchestrator.durable.payloads import PayloadError
+from orchestrator.durable.payloads import PayloadError, to_json
 from orchestrator.durable.temporal.beginnings import PLAIN_BEGINNING, Beginning, arguments
 from orchestrator.durable.temporal.failures import recorded_error
 from orchestrator.durable.temporal.life import Life
 from orchestrator.durable.temporal.machine import TemporalMachine
 from orchestrator.durable.temporal.payloads import carried
+from orchestrator.durable.temporal.signals import signal_of
 from orchestrator.durable.temporal.terms import USUAL_TERMS
 from orchestrator.durable.temporal.unreadable import check_readable, data_of, is_unreadable
 
@@ -52,8 +53,10 @@ def workflow_type(
 
         @temporal.signal(dynamic=True)
         def signal(self, name: str, parts: Sequence[RawValue]) -> None:
-            data, identity = (data_of(part).decode() for part in parts)
-            self._life.signal(name, data, identity)
+            data, identity = signal_of([part.payload for part in parts])
+            if identity is None:
+                identity = to_json(str(temporal.uuid4()), "a signal's identity")
+            self._life.signal(name, data.decode(), identity.decode())
 
     # Temporal refuses functions of local classes, since its sandbox imports them by name; we use none.
     Run.run.__qualname__ = Run.__qualname__ = "Run.run"
