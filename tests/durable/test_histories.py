@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from orchestrator import Context, EmbeddedEngine, workflow
 from orchestrator.durable.embedded.check import check_runs
 from orchestrator.durable.runs import Status
+from orchestrator.durable.temporal.workflow_type import workflow_type
 from orchestrator.journal import Journal
 from orchestrator.testing import ManualClock
 from support import recorded_flows
 from support.quiet import settle
 from support.recorded_flows import FLOWS, RUNS, STEPS, look_up
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.durable.workflows import Workflow
+
 HISTORIES = Path(__file__).parent / "histories"
 JOURNALS = sorted(HISTORIES.glob("embedded-*.sql"))
+OF_TEMPORAL = sorted(HISTORIES.glob("temporal-*/*.json"))
+
+
+@workflow(name="rounds")
+async def changed(ctx: Context, turn: recorded_flows.Turn) -> str:
+    """Another code than what was recorded."""
+    await ctx.sleep(1)
+    return await ctx.run(look_up, f"round {turn.number}")
 
 
 @pytest.fixture(params=JOURNALS, ids=lambda file: file.stem)
@@ -56,14 +73,37 @@ async def test_an_old_journal_is_said_to_fit(journal: Path) -> None:
 
 async def test_a_history_that_no_longer_fits_is_seen(journal: Path) -> None:
     """What these tests rest on: other code makes the recorded runs stuck."""
-
-    @workflow(name="rounds")
-    async def changed(ctx: Context, turn: recorded_flows.Turn) -> str:
-        await ctx.sleep(1)
-        return await ctx.run(look_up, f"round {turn.number}")
-
     others = [flow for flow in FLOWS if flow.name != "rounds"]
     clock = ManualClock()
     async with EmbeddedEngine(journal, workflows=[*others, changed], steps=STEPS, clock=clock) as engine:
         await settle(engine)
         assert (await (await engine.get("rounds")).describe()).status is Status.STUCK
+
+
+@pytest.mark.parametrize("file", OF_TEMPORAL, ids=lambda file: f"{file.parent.name}-{file.stem}")
+async def test_an_old_history_of_temporal_fits(file: Path) -> None:
+    """Today's code asks for what was recorded, in its order."""
+    assert await _replay(file, FLOWS) is None
+
+
+async def test_a_history_of_temporal_that_no_longer_fits_is_seen() -> None:
+    """What these tests rest on, there too."""
+    (file,) = (file for file in OF_TEMPORAL if file.stem == "rounds" and file.parent.name == "temporal-1")
+    assert await _replay(file, [changed]) is not None
+
+
+def test_both_engines_are_recorded_each_time() -> None:
+    """A record of one engine alone is half a record."""
+    assert {file.parent.name.partition("-")[2] for file in OF_TEMPORAL} == {
+        file.stem.partition("-")[2] for file in JOURNALS
+    }
+
+
+async def _replay(file: Path, flows: Sequence[Workflow[Any, Any]]) -> Exception | None:
+    """What goes wrong when the code of ``flows`` goes through the history in ``file``."""
+    replayer = Replayer(
+        workflows=[workflow_type(flow) for flow in flows], workflow_runner=UnsandboxedWorkflowRunner()
+    )
+    history = WorkflowHistory.from_json(file.stem, file.read_text())
+    result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+    return result.replay_failure
