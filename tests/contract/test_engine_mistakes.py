@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator import Context, step, workflow
+from orchestrator.core.errors import InvalidInputError
 from orchestrator.durable.errors import RunFailedError
 from orchestrator.durable.payloads import PayloadError
 
@@ -84,3 +85,29 @@ async def test_what_cannot_be_started_is_refused_by_name(lab: Lab) -> None:
             await engine.start(takes_number, text)
     told = "the input of takes_number cannot be recorded: value: Input should be a valid integer"
     assert refused.value.message == told
+
+
+@workflow
+async def listening(ctx: Context) -> str:
+    """Wait for a signal."""
+    return await ctx.receive("go", str)
+
+
+async def test_names_of_the_engines_own_are_refused(lab: Lab) -> None:
+    """A cluster has workflows and signals of its own, which nobody is to meet by accident."""
+    async with lab.open([listening]) as engine:
+        with pytest.raises(InvalidInputError, match="run 'orchestrator:mine': names that begin"):
+            await engine.start(listening, id="orchestrator:mine")
+        run = await engine.start(listening, id=lab.id("listening"))
+        with pytest.raises(InvalidInputError, match="signal 'orchestrator:pause': names that begin"):
+            await run.signal("orchestrator:pause")
+        await run.signal("go", "there")
+        assert await run.result() == "there"
+
+
+def test_no_workflow_or_step_takes_such_a_name() -> None:
+    """It is said where they are defined."""
+    with pytest.raises(InvalidInputError, match="workflow 'orchestrator:gate'"):
+        workflow(name="orchestrator:gate")(listening.function)
+    with pytest.raises(InvalidInputError, match="step 'orchestrator:ask'"):
+        step(name="orchestrator:ask")(a_function)

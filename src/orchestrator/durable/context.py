@@ -17,6 +17,7 @@ from orchestrator.core.clock import utc
 from orchestrator.durable.compensation import Compensations, Undo
 from orchestrator.durable.errors import CompensationError, ContinueAs, Evicted, Misfit
 from orchestrator.durable.machine import Operation
+from orchestrator.durable.names import chosen
 from orchestrator.durable.payloads import Payload, PayloadError, to_json
 from orchestrator.durable.steps import definition_of
 from orchestrator.durable.workflows import check_is_workflow
@@ -227,7 +228,7 @@ class Context:
         check_is_workflow(workflow, "ctx.child")
         data = workflow.input.record(input, self._machine.most_payload_bytes)
         if id is not None:
-            _text(id)
+            _text(chosen(id, "run"))
         operation = self._operation(f"child {workflow.name}")
         pending = self._machine.child(operation, workflow, data, id)
         self._in_flight[operation.place] = pending
@@ -272,7 +273,7 @@ class Context:
             TimeoutError: when awaited, none came within ``timeout``.
             PayloadError: when awaited, its data is not of ``type``.
         """
-        operation = self._operation(f"receive {_text(name)}")
+        operation = self._operation(f"receive {_text(chosen(name, 'signal'))}")
         seconds = None if timeout is None else _seconds(timeout)
         future = self._machine.receive(operation, name, seconds)
         return _Begun(partial(_decoded, future, Payload.of(type, f"signal {name}")))

@@ -6,6 +6,7 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
+from orchestrator.durable.names import chosen
 from orchestrator.durable.payloads import Arguments, Payload
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _define(function: Callable[..., Any], name: str, timeout: float | None, retr
         raise TypeError(f"step {name} yields; return a value, and use progress() for what comes before it")
     is_method = _is_method(function)
     return StepDefinition(
-        name=name,
+        name=chosen(name, "step"),
         function=function,
         is_async=inspect.iscoroutinefunction(function),
         is_method=is_method,

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from orchestrator.durable.limits import named, slot_of
+from orchestrator.durable.names import chosen
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, Payload, to_json
 
 if TYPE_CHECKING:
@@ -156,11 +157,11 @@ def workflow(
         raise ValueError(f"@workflow(version={version}): versions begin at 1")
 
     def decorate(function: Callable[..., Coroutine[Any, Any, Any]]) -> Workflow[Any, Any]:
-        chosen = name or function.__name__
-        if "@" in chosen:
-            raise ValueError(f"@workflow(name={chosen!r}): '@' separates name and version; leave it out")
+        given = name or function.__name__
+        if "@" in given:
+            raise ValueError(f"@workflow(name={given!r}): '@' separates name and version; leave it out")
         if not inspect.iscoroutinefunction(function):
-            raise TypeError(f"workflow {chosen} is not an async function; write `async def`")
-        return Workflow(function, chosen, version, limits)
+            raise TypeError(f"workflow {given} is not an async function; write `async def`")
+        return Workflow(function, chosen(given, "workflow"), version, limits)
 
     return decorate if function is None else decorate(function)

@@ -33,6 +33,7 @@ from orchestrator.durable.embedded.settling import SETTLES_WITHIN_S, settle
 from orchestrator.durable.embedded.timers import Alarms
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.durable.guard import refuse_io_on
+from orchestrator.durable.names import chosen
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, PayloadRules, to_json
 from orchestrator.durable.prefix import prefix_of_fork
 from orchestrator.durable.registry import Registry
@@ -308,7 +309,7 @@ class EmbeddedEngine(Scheduling):
     ) -> EmbeddedRun[Any]:
         """Start a run on encoded input. The same ``id``, input and ``origin`` are the same run."""
         services = self._open
-        run_id = new_id() if id is None else id
+        run_id = new_id() if id is None else chosen(id, "run")
         identity = identity_of(workflow.type_name, data, origin)
         found = None if id is None else await self._already(run_id, identity)
         if found is not None:

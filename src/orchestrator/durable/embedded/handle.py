@@ -12,6 +12,7 @@ from orchestrator.durable.errors import (
     RunFailedError,
     RunTerminatedError,
 )
+from orchestrator.durable.names import chosen
 from orchestrator.durable.payloads import to_json
 from orchestrator.durable.prefix import prefix_of
 from orchestrator.durable.runs import LAST_EVENTS, SAME_INPUT, Status
@@ -85,7 +86,7 @@ class EmbeddedRun(Generic[Out]):
             RunClosedError: the run has ended.
             PayloadError: ``data`` has no JSON form. PayloadTooLargeError: or too large a one.
         """
-        await self._engine.access.signal(self.id, name, to_json(data, f"signal {name}"), id)
+        await self._engine.access.signal(self.id, chosen(name, "signal"), to_json(data, f"signal {name}"), id)
 
     async def cancel(self, *, force_after: float | None = None) -> None:
         """Ask it to stop, and end it without its code ``force_after`` seconds later if it is still open.

@@ -14,6 +14,7 @@ from temporalio.exceptions import ActivityError
 from orchestrator.core.errors import InvalidInputError
 from orchestrator.durable.errors import Failure
 from orchestrator.durable.limits import Slot
+from orchestrator.durable.names import RESERVED
 from orchestrator.durable.temporal.failures import failure_of, recorded_error
 from orchestrator.durable.temporal.gates import Request, ask
 from orchestrator.durable.temporal.payloads import carried
@@ -21,7 +22,6 @@ from orchestrator.durable.temporal.places import PENDING, Claim
 from orchestrator.durable.temporal.reserved import (
     ERRAND_RETRY,
     ERRAND_TIMEOUT,
-    RESERVED,
     inner_queue,
     queue_within,
 )

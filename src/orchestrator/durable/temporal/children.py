@@ -12,9 +12,10 @@ from temporalio.common import RawValue, RetryPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
 from orchestrator.durable.errors import ChildError
+from orchestrator.durable.names import RESERVED
 from orchestrator.durable.runs import identity_of
 from orchestrator.durable.temporal.failures import failure_of_child
-from orchestrator.durable.temporal.reserved import RESERVED, inner_queue
+from orchestrator.durable.temporal.reserved import inner_queue
 from orchestrator.durable.temporal.search import attributes
 from orchestrator.durable.temporal.standing import OWNER, memo_of_new
 

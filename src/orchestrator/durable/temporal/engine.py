@@ -18,6 +18,7 @@ from orchestrator.core.ids import new_id
 from orchestrator.core.redaction import Redactor
 from orchestrator.durable.codec import codec_for
 from orchestrator.durable.errors import EngineStoppedError
+from orchestrator.durable.names import RESERVED, chosen
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, Payload, PayloadRules
 from orchestrator.durable.registry import NotRegisteredError, Registry
 from orchestrator.durable.runs import NORMAL_PRIORITY, check_priority
@@ -31,7 +32,6 @@ from orchestrator.durable.temporal.failures import explained
 from orchestrator.durable.temporal.forks import Forks
 from orchestrator.durable.temporal.inner_worker import inner_worker
 from orchestrator.durable.temporal.listing import Listing
-from orchestrator.durable.temporal.reserved import RESERVED
 from orchestrator.durable.temporal.rounds import rounds
 from orchestrator.durable.temporal.runs import TemporalRun
 from orchestrator.durable.temporal.scheduling import Scheduling
@@ -244,7 +244,13 @@ class TemporalEngine(Scheduling):
         data = workflow.input.record(input, self._terms.rules.most_bytes)
         carried = None if prefix is None else CarriedPrefix.of(prefix)
         run = NewRun(
-            id or new_id(), workflow, data, owner, dict(tags or {}), priority, Beginning(prefix=carried)
+            chosen(id or new_id(), "run"),
+            workflow,
+            data,
+            owner,
+            dict(tags or {}),
+            priority,
+            Beginning(prefix=carried),
         )
         try:
             await begin(client, self._task_queue, self._registry, run)

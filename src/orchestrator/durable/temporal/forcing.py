@@ -15,7 +15,8 @@ from temporalio import activity
 from temporalio import workflow as temporal
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrator.durable.temporal.reserved import ERRAND_RETRY, ERRAND_TIMEOUT, RESERVED, inner_queue
+from orchestrator.durable.names import RESERVED
+from orchestrator.durable.temporal.reserved import ERRAND_RETRY, ERRAND_TIMEOUT, inner_queue
 
 if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowExecutionDescription

@@ -15,11 +15,12 @@ from temporalio import workflow as temporal
 from temporalio.common import RawValue  # noqa: TC002  # Temporal reads annotations
 from temporalio.exceptions import FailureError
 
+from orchestrator.durable.names import RESERVED
 from orchestrator.durable.payloads import to_json
 from orchestrator.durable.slots import Slots
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.places import GATE, Place
-from orchestrator.durable.temporal.reserved import ERRAND_RETRY, RESERVED
+from orchestrator.durable.temporal.reserved import ERRAND_RETRY
 from orchestrator.durable.temporal.unreadable import data_of
 
 if TYPE_CHECKING:

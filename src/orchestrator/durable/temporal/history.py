@@ -11,6 +11,7 @@ from temporalio.api.enums.v1 import EventType as Kind
 
 from orchestrator.durable.entries import event_of
 from orchestrator.durable.errors import Failure
+from orchestrator.durable.names import RESERVED
 from orchestrator.durable.prefix import entries_of
 from orchestrator.durable.runs import Event, EventType, Status, StepView
 from orchestrator.durable.temporal.beginnings import Beginning
@@ -21,7 +22,6 @@ from orchestrator.durable.temporal.gates import ADMITTED
 from orchestrator.durable.temporal.machine import PUBLISHED
 from orchestrator.durable.temporal.pausing import PAUSE
 from orchestrator.durable.temporal.places import PENDING
-from orchestrator.durable.temporal.reserved import RESERVED
 from orchestrator.durable.temporal.signals import signal_of
 from orchestrator.durable.temporal.travelling import opened
 

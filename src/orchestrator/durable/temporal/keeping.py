@@ -20,10 +20,11 @@ from temporalio.common import RawValue, SearchAttributeKey
 
 from orchestrator.core.errors import NotFoundError, TerminalError
 from orchestrator.durable.errors import Failure
+from orchestrator.durable.names import RESERVED
 from orchestrator.durable.schedules import SCHEDULE_TAG, stated_run_id
 from orchestrator.durable.temporal.failures import recorded_error
 from orchestrator.durable.temporal.payloads import carried
-from orchestrator.durable.temporal.reserved import ERRAND_RETRY, ERRAND_TIMEOUT, RESERVED, queue_within
+from orchestrator.durable.temporal.reserved import ERRAND_RETRY, ERRAND_TIMEOUT, queue_within
 from orchestrator.durable.temporal.schedule_settings import DUE, Settings, find
 from orchestrator.durable.temporal.standing import describe, memo_of, status_of
 from orchestrator.durable.temporal.starting import NewRun, begin

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
 
 from orchestrator.core.errors import NotFoundError
+from orchestrator.durable.names import RESERVED
 from orchestrator.durable.runs import Status
 from orchestrator.durable.temporal import search
-from orchestrator.durable.temporal.reserved import RESERVED
 from orchestrator.durable.temporal.standing import describe
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from temporalio import workflow as temporal
 
-from orchestrator.durable.temporal.reserved import RESERVED
+from orchestrator.durable.names import RESERVED
 
 if TYPE_CHECKING:
     from orchestrator.durable.temporal.asked import Asked

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.durable.limits import Slot
-from orchestrator.durable.temporal.reserved import RESERVED
+from orchestrator.durable.names import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Collection

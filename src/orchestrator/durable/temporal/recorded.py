@@ -9,6 +9,7 @@ from pydantic_core import from_json
 from temporalio.api.enums.v1 import EventType as Kind
 
 from orchestrator.durable.entries import signal_key, step_key
+from orchestrator.durable.names import RESERVED
 from orchestrator.durable.payloads import to_json
 from orchestrator.durable.prefix import entries_of
 from orchestrator.durable.runs import EventType
@@ -18,7 +19,6 @@ from orchestrator.durable.temporal.deliveries import Source
 from orchestrator.durable.temporal.errands import Errands
 from orchestrator.durable.temporal.failures import failure_in
 from orchestrator.durable.temporal.machine import PUBLISHED
-from orchestrator.durable.temporal.reserved import RESERVED
 from orchestrator.durable.temporal.signals import signal_of
 from orchestrator.streams import Entry
 

@@ -7,8 +7,7 @@ from typing import Final
 
 from temporalio.common import RetryPolicy
 
-# What begins so is the adapter's own: workflow types and their ids, signals, queries, activities, queues.
-RESERVED: Final = "orchestrator:"
+from orchestrator.durable.names import RESERVED
 
 # An errand of the adapter is one short call to the server, and is tried until it is done.
 ERRAND_TIMEOUT: Final = timedelta(seconds=10)

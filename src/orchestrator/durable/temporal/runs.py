@@ -23,6 +23,7 @@ from orchestrator.durable.errors import (
     RunFailedError,
     RunTerminatedError,
 )
+from orchestrator.durable.names import chosen
 from orchestrator.durable.payloads import to_json
 from orchestrator.durable.prefix import prefix_of
 from orchestrator.durable.runs import SAME_INPUT, Status, check_force_after
@@ -132,7 +133,7 @@ class TemporalRun(Generic[Out_co]):
         most = self._terms.rules.most_bytes
         letter = [carried(to_json(part, what, most)) for part in (data, id or new_id())]
         try:
-            await self._handle.signal(name, args=letter)
+            await self._handle.signal(chosen(name, "signal"), args=letter)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise RunClosedError(f"run {self._id} has ended, so it takes no signal {name!r}") from None

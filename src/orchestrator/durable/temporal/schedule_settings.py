@@ -22,9 +22,10 @@ from temporalio.common import RawValue
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.core.errors import NotFoundError
+from orchestrator.durable.names import RESERVED
 from orchestrator.durable.temporal.failures import explained
 from orchestrator.durable.temporal.payloads import carried
-from orchestrator.durable.temporal.reserved import RESERVED, inner_queue
+from orchestrator.durable.temporal.reserved import inner_queue
 from orchestrator.durable.temporal.unreadable import data_of
 from orchestrator.durable.timetable import Timetable
 

@@ -18,11 +18,11 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.core.errors import NotFoundError
+from orchestrator.durable.names import RESERVED
 from orchestrator.durable.runs import RunInfo, Status
 from orchestrator.durable.temporal.failures import explained
 from orchestrator.durable.temporal.pausing import PAUSE, PAUSED, RESUME
 from orchestrator.durable.temporal.payloads import in_the_open
-from orchestrator.durable.temporal.reserved import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
