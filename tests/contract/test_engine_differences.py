@@ -2,21 +2,70 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator import Context, workflow
+from orchestrator import Context, EmbeddedEngine, TemporalEngine, progress, step, workflow
 from orchestrator.core.errors import InvalidInputError
+from orchestrator.durable.errors import RunClosedError
+from orchestrator.durable.runs import EventType, Status
+from support.contract_lab import all_events
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.durable.engine import Engine, Run
     from support.contract_lab import Lab
+    from support.services import TemporalServer
+
+
+@step
+async def speak() -> str:
+    """Say something on the way."""
+    progress("a word")
+    return "the whole"
+
+
+@workflow
+async def speech(ctx: Context) -> str:
+    """One step that says something."""
+    return await ctx.run(speak)
+
+
+@workflow(name="patient")
+async def sleeping(ctx: Context) -> None:
+    """Sleep, then wait for a signal."""
+    await ctx.sleep(0.01)
+    await ctx.receive("go")
+
+
+@workflow(name="patient")
+async def listening(ctx: Context) -> None:
+    """Another timer in the place of the sleep."""
+    try:
+        await ctx.receive("nothing", timeout=0.01)
+    except TimeoutError:
+        await ctx.receive("go")
 
 
 @workflow
 async def echo(ctx: Context, text: str) -> str:
     """Give the input back."""
     return text
+
+
+@workflow(name="asking")
+async def asking(ctx: Context) -> str:
+    """A step, then a signal."""
+    await ctx.run(speak)
+    return await ctx.receive("go", str)
+
+
+@workflow(name="asking")
+async def silent(ctx: Context) -> str:
+    """The signal without the step."""
+    return await ctx.receive("go", str)
 
 
 async def test_temporal_takes_two_kilobytes_of_tags(lab: Lab, engine_name: str) -> None:
@@ -58,3 +107,63 @@ async def test_a_schedule_is_listed_at_once_or_soon(lab: Lab) -> None:
         assert await lab.scheduled(engine, [schedule.id]) == [schedule.id]
         await schedule.delete()
         assert await lab.scheduled(engine, []) == []
+
+
+async def test_without_streams_temporal_tells_no_progress(
+    temporal_server: TemporalServer, tmp_path: Path
+) -> None:
+    """The file has what steps say on the way; a cluster's history has no room for it."""
+
+    async def told(engine: Engine) -> list[EventType]:
+        return [event.type for event in await all_events(await engine.start(speech))]
+
+    whole = [
+        EventType.RUN_STARTED,
+        EventType.STEP_STARTED,
+        EventType.STEP_PROGRESS,
+        EventType.STEP_COMPLETED,
+        EventType.RUN_COMPLETED,
+    ]
+    async with EmbeddedEngine(tmp_path / "runs.db", workflows=[speech], steps=[speak]) as embedded:
+        assert await told(embedded) == whole
+    queue = f"differences-{tmp_path.name}"
+    temporal = TemporalEngine(temporal_server.address, workflows=[speech], steps=[speak], task_queue=queue)
+    async with temporal:
+        assert await told(temporal) == [kind for kind in whole if kind is not EventType.STEP_PROGRESS]
+
+
+async def test_another_timer_in_the_place_of_one_is_seen_or_taken(lab: Lab, engine_name: str) -> None:
+    """A file knows which operation a timer was of; a cluster tells timers apart by their order alone."""
+    async with lab.open([sleeping]) as engine:
+        run = await engine.start(sleeping, id=lab.id("patient"))
+        await _until(run, EventType.TIMER_FIRED)
+    async with lab.open([listening]) as engine:
+        run = await engine.get(run.id)
+        if engine_name.startswith("temporal"):
+            await run.signal("go")
+            await run.result()
+            return
+        assert (await run.describe()).status is Status.STUCK
+
+
+async def test_a_signal_to_a_stuck_run_is_refused_or_kept(lab: Lab, engine_name: str) -> None:
+    """A cluster keeps what it is sent, and who takes up the run again finds it."""
+    async with lab.open([asking], [speak]) as engine:
+        run = await engine.start(asking, id=lab.id("asking"))
+        await _until(run, EventType.STEP_COMPLETED)
+    async with lab.open([silent]) as engine:
+        run = await engine.get(run.id)
+        if engine_name.startswith("embedded"):
+            with pytest.raises(RunClosedError, match="is stuck and takes no signals"):
+                await run.signal("go", "kept")
+            return
+        await run.signal("go", "kept")
+    async with lab.open([asking], [speak]) as engine:
+        assert await (await engine.get(run.id)).result() == "kept"
+
+
+async def _until(run: Run[Any], kind: EventType) -> None:
+    """Until its events tell of this."""
+    async for event in run.events():
+        if event.type is kind:
+            return
