@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -102,6 +103,17 @@ async def test_no_run_is_started_beside_an_open_one(lab: Lab) -> None:
         await run.signal("approve", "yes")
         assert await run.result() == "yes"
         assert (await schedule.run_now()).id != run.id
+
+
+async def test_of_several_who_run_it_now_one_does(lab: Lab) -> None:
+    """The others are told that the last run is open, which is the one that was just started."""
+    async with lab.open([approved]) as engine:
+        schedule = await engine.schedule(approved, id=lab.id("one"), cron=LEAP_DAY)
+        tries = await asyncio.gather(*(schedule.run_now() for _ in range(3)), return_exceptions=True)
+        assert [type(tried) for tried in tries].count(ConflictError) == 2
+        last = await engine.get((await schedule.describe()).last_run)
+        assert [tried.id for tried in tries if not isinstance(tried, BaseException)] == [last.id]
+        await last.cancel()
 
 
 async def test_the_same_schedule_again_changes_nothing(lab: Lab) -> None:

@@ -160,12 +160,13 @@ class Keeper:
         The id of the last run before and the one after; the same twice if that is open. Empty if the schedule
         is no more.
         """
-        before = self._progress.last_run
-        await self._serve(temporal.time(), by_hand=True)
+        before = await self._serve(temporal.time(), by_hand=True)
         return [] if self._is_gone else [before, self._progress.last_run]
 
-    async def _serve(self, at: float, *, by_hand: bool) -> None:
+    async def _serve(self, at: float, *, by_hand: bool) -> str:
+        """Serve a time in its turn; gives the id of the last run before."""
         async with self._turn:
+            before = self._progress.last_run
             served: RawValue = await temporal.execute_activity(
                 SERVE,
                 args=[self._schedule_id, self._progress.data, at, by_hand],
@@ -178,6 +179,7 @@ class Keeper:
             else:
                 self._progress = Progress.model_validate_json(served.payload.data)
                 temporal.upsert_memo({PROGRESS: served})
+            return before
 
     def _is_long(self) -> bool:
         return temporal.info().is_continue_as_new_suggested() and temporal.all_handlers_finished()
