@@ -20,24 +20,27 @@ from orchestrator.durable.temporal.failures import explained
 from orchestrator.durable.temporal.standing import DELETED, describe, status_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from temporalio.client import Client
 
 # It ends by itself where whoever deletes is killed before ending it.
-PLACEHOLDER_LASTS: Final = timedelta(seconds=1)
+PLACEHOLDER_LASTS: Final = timedelta(seconds=3)
 # Nobody works on it.
 PLACEHOLDER_QUEUE: Final = DELETED
 
 
-async def delete(client: Client, run_id: str) -> None:
-    """Forget an ended run.
+async def delete(client: Client, run_id: str, forget: Callable[[str], Awaitable[object]]) -> None:
+    """Forget an ended run. ``forget`` is called with its first history, while nobody else can have its id.
 
     Raises:
         NotFoundError: there is none. ConflictError: it has not ended. UnavailableError: no server answers.
     """
     description = await describe(client, run_id)
+    info = description.workflow_execution_info
     if not status_of(description).closed:
         raise ConflictError(f"run {run_id} has not ended; cancel it first", code="run_open")
-    histories = await _histories(client, run_id, description.workflow_execution_info.execution.run_id)
+    histories = await _histories(client, run_id, info.execution.run_id)
     try:
         placeholder = await client.start_workflow(
             DELETED,
@@ -51,9 +54,13 @@ async def delete(client: Client, run_id: str) -> None:
         return  # somebody else deletes it at this moment, or did and began another one
     except RPCError as error:
         raise explained(error) from error
-    # An open one is ended with what it leaves.
-    for history in (*histories, placeholder.first_execution_run_id or ""):
-        await _forget(client, run_id, history)
+    try:
+        for history in histories:
+            await _forget(client, run_id, history)
+        await forget(info.first_run_id)
+    finally:
+        # An open one is ended with what it leaves.
+        await _forget(client, run_id, placeholder.first_execution_run_id or "")
 
 
 async def _histories(client: Client, run_id: str, last: str) -> list[str]:

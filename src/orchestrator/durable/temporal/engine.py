@@ -308,13 +308,14 @@ class TemporalEngine(Scheduling):
         Raises:
             NotFoundError: there is none. ConflictError: it has not ended.
         """
-        client = self._connected()
-        first = (await describe(client, id)).workflow_execution_info.first_run_id
-        await delete(client, id)
+        await delete(self._connected(), id, partial(self._forget, id))
+
+    async def _forget(self, run_id: str, first: str) -> None:
+        """Forget what is not on the cluster of a run whose first history was ``first``."""
         if self._watching is not None:
-            await self._watching.forget(id, first)
+            await self._watching.forget(run_id, first)
         if self._store is not None:
-            await self._store.remove(folder_of(self._connection.namespace, id))
+            await self._store.remove(folder_of(self._connection.namespace, run_id))
 
     async def sweep_values(self, *, older_than: timedelta = SWEPT_AFTER) -> int:
         """Remove the large values of runs that the server has forgotten; gives the number of those runs.

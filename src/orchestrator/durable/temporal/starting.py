@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
@@ -13,7 +14,6 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.durable.runs import NORMAL_PRIORITY, identity_of
 from orchestrator.durable.temporal.beginnings import PLAIN_BEGINNING, arguments
-from orchestrator.durable.temporal.deletion import PLACEHOLDER_LASTS
 from orchestrator.durable.temporal.gates import Request, ask
 from orchestrator.durable.temporal.places import PENDING, Claim
 from orchestrator.durable.temporal.reserved import inner_queue
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from orchestrator.durable.temporal.beginnings import Beginning
     from orchestrator.durable.workflows import Workflow
 
-# A run that is being deleted keeps its id from others for less than this.
-LOOK_AGAIN_S = PLACEHOLDER_LASTS.total_seconds() / 10
+# A run that is being deleted keeps its id from others for a moment.
+LOOK_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,35 +67,43 @@ async def begin(client: Client, task_queue: str, registry: Registry, run: NewRun
         InvalidInputError: its owner or tags cannot be found by, or a limit finds no key in its input.
         RPCError: the server refuses it, or does not answer.
     """
-    begin_with = arguments(run.data, run.beginning)
     claim = Claim.of(registry, task_queue, run.workflow, run.data)
+    start = partial(_started, client, task_queue, run, claim)
+    history = await start(WorkflowIDReusePolicy.REJECT_DUPLICATE)
+    while history is None:
+        if await _is_same(client, run):
+            return
+        # What stood in for a deleted run ended by force. Another run that others begin here at this moment is
+        # not begun again when it completes before we come.
+        history = await start(WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY)
+        if history is None:
+            await asyncio.sleep(LOOK_AGAIN_S)
+    await _ask(client, task_queue, run, claim, history)
+
+
+async def _started(
+    client: Client, task_queue: str, run: NewRun, claim: Claim, reuse: WorkflowIDReusePolicy
+) -> str | None:
+    """The first history of a run that began with this; None where its id is taken."""
     pending = {PENDING: claim.model_dump(mode="json")} if claim.takes else {}
-    found_by = attributes(run.owner, run.tags)
-    reuse = WorkflowIDReusePolicy.REJECT_DUPLICATE
-    while True:
-        try:
-            started = await client.start_workflow(
-                run.workflow.type_name,
-                args=begin_with,
-                id=run.id,
-                task_queue=task_queue,
-                priority=Priority(priority_key=run.priority),
-                id_reuse_policy=reuse,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                memo={
-                    **memo_of_new(run.digest, run.owner, run.tags, is_paused=run.beginning.is_paused),
-                    **pending,
-                },
-                search_attributes=found_by,
-            )
-        except WorkflowAlreadyStartedError:
-            if not await _is_same(client, run):
-                reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE
-                await asyncio.sleep(LOOK_AGAIN_S)
-                continue
-        else:
-            await _ask(client, task_queue, run, claim, started.first_execution_run_id or "")
-        return
+    try:
+        started = await client.start_workflow(
+            run.workflow.type_name,
+            args=arguments(run.data, run.beginning),
+            id=run.id,
+            task_queue=task_queue,
+            priority=Priority(priority_key=run.priority),
+            id_reuse_policy=reuse,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            memo={
+                **memo_of_new(run.digest, run.owner, run.tags, is_paused=run.beginning.is_paused),
+                **pending,
+            },
+            search_attributes=attributes(run.owner, run.tags),
+        )
+    except WorkflowAlreadyStartedError:
+        return None
+    return started.first_execution_run_id or ""
 
 
 async def _ask(client: Client, task_queue: str, run: NewRun, claim: Claim, history: str) -> None:

@@ -7,10 +7,10 @@ ever changed in place, and what comes back can be checked.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import secrets
 import shutil
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, Self, TypeVar
 from urllib.parse import quote, unquote
@@ -160,8 +160,12 @@ class DirectoryStore:
 
 
 def _remove(folder: Path) -> None:
-    with suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+    while folder.is_dir():
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTEMPTY}:  # somebody writes there at this moment
+                raise
 
 
 def _folders(above: Path) -> list[tuple[str, datetime]]:
