@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ import pytest
 from orchestrator import Context, TemporalEngine, workflow
 from orchestrator.durable.errors import ChildError, RunCancelledError
 from orchestrator.durable.runs import EventType, Status
-from support.contract_lab import Gates, all_events
+from orchestrator.durable.temporal.deletion import PLACEHOLDER_QUEUE
+from orchestrator.durable.temporal.standing import DELETED
+from support.contract_lab import PATIENCE_S, Gates, all_events
 
 if TYPE_CHECKING:
     from support.services import TemporalServer
@@ -94,3 +97,21 @@ async def test_a_cancel_reaches_a_child_that_was_asked_for_twice(temporal_server
             await run.result()
         child = await engine.get(f"{run.id}.child")
         assert (await child.describe()).status is Status.CANCELLED
+
+
+async def test_a_child_has_the_id_of_a_deleted_run(temporal_server: TemporalServer) -> None:
+    """At once, while the server has something else under it still; watchers see one child."""
+    gates = Gates()
+    gates.open("gate")
+    async with engine_on(temporal_server, gates) as engine, asyncio.timeout(PATIENCE_S):
+        run_id = f"parent-{uuid.uuid4()}"
+        placeholder = await engine._connected().start_workflow(
+            DELETED, id=f"{run_id}.child", task_queue=PLACEHOLDER_QUEUE
+        )
+        await placeholder.terminate()
+        run = await engine.start(twice, id=run_id)
+        assert await run.result() == "gategate"
+        told = [event.type for event in await all_events(run)]
+        assert told.count(EventType.CHILD_COMPLETED) == 2
+        assert EventType.CHILD_FAILED not in told
+        assert gates.calls == ["gate"]

@@ -11,7 +11,7 @@ from temporalio.exceptions import CancelledError, TerminatedError
 
 from orchestrator.durable.payloads import to_json
 from orchestrator.durable.runs import EventType
-from orchestrator.durable.temporal.children import FOLLOW
+from orchestrator.durable.temporal.children import FOLLOW, IS_FREE
 from orchestrator.durable.temporal.failures import failure_in, failure_of_child
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def _identity(event: HistoryEvent, facts: Any) -> tuple[str, str]:
 
 def _failure(kind: int, facts: Any, child_id: str) -> Failure | None:
     if kind in _FAILED:
-        return failure_in(facts.failure)
+        failure = failure_in(facts.failure)
+        return None if failure.type == IS_FREE else failure
     if kind in _CANCELLED:
         return failure_of_child(child_id, CancelledError())
     if kind in _TERMINATED:

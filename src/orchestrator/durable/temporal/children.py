@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from temporalio import workflow as temporal
 from temporalio.common import RawValue, RetryPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ActivityError, FailureError, WorkflowAlreadyStartedError
 
 from orchestrator.durable.errors import ChildError
 from orchestrator.durable.names import RESERVED
 from orchestrator.durable.runs import identity_of
-from orchestrator.durable.temporal.failures import failure_of_child
+from orchestrator.durable.temporal.failures import failure_of, failure_of_child
 from orchestrator.durable.temporal.reserved import inner_queue
 from orchestrator.durable.temporal.search import attributes
 from orchestrator.durable.temporal.standing import OWNER, memo_of_new
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 FOLLOW: Final = f"{RESERVED}follow"
 # A worker that is lost while it follows a child is noticed within this time.
 FOLLOWING_TIMEOUT: Final = timedelta(seconds=3)
+# What following fails with where the child's id turns out to be free: the run that had it was deleted.
+IS_FREE: Final = f"{RESERVED}is-free"
 LONGEST_LIFE: Final = timedelta(days=3650)
 
 
@@ -91,18 +93,29 @@ class Child:
         return ChildError.of(failure_of_child(self._child_id, error))
 
     async def _run(self) -> RawValue:
-        if not self._is_known:
+        if self._is_known:
+            return await self._end_of(self._follow(is_there=False))
+        reuse = WorkflowIDReusePolicy.REJECT_DUPLICATE
+        while True:
             try:
-                self._running = await self._start()
+                return await self._end_of(await self._start(reuse))
             except WorkflowAlreadyStartedError:
-                self._is_known = True
-        if self._running is None:
-            self._running = self._follow()
-        if self._is_unwanted:
-            self._running.cancel()
-        return await self._running
+                pass
+            try:
+                return await self._end_of(self._follow(is_there=True))
+            except ActivityError as error:
+                if failure_of(error).type != IS_FREE:
+                    raise
+            # What stands in for a deleted run ends by force.
+            reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
 
-    async def _start(self) -> asyncio.Task[RawValue]:
+    async def _end_of(self, running: asyncio.Task[RawValue]) -> RawValue:
+        self._running = running
+        if self._is_unwanted:
+            running.cancel()
+        return await running
+
+    async def _start(self, reuse: WorkflowIDReusePolicy) -> asyncio.Task[RawValue]:
         return await temporal.start_child_workflow(
             self._workflow.type_name,
             args=self._arguments,
@@ -110,15 +123,15 @@ class Child:
             result_type=RawValue,
             cancellation_type=temporal.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
             parent_close_policy=temporal.ParentClosePolicy.REQUEST_CANCEL,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_reuse_policy=reuse,
             static_summary=self._operation.key,
             **child_options(self._digest, is_paused=self._is_paused),
         )
 
-    def _follow(self) -> asyncio.Task[RawValue]:
+    def _follow(self, *, is_there: bool) -> asyncio.Task[RawValue]:
         return temporal.start_activity(
             FOLLOW,
-            args=[self._child_id, self._digest],
+            args=[self._child_id, self._digest, is_there],
             activity_id=self._operation.key,
             task_queue=inner_queue(temporal.info().task_queue),
             result_type=RawValue,

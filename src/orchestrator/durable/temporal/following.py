@@ -12,7 +12,7 @@ from temporalio.common import RawValue  # Temporal reads annotations
 from orchestrator.core.errors import NotFoundError
 from orchestrator.durable.errors import Failure
 from orchestrator.durable.temporal.activities import WORKER_STOPPED, send_heartbeats, worker_stops
-from orchestrator.durable.temporal.children import FOLLOW
+from orchestrator.durable.temporal.children import FOLLOW, IS_FREE
 from orchestrator.durable.temporal.failures import failure_of_child, recorded_error
 from orchestrator.durable.temporal.standing import INPUT_DIGEST, describe, memo_of
 
@@ -25,16 +25,19 @@ LOOK_AGAIN_S: Final = 0.1
 
 
 @activity.defn(name=FOLLOW)
-async def follow(child_id: str, digest: str) -> RawValue:
+async def follow(child_id: str, digest: str, is_there: bool = False) -> RawValue:  # noqa: FBT001, FBT002  # activities take positions
     """Wait for the end of a child and give its result; a cancel of this cancels the child.
 
+    ``is_there`` says that some run was seen to have the child's id; otherwise one is about to begin.
+
     Raises:
-        ApplicationError: it ended otherwise, or is another run; the failure that is recorded says which.
+        ApplicationError: it ended otherwise, or is another run, or was deleted; the failure that is recorded
+            says which.
     """
     heartbeats = asyncio.create_task(send_heartbeats())
     try:
         client = activity.client()
-        found = await _found(client, child_id)
+        found = await _found(client, child_id, is_there=is_there)
         is_child = found.parent_execution.workflow_id == activity.info().workflow_id
         if not is_child or await memo_of(client, found, INPUT_DIGEST) != digest:
             raise recorded_error(_taken(child_id))
@@ -45,12 +48,15 @@ async def follow(child_id: str, digest: str) -> RawValue:
         heartbeats.cancel()
 
 
-async def _found(client: Client, child_id: str) -> WorkflowExecutionInfo:
+async def _found(client: Client, child_id: str, *, is_there: bool) -> WorkflowExecutionInfo:
     while True:
         try:
             return (await describe(client, child_id)).workflow_execution_info
         except NotFoundError:
             await asyncio.sleep(LOOK_AGAIN_S)
+            if is_there:
+                told = f"run {child_id} was deleted"
+                raise recorded_error(Failure(type=IS_FREE, code="is_free", message=told)) from None
 
 
 async def _end(child: WorkflowHandle[object, RawValue]) -> RawValue:
