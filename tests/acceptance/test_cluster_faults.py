@@ -6,6 +6,7 @@ step, does the harm, and lets all go on.
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from itertools import groupby
@@ -54,11 +55,14 @@ def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster
 
 
 @pytest.fixture
-def cluster(shared_cluster: Cluster) -> Cluster:
-    """The cluster, whole again after what the test before did to it."""
+def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster, whole again after what the test before did to it; at the end nobody watches it."""
     shared_cluster.mend()
     shared_cluster.provider.forget()
-    return shared_cluster
+    yield shared_cluster
+    for thread in threading.enumerate():
+        if isinstance(thread, EventSource):
+            thread.leave()
 
 
 @dataclass(frozen=True, slots=True)

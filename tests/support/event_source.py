@@ -30,7 +30,7 @@ class EventSource(threading.Thread):
     """
 
     def __init__(self, addresses: Sequence[str], session_id: str) -> None:
-        super().__init__(name=f"event source of {session_id}")
+        super().__init__(name=f"event source of {session_id}", daemon=True)
         self.told: list[Told] = []
         self.connections = 0
         self.refusal = ""
