@@ -5,9 +5,9 @@ What the settings name is made here and opened by nobody yet: `Backends.parts` s
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.app.data_dir import BLOBS_DIRECTORY, JOURNAL_FILE, STREAMS_FILE, TABLES_FILE
 from orchestrator.app.encryption import encryption_of
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from orchestrator.durable.runs import RunInfo
     from orchestrator.durable.temporal import TemporalEngine, Tls
     from orchestrator.durable.temporal.s3_store import S3Store
+    from orchestrator.durable.workflows import Workflow
     from orchestrator.journal.blobs import Blobs
-    from orchestrator.streams import Streams
+    from orchestrator.streams import RedisStreams, Streams
     from orchestrator.web.feature import Probe
 
     OnEnded = Callable[[RunInfo], None]
@@ -143,6 +144,23 @@ def temporal_engine(  # what a process brings to it
     )
 
 
+@asynccontextmanager
+async def temporal_for_reading(
+    settings: Settings, workflows: Iterable[Workflow[Any, Any]]
+) -> AsyncIterator[TemporalEngine]:
+    """An open engine that tells of the runs on the cluster, and works on none.
+
+    Without Redis, events come from the cluster's histories: a file of streams is its service's alone.
+    """
+    async with AsyncExitStack() as opened:
+        streams = None
+        if settings.redis.address is not None:
+            streams = await opened.enter_async_context(_redis(settings.redis.address, SystemClock()))
+        engine = temporal_engine(settings, streams, works=False)
+        engine.add(workflows=workflows)
+        yield await opened.enter_async_context(engine)
+
+
 def database_of(settings: Settings) -> Database:
     """The tables: PostgreSQL where it is set, or else a file."""
     return Database.of(settings.database, settings.data_dir / TABLES_FILE)
@@ -203,10 +221,7 @@ def _streams(settings: Settings, clock: Clock) -> tuple[Streams, Part]:
     if settings.redis.address is None:
         file = FileStreams(settings.data_dir / STREAMS_FILE, clock)
         return file, Part("streams", lambda: file)
-    with _installed():
-        from orchestrator.streams.redis import RedisStreams
-
-    redis = RedisStreams(settings.redis.address, clock=clock)
+    redis = _redis(settings.redis.address, clock)
 
     async def reach() -> None:
         await redis.check()
@@ -216,6 +231,13 @@ def _streams(settings: Settings, clock: Clock) -> tuple[Streams, Part]:
         return Component("degraded", facts.warning) if facts.warning else Component("healthy")
 
     return redis, Part("streams", lambda: redis, reach, _told(health))
+
+
+def _redis(address: str, clock: Clock) -> RedisStreams:
+    with _installed():
+        from orchestrator.streams.redis import RedisStreams
+
+    return RedisStreams(address, clock=clock)
 
 
 def _bucket(payloads: PayloadSettings) -> S3Store | None:

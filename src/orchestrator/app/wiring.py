@@ -64,7 +64,13 @@ def built(settings: Settings) -> Iterator[Service]:
     with claimed(settings.data_dir) as claim:
         metrics = Metrics()
         if on_temporal:
-            chosen = backends.temporal(settings, _counting(metrics), [claim.token], works=works)
+            chosen = backends.temporal(
+                settings,
+                _counting(metrics),
+                [claim.token],
+                works=works,
+                finish_s=settings.server.shutdown_timeout_s,
+            )
         else:
             chosen = backends.embedded(settings, _counting(metrics), [claim.token])
         rooms = _rooms(_resources(settings, chosen))

@@ -1,17 +1,15 @@
-"""`orchestrator runs`: what the journal says of runs, and ways to change where they stand.
+"""`orchestrator runs`: what journal or cluster say of runs, and ways to change where they stand.
 
-Reading needs no service and disturbs none: the journal file is opened for reading only.
+Reading needs no service and disturbs none: a journal file is opened for reading only.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from orchestrator.app.cli import runs_control
 from orchestrator.app.cli.help import Command, Group
-from orchestrator.app.cli.journal import is_at_work, journal_path, reading, run_named
 from orchestrator.app.cli.options import (
     AsJson,
     ConfigFile,
@@ -21,13 +19,16 @@ from orchestrator.app.cli.options import (
     examples,
     settings_from,
 )
+from orchestrator.app.cli.reading import Reader, is_moving, missing_journal, reading, run_named
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
+    from orchestrator.core.settings import Settings
     from orchestrator.durable.runs import RunInfo, Status
 
 STATUSES = ("pending", "running", "waiting", "paused", "stuck", *runs_control.ENDED)
 MOST_RUNS = 1_000
+NOTHING_MOVES = "No service runs now: what is open goes on when one is started."
 
 group = typer.Typer(
     cls=Group,
@@ -75,12 +76,13 @@ def list_runs(
 
     chosen = _statuses(status or ())
     screen = Screen()
-    path = journal_path(settings_from(config, data_dir), journal)
-    if not path.exists():
+    settings = settings_from(config, data_dir)
+    if path := missing_journal(settings, journal):
         screen.note(f"No runs yet: there is no journal at {path}.", "dim")
         return
-    with reading(config, data_dir, journal) as reader:
+    with reading(settings, journal) as reader:
         found = reader.list(status=chosen, workflow=workflow, limit=limit)
+        stands_still = not as_json and _stand_still(settings, journal, reader, found)
     if as_json:
         for info in found:
             screen.record(_plain(info))
@@ -88,7 +90,8 @@ def list_runs(
         screen.result(table_of_runs(found, screen.out.width))
         for remark in remarks(found):
             screen.note(remark, "yellow")
-        _say_if_nothing_moves(screen, path, found)
+        if stands_still:
+            screen.note(NOTHING_MOVES, "yellow")
     else:
         screen.note("No runs of this kind.", "dim")
 
@@ -108,16 +111,18 @@ def show(
     from orchestrator.app.cli.runs_view import description
 
     screen = Screen()
-    path = journal_path(settings_from(config, data_dir), journal)
-    with reading(config, data_dir, journal) as reader:
+    settings = settings_from(config, data_dir)
+    with reading(settings, journal) as reader:
         info = run_named(reader, run_id)
         steps, children = reader.steps(info.id), reader.children(info.id)
+        stands_still = not as_json and _stand_still(settings, journal, reader, [info])
     if as_json:
         parts = {"steps": [_plain(step) for step in steps], "children": [_plain(one) for one in children]}
         screen.record(_plain(info) | parts)
     else:
         screen.result(description(info, steps, children, screen.out.width))
-        _say_if_nothing_moves(screen, path, [info])
+        if stands_still:
+            screen.note(NOTHING_MOVES, "yellow")
 
 
 @group.command(
@@ -141,7 +146,7 @@ def events(
     from orchestrator.app.cli.runs_view import line_of_event
 
     screen = Screen()
-    with reading(config, data_dir, journal) as reader:
+    with reading(settings_from(config, data_dir), journal) as reader:
         recorded = reader.events(run_named(reader, run_id).id, after)
     for event in recorded:
         if as_json:
@@ -174,7 +179,8 @@ def _plain(record: object) -> dict[str, object]:
     return cast("dict[str, object]", to_jsonable_python(record))
 
 
-def _say_if_nothing_moves(screen: Screen, journal: Path, runs: "Sequence[RunInfo]") -> None:
-    """An open run on which no process is at work stands still, whatever its status says."""
-    if any(not info.status.closed for info in runs) and not is_at_work(journal):
-        screen.note("No service runs now: what is open goes on when one is started.", "yellow")
+def _stand_still(
+    settings: "Settings", journal: JournalFile, reader: Reader, runs: "Sequence[RunInfo]"
+) -> bool:
+    """Whether open runs stand still, whatever their status says, since no process is at work on them."""
+    return any(not info.status.closed for info in runs) and not is_moving(settings, journal, reader)

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import typer
 
-from orchestrator.app.cli.journal import reading, run_named
 from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, RunId, examples, settings_from
+from orchestrator.app.cli.reading import reading, run_named
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def cancel(
     started for this moment.
     """
     settings = settings_from(config, data_dir)
-    with reading(config, data_dir) as reader:
+    with reading(settings) as reader:
         info = run_named(reader, run_id)  # a wrong one starts no service
     run_id = info.id
     if force_after != 0 and not info.status.closed:
@@ -212,7 +212,7 @@ async def _answer(
 
 def _id(name: str, config: DataDir, data_dir: DataDir) -> str:
     """The id of the run of that id or session."""
-    with reading(config, data_dir) as reader:
+    with reading(settings_from(config, data_dir)) as reader:
         return run_named(reader, name).id
 
 

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import typer
 
 from orchestrator.app.cli.help import Command, Group
-from orchestrator.app.cli.journal import is_at_work, journal_path
 from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, JournalFile, examples, settings_from
+from orchestrator.app.cli.reading import is_moving, missing_journal, reading
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -54,15 +54,15 @@ def list_schedules(
     from pydantic_core import to_jsonable_python
 
     from orchestrator.app.cli.schedules_view import remarks, table_of_schedules
-    from orchestrator.durable.embedded import JournalReader
 
     screen = Screen()
-    path = journal_path(settings_from(config, data_dir), journal)
-    if not path.exists():
+    settings = settings_from(config, data_dir)
+    if path := missing_journal(settings, journal):
         screen.note(f"No schedules yet: there is no journal at {path}.", "dim")
         return
-    with JournalReader(path) as reader:
+    with reading(settings, journal) as reader:
         found = reader.schedules()
+        stands_still = bool(found) and not as_json and not is_moving(settings, journal, reader)
     if as_json:
         for info in found:
             screen.record(to_jsonable_python(info))
@@ -70,7 +70,7 @@ def list_schedules(
         screen.result(table_of_schedules(found, screen.out.width))
         for remark in remarks(found):
             screen.note(remark, "yellow")
-        if not is_at_work(path):
+        if stands_still:
             screen.note("No service runs now: nothing is started until one is.", "yellow")
     else:
         screen.note("No schedules yet.", "dim")

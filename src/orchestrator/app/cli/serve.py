@@ -54,7 +54,8 @@ def serve(
 ) -> None:
     """Start the service and keep it running.
 
-    Ctrl-C or SIGTERM stops it: requests in flight get 30 seconds, runs go on at the next start.
+    Ctrl-C or SIGTERM stops it: requests in flight get 30 seconds, and steps as well on Temporal; runs go on
+    at the next start.
     Even kill -9 loses nothing that was recorded.
     """
     overrides = {"server.host": host, "server.port": port, "engine": engine, "temporal.workers": workers}

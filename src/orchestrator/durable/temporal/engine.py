@@ -38,6 +38,7 @@ from orchestrator.durable.temporal.scheduling import Scheduling
 from orchestrator.durable.temporal.search import register
 from orchestrator.durable.temporal.standing import describe
 from orchestrator.durable.temporal.starting import NewRun, begin
+from orchestrator.durable.temporal.task_queue import is_worked_on, open_runs
 from orchestrator.durable.temporal.terms import Terms
 from orchestrator.durable.temporal.travelling import converter
 from orchestrator.durable.temporal.value_store import DirectoryStore, folder_of
@@ -66,7 +67,6 @@ MOST_STEPS_AT_ONCE = 100
 # How often the open runs are counted.
 COUNT_EVERY_S = 10.0
 SWEEP_EVERY_S = 86_400.0
-COUNT_LIMIT = timedelta(seconds=3)
 # How long a run waits for the worker that knows it by heart before any other one replays it.
 STICKY_TIMEOUT = timedelta(seconds=2)
 ANYTHING = Payload.of(Any, "a result")
@@ -330,6 +330,14 @@ class TemporalEngine(Scheduling):
         """
         return await self._sweep(self._connected(), asyncio.Event(), older_than)
 
+    async def has_workers(self) -> bool:
+        """Whether some process works on the runs of this task queue, or did a moment ago.
+
+        Raises:
+            UnavailableError: the cluster does not answer.
+        """
+        return await is_worked_on(self._connected(), self._task_queue)
+
     async def _reached(self) -> Client:
         """A client that has been answered now. It is made once, and mends itself."""
         if self._reachable is None:
@@ -345,12 +353,8 @@ class TemporalEngine(Scheduling):
 
     async def _count(self, client: Client, _closing: asyncio.Event) -> None:
         """Know how many runs are open, for metrics; a count that fails leaves the one before."""
-        ours = f"TaskQueue = '{self._task_queue}' AND NOT WorkflowType STARTS_WITH '{RESERVED}'"
         with suppress(RPCError):
-            counted = await client.count_workflows(
-                f"{ours} AND ExecutionStatus = 'Running'", rpc_timeout=COUNT_LIMIT
-            )
-            self._active = counted.count
+            self._active = await open_runs(client, self._task_queue)
 
     def _ended(self, loop: asyncio.AbstractEventLoop, run: RunInfo, first: str) -> None:
         """Tell of a run that ends; called in the thread of its code."""

@@ -39,7 +39,8 @@ KEPT_BEFORE_PRESENT: Final = 10_000
 OPEN_KEPT_S: Final = 90 * 86_400.0
 
 _OUTCOMES: Final = {EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_CANCELLED}
-_OF_ATTEMPTS: Final = {EventType.STEP_PROGRESS, EventType.STEP_RETRYING}
+# What no history has.
+OF_ATTEMPTS: Final = {EventType.STEP_PROGRESS, EventType.STEP_RETRYING}
 
 
 def log_name(run_id: str, first: str) -> str:
@@ -86,6 +87,15 @@ class EventLog:
         async for entry in self._streams.follow(self._name, after):
             if not await late.is_late(entry):
                 yield await self._read(entry)
+
+    async def so_far(self, after: int) -> AsyncGenerator[Event, None]:
+        """Every event above ``after`` that there is now, as ``follow`` gives them."""
+        late = _Late(self._streams, self._name, after)
+        while page := await self._streams.read(self._name, after):
+            for entry in page:
+                if not await late.is_late(entry):
+                    yield await self._read(entry)
+            after = page[-1].offset
 
     async def begins_at(self, history: str) -> int:
         """The offset of the first event of that history; 0 when it is not there yet."""
@@ -159,7 +169,7 @@ class _Late:
             self._begun.add(step)
         elif entry.type in _OUTCOMES:
             self._ended.add(step)
-        elif entry.type in _OF_ATTEMPTS:
+        elif entry.type in OF_ATTEMPTS:
             if step not in self._begun and not self._has_looked_back:
                 await self._look_back()
             return step in self._ended

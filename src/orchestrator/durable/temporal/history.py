@@ -67,10 +67,12 @@ _STEP_STATUS = {
 }
 
 
-async def events_of(client: Client, run_id: str, after: int, redactor: Redactor) -> AsyncIterator[Event]:
-    """The run's events beyond ``after``, live, until its last one; none of lives before the current one.
+async def events_of(
+    client: Client, run_id: str, after: int, redactor: Redactor, *, is_live: bool = True
+) -> AsyncIterator[Event]:
+    """The run's events beyond ``after``, until its last one; none of lives before the current one.
 
-    Offsets count through all lives.
+    Offsets count through all lives. Unless it ``is_live``, it ends with the last event that there is now.
     """
     info = (await client.get_workflow_handle(run_id).describe()).raw_description.workflow_execution_info
     life, offset, is_shown = info.first_run_id, 0, False
@@ -79,7 +81,8 @@ async def events_of(client: Client, run_id: str, after: int, redactor: Redactor)
         reader = HistoryReader(redactor)
         handle = client.get_workflow_handle(run_id, run_id=life)
         life = ""
-        async for entry in opened(handle.fetch_history_events(wait_new_event=True), client.data_converter):
+        history = handle.fetch_history_events(wait_new_event=is_live)
+        async for entry in opened(history, client.data_converter):
             if entry.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
                 life = entry.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
             for event in reader.read(entry):
