@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 import uuid
 from typing import TYPE_CHECKING
@@ -255,3 +256,69 @@ def test_a_sweep_reads_a_journal_alone(orchestrator: CommandLine) -> None:
     orchestrator.environment["ORCHESTRATOR_ENGINE"] = "embedded"
     assert orchestrator("lesson", "Tides").returncode == ExitCode.OK
     assert "There are no open runs." in orchestrator("runs", "sweep").stderr
+
+
+FLOW = """
+from orchestrator import Context, step, workflow
+
+@step
+async def fetch_page(url: str) -> str:
+    return "page"
+
+@step
+async def summarise(page: str) -> str:
+    return page
+
+@workflow
+async def crawl(ctx: Context, url: str) -> str:
+    page = await ctx.run(fetch_page, url)
+    short = await ctx.run(summarise, page)
+    return short + await ctx.receive("approve", str)
+"""
+BEGIN = """
+import asyncio, sys
+from orchestrator import TemporalEngine
+from my_flows import crawl, fetch_page, summarise
+
+async def main(address, queue, run_id):
+    steps = [fetch_page, summarise]
+    async with TemporalEngine(address, task_queue=queue, workflows=[crawl], steps=steps) as engine:
+        run = await engine.start(crawl, "a", id=run_id)
+        while not [step for step in await run.steps() if step.name == "summarise" and step.result]:
+            await asyncio.sleep(0.05)
+        print("waiting", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_new_code_is_checked_before_a_deploy(tmp_path: Path, cluster: dict[str, str]) -> None:
+    """Open runs are replayed against the code in the current folder; the diff names what was renamed."""
+    orchestrator, run_id = CommandLine(tmp_path, cluster), f"crawl-{uuid.uuid4()}"
+    check = ("runs", "check", "--module", "my_flows")
+    (tmp_path / "my_flows.py").write_text(FLOW)
+    (tmp_path / "begin.py").write_text(BEGIN)
+    none = orchestrator(*check)
+    assert (none.returncode, none.stderr) == (ExitCode.OK, "There are no open runs.\n")
+    address, queue = (cluster[f"ORCHESTRATOR_TEMPORAL_{name}"] for name in ("HOST_PORT", "TASK_QUEUE"))
+    with orchestrator.program(sys.executable, "begin.py", address, queue, run_id) as begun:
+        assert begun.stdout is not None
+        assert begun.stdout.readline() == "waiting\n"
+        done = orchestrator(*check)
+        assert (done.returncode, done.stdout) == (ExitCode.OK, "")
+        assert "1 open run checked: all fit the code." in done.stderr
+
+        (tmp_path / "my_flows.py").write_text(FLOW.replace("summarise", "translate_page"))
+        done = orchestrator(*check)
+        assert done.returncode == ExitCode.MISFIT
+        assert f"{run_id}  crawl  " in done.stdout
+        assert "      1:fetch_page\n    - 2:summarise\n    + 2:translate_page\n" in done.stdout
+        assert "1 open run checked: 1 would be stuck with this code." in done.stderr
+        for_scripts = orchestrator(*check, "--json")
+        assert for_scripts.returncode == ExitCode.MISFIT
+        line = json.loads(for_scripts.stdout)
+        assert (line["run_id"], line["fits"], line["expected"]) == (run_id, False, "2:summarise")
+    not_mine = orchestrator("runs", "check")
+    assert not_mine.returncode == ExitCode.MISFIT
+    assert "no workflow 'crawl' was given to this engine (it has: lesson)" in not_mine.stdout

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 
 from orchestrator import Context, EmbeddedEngine, Retry, step, workflow
 from orchestrator.core.errors import RetryableError
-from orchestrator.durable.embedded.check import RunCheck, check_runs
+from orchestrator.durable.embedded.check import check_runs
 from orchestrator.durable.embedded.time_limit import TimeLimit
 from orchestrator.durable.runs import Status
 from orchestrator.journal import JournalError
@@ -25,6 +25,8 @@ from support.quiet import next_deadline, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from orchestrator.durable.checking import RunCheck
 
 DAY_S = 86_400.0
 FILES = Path(__file__).parents[2] / "journal" / "files"

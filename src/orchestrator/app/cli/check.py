@@ -6,12 +6,12 @@ import typer
 
 from orchestrator.app.cli.code import Modules, code_at_hand
 from orchestrator.app.cli.exits import ExitCode
-from orchestrator.app.cli.journal import journal_at
 from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, JournalFile, examples, settings_from
+from orchestrator.app.cli.reading import checked_runs
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from orchestrator.durable.embedded import RunCheck
+    from orchestrator.durable.checking import RunCheck
 
 EXAMPLES = examples(
     ("orchestrator runs check", "before a deploy: replay all open runs against the new code"),
@@ -30,13 +30,10 @@ def check(
 ) -> None:
     """Replay all open runs against the code at hand, and show where they would not go on.
 
-    The journal is only read, also while a service runs on it; no step runs. The exit code is 6 where a run
-    does not fit.
+    Journal or cluster are only read, also while a service works on the runs; no step runs. The exit code is 6
+    where a run does not fit.
     """
     from orchestrator.app.cli.check_view import of_misfit
-    from orchestrator.app.encryption import encryption_of
-    from orchestrator.core.redaction import secrets_in
-    from orchestrator.durable.embedded import check_runs
 
     if journal and not module:
         raise typer.BadParameter(
@@ -45,16 +42,8 @@ def check(
     settings = settings_from(config, data_dir)
     code = code_at_hand(settings, module or ())
     screen = Screen()
-    path = journal_at(settings, journal)
     checked = misfits = 0
-    for found in check_runs(
-        path,
-        code.workflows,
-        code.steps,
-        encryption=encryption_of(settings),
-        secrets=secrets_in(settings),
-        most_payload_bytes=settings.payloads.max_bytes,
-    ):
+    for found in checked_runs(settings, journal, code):
         checked += 1
         misfits += not found.fits
         if as_json:

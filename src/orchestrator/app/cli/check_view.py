@@ -11,7 +11,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from orchestrator.durable.embedded import RunCheck
+    from orchestrator.durable.checking import RunCheck
 
 STYLES = {"-": "red", "+": "green", " ": "dim"}
 REASON_INDENT = 2  # characters

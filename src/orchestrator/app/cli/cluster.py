@@ -7,10 +7,12 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from orchestrator.app.cli.code import Code
     from orchestrator.core.settings import Settings
+    from orchestrator.durable.checking import RunCheck
     from orchestrator.durable.runs import Event, RunInfo, Status, StepView
     from orchestrator.durable.schedules import ScheduleInfo
     from orchestrator.durable.temporal import TemporalEngine
@@ -25,18 +27,17 @@ class ClusterReader:
 
     _engine: TemporalEngine
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, code: Code) -> None:
         self._settings = settings
+        self._code = code
         self._runner = asyncio.Runner()
         self._open = AsyncExitStack()
 
     def __enter__(self) -> Self:
         """Connect."""
         from orchestrator.app.backends import temporal_for_reading
-        from orchestrator.app.cli.code import code_at_hand
 
-        code = code_at_hand(self._settings, ())
-        opening = self._open.enter_async_context(temporal_for_reading(self._settings, code.workflows))
+        opening = self._open.enter_async_context(temporal_for_reading(self._settings, self._code.workflows))
         try:
             self._engine = self._runner.run(opening)
         except BaseException:
@@ -122,3 +123,13 @@ class ClusterReader:
     def schedules(self) -> Sequence[ScheduleInfo]:
         """All schedules, by id."""
         return self._runner.run(self._engine.schedules())
+
+    def check(self) -> Iterator[RunCheck]:
+        """Every open run, replayed against the code at hand, one after the other."""
+        checks = aiter(self._engine.check_runs())
+        while (found := self._runner.run(_next(checks))) is not None:
+            yield found
+
+
+async def _next(checks: AsyncIterator[RunCheck]) -> RunCheck | None:
+    return await anext(checks, None)

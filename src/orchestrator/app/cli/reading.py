@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from orchestrator.app.cli.code import Code
     from orchestrator.core.settings import Settings
+    from orchestrator.durable.checking import RunCheck
     from orchestrator.durable.runs import Event, RunInfo, Status, StepView
     from orchestrator.durable.schedules import ScheduleInfo
 
@@ -70,18 +72,40 @@ def reading(settings: Settings, journal: Path | None = None) -> Iterator[Reader]
         UnavailableError: the cluster does not answer. SettingsError: keys or certificates are not right.
     """
     from orchestrator.app.cli.cluster import ClusterReader
+    from orchestrator.app.cli.code import code_at_hand
     from orchestrator.app.encryption import encryption_of
     from orchestrator.core.redaction import secrets_in
     from orchestrator.durable.embedded import JournalReader
 
     if is_on_cluster(settings, journal):
-        with ClusterReader(settings) as cluster:
+        with ClusterReader(settings, code_at_hand(settings, ())) as cluster:
             yield cluster
         return
     path = journal_at(settings, journal)
     secrets = secrets_in(settings)
     with JournalReader(path, encryption=encryption_of(settings), secrets=secrets) as reader:
         yield reader
+
+
+def checked_runs(settings: Settings, journal: Path | None, code: Code) -> Iterator[RunCheck]:
+    """Every open run, replayed against ``code``. Raises what ``reading`` does."""
+    from orchestrator.app.cli.cluster import ClusterReader
+    from orchestrator.app.encryption import encryption_of
+    from orchestrator.core.redaction import secrets_in
+    from orchestrator.durable.embedded import check_runs
+
+    if is_on_cluster(settings, journal):
+        with ClusterReader(settings, code) as cluster:
+            yield from cluster.check()
+        return
+    yield from check_runs(
+        journal_at(settings, journal),
+        code.workflows,
+        code.steps,
+        encryption=encryption_of(settings),
+        secrets=secrets_in(settings),
+        most_payload_bytes=settings.payloads.max_bytes,
+    )
 
 
 def is_moving(settings: Settings, journal: Path | None, reader: Reader) -> bool:

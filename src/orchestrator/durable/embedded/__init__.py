@@ -1,6 +1,7 @@
 """The engine in process: a deterministic loop per run, one SQLite journal."""
 
-from orchestrator.durable.embedded.check import RunCheck, check_runs
+from orchestrator.durable.checking import RunCheck
+from orchestrator.durable.embedded.check import check_runs
 from orchestrator.durable.embedded.engine import EmbeddedEngine
 from orchestrator.durable.embedded.leaving import LeavingJournal
 from orchestrator.durable.embedded.reader import JournalReader

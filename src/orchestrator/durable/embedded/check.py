@@ -6,9 +6,9 @@ a start would, but no step begins and nothing is written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.durable.checking import RunCheck, diff
 from orchestrator.durable.embedded.reader import JournalReader
 from orchestrator.durable.embedded.rehearsal import Stage
 from orchestrator.durable.embedded.time_limit import LIMIT_S, TimeLimit
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from orchestrator.durable.workflows import Workflow
     from orchestrator.streams import Entry
 
-# Operations that are shown before the one that differs.
-CONTEXT_LINES: Final = 3
-
 _OF_STEPS: Final = frozenset(
     {
         EventType.STEP_STARTED,
@@ -49,25 +46,6 @@ _OF_OTHERS: Final = frozenset(
         EventType.CHILD_FAILED,
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RunCheck:
-    """How one open run and the code get on.
-
-    ``status`` is where the run stands by the file. Where it does not fit, ``reason`` says why, and where an
-    operation differs, ``expected`` is the recorded one and ``came`` what the code asks for; ``diff`` shows
-    both after what they agree on, each line of it with a sign in front as in a unified diff.
-    """
-
-    run_id: str
-    workflow: str
-    status: Status
-    fits: bool
-    reason: str = ""
-    expected: str = ""
-    came: tuple[str, ...] = ()
-    diff: tuple[str, ...] = ()
 
 
 def check_runs(
@@ -152,27 +130,6 @@ def operations_of(entries: Iterable[Entry]) -> list[str]:
         elif entry.type in _OF_OTHERS:
             found[entry.key] = None
     return list(found)
-
-
-def diff(recorded: Sequence[str], asked: Sequence[str], error: MismatchError) -> list[str]:
-    """What history and code agree on last, then the recorded operation and what the code asks for instead."""
-    if not (error.expected or error.came):
-        return []
-    common = [operation for operation in asked if operation in set(recorded) - {error.expected}]
-    lines = [f"  {operation}" for operation in common[-CONTEXT_LINES:]]
-    if error.expected:
-        lines.append(f"- {error.expected}")
-    return lines + [f"+ {operation}" for operation in _instead(recorded, asked, error)]
-
-
-def _instead(recorded: Sequence[str], asked: Sequence[str], error: MismatchError) -> list[str]:
-    """What the code asks for in that place; else all that it asks for and the history does not have."""
-    in_place = [operation for operation in asked if _place(operation) == _place(error.expected)]
-    return in_place or [operation for operation in error.came if operation not in set(recorded)]
-
-
-def _place(operation: str) -> str:
-    return operation.partition(":")[0]
 
 
 def _misfit(row: RunRow, reason: str) -> RunCheck:

@@ -31,6 +31,7 @@ from orchestrator.durable.temporal.endings import TellEndings
 from orchestrator.durable.temporal.failures import explained
 from orchestrator.durable.temporal.forks import Forks
 from orchestrator.durable.temporal.inner_worker import inner_worker
+from orchestrator.durable.temporal.inspecting import Inspecting
 from orchestrator.durable.temporal.listing import Listing
 from orchestrator.durable.temporal.rounds import rounds
 from orchestrator.durable.temporal.runs import TemporalRun
@@ -38,7 +39,7 @@ from orchestrator.durable.temporal.scheduling import Scheduling
 from orchestrator.durable.temporal.search import register
 from orchestrator.durable.temporal.standing import describe
 from orchestrator.durable.temporal.starting import NewRun, begin
-from orchestrator.durable.temporal.task_queue import is_worked_on, open_runs
+from orchestrator.durable.temporal.task_queue import open_runs
 from orchestrator.durable.temporal.terms import Terms
 from orchestrator.durable.temporal.travelling import converter
 from orchestrator.durable.temporal.value_store import DirectoryStore, folder_of
@@ -72,7 +73,7 @@ STICKY_TIMEOUT = timedelta(seconds=2)
 ANYTHING = Payload.of(Any, "a result")
 
 
-class TemporalEngine(Scheduling):
+class TemporalEngine(Scheduling, Inspecting):
     """Starts and finds runs on a Temporal cluster, and works on them while it is open.
 
     Each workflow is a Temporal workflow type of its ``type_name``, each step an activity of its name.
@@ -329,14 +330,6 @@ class TemporalEngine(Scheduling):
                 cluster's.
         """
         return await self._sweep(self._connected(), asyncio.Event(), older_than)
-
-    async def has_workers(self) -> bool:
-        """Whether some process works on the runs of this task queue, or did a moment ago.
-
-        Raises:
-            UnavailableError: the cluster does not answer.
-        """
-        return await is_worked_on(self._connected(), self._task_queue)
 
     async def _reached(self) -> Client:
         """A client that has been answered now. It is made once, and mends itself."""

@@ -39,8 +39,7 @@ KEPT_BEFORE_PRESENT: Final = 10_000
 OPEN_KEPT_S: Final = 90 * 86_400.0
 
 _OUTCOMES: Final = {EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_CANCELLED}
-# What no history has.
-OF_ATTEMPTS: Final = {EventType.STEP_PROGRESS, EventType.STEP_RETRYING}
+_OF_ATTEMPTS: Final = {EventType.STEP_PROGRESS, EventType.STEP_RETRYING}
 
 
 def log_name(run_id: str, first: str) -> str:
@@ -169,7 +168,7 @@ class _Late:
             self._begun.add(step)
         elif entry.type in _OUTCOMES:
             self._ended.add(step)
-        elif entry.type in OF_ATTEMPTS:
+        elif entry.type in _OF_ATTEMPTS:
             if step not in self._begun and not self._has_looked_back:
                 await self._look_back()
             return step in self._ended

@@ -65,6 +65,7 @@ class Projection:
         self._waiting: list[Told] = []
         self._following = ""
         self._is_new = True
+        self._waits = True
         self._told: set[str] = set()
         self._turn = asyncio.Lock()
         self.last_offset: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -85,6 +86,18 @@ class Projection:
             except UnavailableError as error:
                 log.info("the events of run %s wait: %s", self._run_id, error)
                 await asyncio.sleep(next(pauses))
+
+    async def until_now(self) -> None:
+        """Carry over what there is now, and wait for nothing more.
+
+        Raises:
+            NotFoundError: the run was deleted. UnavailableError: server or streams are away.
+        """
+        self._waits = False
+        async with self._turn:
+            await self._go_on()
+            while self._token or self._is_new:
+                await self._go_on()
 
     async def until_history(self, history: str) -> int:
         """Carry over until a history that there is has begun in the log, and give the offset of its start.
@@ -166,7 +179,7 @@ class Projection:
             execution=WorkflowExecution(workflow_id=self._run_id, run_id=self._history),
             maximum_page_size=PAGE,
             next_page_token=self._token,
-            wait_new_event=True,
+            wait_new_event=self._waits,
         )
         try:
             page = await self._client.workflow_service.get_workflow_execution_history(request, retry=True)

@@ -125,10 +125,11 @@ class TemporalRun(Generic[Out_co]):
 
     async def events_so_far(self, after: int = 0) -> list[Event]:
         """Its events above ``after`` that there are now."""
-        redactor = self._terms.rules.redactor
-        told = [event async for event in events_of(self._client, self._id, 0, redactor, is_live=False)]
-        if self._watching is not None:
-            told = await self._watching.so_far(self._id, len(told))
+        if self._watching is None:
+            redactor = self._terms.rules.redactor
+            told = [event async for event in events_of(self._client, self._id, 0, redactor, is_live=False)]
+        else:
+            told = await self._watching.so_far(self._id)
         return [event for event in told if event.offset > after]
 
     async def signal(self, name: str, data: object = None, *, id: str | None = None) -> None:

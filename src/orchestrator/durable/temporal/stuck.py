@@ -19,8 +19,9 @@ from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.retelling import unexpected
 from orchestrator.durable.temporal.machine import PUBLISHED
 from orchestrator.durable.temporal.pausing import RESUME
+from orchestrator.durable.temporal.reserved import RESERVED
 from orchestrator.durable.temporal.standing import describe, unheard
-from orchestrator.durable.temporal.travelling import open_payloads
+from orchestrator.durable.temporal.travelling import open_payloads, opened
 from orchestrator.durable.temporal.workflow_type import workflow_type
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ async def mismatch_of(
         workflow = registry.workflow(info.type.name)
     except NotRegisteredError:
         return MismatchError(told) if told else None
-    return await _rehearsed(client, workflow, terms, info.execution, told)
+    return await rehearsed(client, workflow, terms, info.execution, told)
 
 
 async def fits(client: Client, registry: Registry, terms: Terms, run_id: str) -> bool:
@@ -72,7 +73,7 @@ async def fits(client: Client, registry: Registry, terms: Terms, run_id: str) ->
         workflow = registry.workflow(info.type.name)
     except NotRegisteredError:
         return True  # for all that is known here
-    return await _rehearsed(client, workflow, terms, info.execution, "") is None
+    return await rehearsed(client, workflow, terms, info.execution) is None
 
 
 def _asks_to_try(event: HistoryEvent) -> bool:
@@ -80,8 +81,8 @@ def _asks_to_try(event: HistoryEvent) -> bool:
     return event.workflow_execution_signaled_event_attributes.signal_name == RESUME
 
 
-async def _rehearsed(
-    client: Client, workflow: Workflow[Any, Any], terms: Terms, execution: WorkflowExecution, told: str
+async def rehearsed(
+    client: Client, workflow: Workflow[Any, Any], terms: Terms, execution: WorkflowExecution, told: str = ""
 ) -> MismatchError | None:
     """What stands against this code going on from the run's history; ``told`` is what did so before."""
     handle = client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
@@ -111,6 +112,17 @@ async def _rehearsed(
     if not key or machine is None:
         return MismatchError(f"the code does not fit the history: {told or said}")
     return unexpected(key, machine.asks)
+
+
+async def operations_of(client: Client, execution: WorkflowExecution) -> list[str]:
+    """The operations that a run's history tells of, in the order in which they began."""
+    found: dict[str, None] = {}
+    handle = client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
+    async for event in opened(handle.fetch_history_events(), client.data_converter):
+        key = _key(event)
+        if key and not key.startswith(RESERVED):
+            found[key] = None
+    return list(found)
 
 
 async def _operation_in(said: str, events: Iterable[HistoryEvent], data_converter: DataConverter) -> str:

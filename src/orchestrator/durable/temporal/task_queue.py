@@ -27,9 +27,19 @@ async def open_runs(client: Client, task_queue: str) -> int:
     Raises:
         RPCError: the server does not answer in time.
     """
-    ours = f"TaskQueue = '{task_queue}' AND NOT WorkflowType STARTS_WITH '{RESERVED}'"
-    counted = await client.count_workflows(f"{ours} AND ExecutionStatus = 'Running'", rpc_timeout=COUNT_LIMIT)
-    return counted.count
+    return (await client.count_workflows(_open_ones(task_queue), rpc_timeout=COUNT_LIMIT)).count
+
+
+async def ids_of_open_runs(client: Client, task_queue: str) -> list[str]:
+    """The ids of the runs that have not ended, as the server's index has it.
+
+    Raises:
+        UnavailableError: the server does not answer.
+    """
+    try:
+        return [run.id async for run in client.list_workflows(_open_ones(task_queue))]
+    except RPCError as error:
+        raise explained(error) from error
 
 
 async def is_worked_on(client: Client, task_queue: str) -> bool:
@@ -49,3 +59,8 @@ async def is_worked_on(client: Client, task_queue: str) -> bool:
         raise explained(error) from error
     since = datetime.now(UTC) - ASKED_WITHIN
     return any(poller.last_access_time.ToDatetime(UTC) > since for poller in found.pollers)
+
+
+def _open_ones(task_queue: str) -> str:
+    ours = f"TaskQueue = '{task_queue}' AND NOT WorkflowType STARTS_WITH '{RESERVED}'"
+    return f"{ours} AND ExecutionStatus IN ('Running', 'Paused')"

@@ -16,12 +16,12 @@ from orchestrator.core.errors import NotFoundError, UnavailableError
 from orchestrator.core.patience import growing_pauses
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.durable.runs import LAST_EVENTS
-from orchestrator.durable.temporal.event_log import OF_ATTEMPTS, EventLog, log_name
+from orchestrator.durable.temporal.event_log import EventLog, log_name
 from orchestrator.durable.temporal.projection import Projection
 from orchestrator.durable.temporal.standing import describe
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
     from temporalio.client import Client
 
@@ -84,7 +84,7 @@ class Watching:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def events(self, run_id: str, after: int) -> AsyncGenerator[Event, None]:
+    async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
         """A run's events above ``after``, live, until its last one; from 0 those of its present history on.
 
         While server or streams are away it waits for them.
@@ -113,21 +113,20 @@ class Watching:
             else:
                 return
 
-    async def so_far(self, run_id: str, recorded: int) -> list[Event]:
-        """The events of a run that there are now, as so many of them are ``recorded`` in its history.
+    async def so_far(self, run_id: str) -> list[Event]:
+        """The events of a run that there are now; of its present history on.
 
-        Raises what ``events`` does.
+        Raises:
+            NotFoundError: there is no such run. UnavailableError: server or streams do not answer.
         """
-        found: list[Event] = []
-        async with aclosing(self.events(run_id, 0)) as events:
-            async for event in events:
-                found.append(event)
-                recorded -= event.type not in OF_ATTEMPTS
-                if recorded <= 0:
-                    break
-        last = found[-1].offset if found else 0
-        first = (await describe(self._client, run_id)).workflow_execution_info.first_run_id
-        return found + [event async for event in self._log(run_id, first).so_far(last)]
+        run = (await describe(self._client, run_id)).workflow_execution_info
+        event_log = self._log(run_id, run.first_run_id)
+        projection = Projection(
+            self._client, run_id, run.first_run_id, event_log, self._kept_s, self._redactor
+        )
+        await projection.until_now()
+        begins = await event_log.begins_at(run.execution.run_id)
+        return [event async for event in event_log.so_far(max(begins - 1, 0))]
 
     async def of_step(self, run_id: str, history: str) -> Projection:
         """The projection of the run that has this history.
