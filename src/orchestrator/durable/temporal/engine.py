@@ -18,7 +18,7 @@ from orchestrator.core.ids import new_id
 from orchestrator.core.redaction import Redactor
 from orchestrator.durable.codec import codec_for
 from orchestrator.durable.errors import EngineStoppedError
-from orchestrator.durable.names import RESERVED, chosen
+from orchestrator.durable.names import chosen
 from orchestrator.durable.payloads import MAX_PAYLOAD_BYTES, Payload, PayloadRules
 from orchestrator.durable.registry import NotRegisteredError, Registry
 from orchestrator.durable.runs import NORMAL_PRIORITY, check_priority
@@ -39,7 +39,6 @@ from orchestrator.durable.temporal.scheduling import Scheduling
 from orchestrator.durable.temporal.search import register
 from orchestrator.durable.temporal.standing import describe
 from orchestrator.durable.temporal.starting import NewRun, begin
-from orchestrator.durable.temporal.task_queue import open_runs
 from orchestrator.durable.temporal.terms import Terms
 from orchestrator.durable.temporal.travelling import converter
 from orchestrator.durable.temporal.value_store import DirectoryStore, folder_of
@@ -152,7 +151,6 @@ class TemporalEngine(Scheduling, Inspecting):
         self._client: Client | None = None
         self._working: Working | None = None
         self._watching: Watching | None = None
-        self._active = 0
 
     def add(self, *, workflows: Iterable[Workflow[Any, Any]] = (), steps: Iterable[object] = ()) -> None:
         """Take more workflows and steps, before the engine is opened.
@@ -219,11 +217,6 @@ class TemporalEngine(Scheduling, Inspecting):
         self._connected()
         if self._working is not None:
             self._working.check()
-
-    @property
-    def active(self) -> int:
-        """How many runs of this task queue have not ended, in all processes; some seconds old."""
-        return self._active
 
     async def start(
         self,
@@ -343,11 +336,6 @@ class TemporalEngine(Scheduling, Inspecting):
         self, client: Client, closing: asyncio.Event, older_than: timedelta = SWEPT_AFTER
     ) -> int:
         return 0 if self._store is None else await sweep(client, self._store, older_than, closing)
-
-    async def _count(self, client: Client, _closing: asyncio.Event) -> None:
-        """Know how many runs are open, for metrics; a count that fails leaves the one before."""
-        with suppress(RPCError):
-            self._active = await open_runs(client, self._task_queue)
 
     def _ended(self, loop: asyncio.AbstractEventLoop, run: RunInfo, first: str) -> None:
         """Tell of a run that ends; called in the thread of its code."""

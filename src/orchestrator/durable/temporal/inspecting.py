@@ -1,4 +1,4 @@
-"""The part of the engine that tells operators of open runs: who works on them, and whether code fits."""
+"""The part of the engine that tells operators of open runs: how many, who works on them, does code fit."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.service import RPCError
 
 from orchestrator.core.errors import NotFoundError
 from orchestrator.durable.checking import RunCheck, diff
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.temporal.stuck import operations_of, rehearsed
-from orchestrator.durable.temporal.task_queue import ids_of_open_runs, is_worked_on
+from orchestrator.durable.temporal.task_queue import ids_of_open_runs, is_worked_on, open_runs
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator
 
     from temporalio.client import Client
@@ -32,6 +34,7 @@ class Inspecting(ABC):
     _registry: Registry
     _task_queue: str
     _terms: Terms
+    _active = 0
 
     @abstractmethod
     async def get(self, id: str) -> TemporalRun[Any]:
@@ -40,6 +43,11 @@ class Inspecting(ABC):
     @abstractmethod
     def _connected(self) -> Client:
         """The client, while the engine is open."""
+
+    @property
+    def active(self) -> int:
+        """How many runs of this task queue have not ended, in all processes; some seconds old."""
+        return self._active
 
     async def has_workers(self) -> bool:
         """Whether some process works on the runs of this task queue, or did a moment ago.
@@ -62,6 +70,11 @@ class Inspecting(ABC):
                 info = await (await self.get(run_id)).describe()
                 if not info.status.closed:
                     yield await self._check(info)
+
+    async def _count(self, client: Client, _closing: asyncio.Event) -> None:
+        """Know how many runs are open, for metrics; a count that fails leaves the one before."""
+        with suppress(RPCError):
+            self._active = await open_runs(client, self._task_queue)
 
     async def _check(self, info: RunInfo) -> RunCheck:
         execution = WorkflowExecution(workflow_id=info.id)

@@ -15,11 +15,11 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
 from orchestrator.durable.errors import MismatchError
+from orchestrator.durable.names import RESERVED
 from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.retelling import unexpected
 from orchestrator.durable.temporal.machine import PUBLISHED
 from orchestrator.durable.temporal.pausing import RESUME
-from orchestrator.durable.temporal.reserved import RESERVED
 from orchestrator.durable.temporal.standing import describe, unheard
 from orchestrator.durable.temporal.travelling import open_payloads, opened
 from orchestrator.durable.temporal.workflow_type import workflow_type

@@ -10,8 +10,8 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.service import RPCError
 
+from orchestrator.durable.names import RESERVED
 from orchestrator.durable.temporal.failures import explained
-from orchestrator.durable.temporal.reserved import RESERVED
 
 if TYPE_CHECKING:
     from temporalio.client import Client
