@@ -226,6 +226,8 @@ def own_temporal_server(folder: Path, port: int | None = None) -> Generator[Temp
     temporal = [str(COMMANDS / "temporal"), "server", "start-dev", "--headless", "--log-level", "error"]
     # Or each life of a run that continues as another would last a second.
     temporal += ["--dynamic-config-value", 'history.workflowIdReuseMinimalInterval="0s"']
+    # An operator may pause runs by the server's own means, where it is told to offer that.
+    temporal += ["--dynamic-config-value", "frontend.WorkflowPauseEnabled=true"]
     with log_file.open("wb") as log:
         guard = start_guarded([*temporal, "--ip", LOOPBACK, "--port", str(port)], folder, log)
     try:

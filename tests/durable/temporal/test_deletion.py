@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +15,11 @@ from orchestrator import Context, TemporalEngine, workflow
 from orchestrator.core.errors import NotFoundError
 from orchestrator.durable.temporal import starting
 from orchestrator.durable.temporal.deletion import PLACEHOLDER_LASTS, PLACEHOLDER_QUEUE
+from orchestrator.durable.temporal.runs import TemporalRun
 from orchestrator.durable.temporal.standing import DELETED
+from orchestrator.durable.temporal.terms import USUAL_TERMS
 from orchestrator.durable.temporal.value_store import DirectoryStore
-from support.contract_lab import PATIENCE_S, Gates
+from support.contract_lab import PATIENCE_S, Gates, all_events
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
     from temporalio.client import WorkflowHandle
 
-    from orchestrator.durable.temporal.runs import TemporalRun
     from support.services import TemporalServer
 
 pytestmark = pytest.mark.temporal
@@ -140,3 +142,20 @@ async def test_a_delete_that_was_killed_half_way_frees_the_id(temporal_server: T
         with pytest.raises(NotFoundError):
             await engine.get(run.id)
         assert await (await engine.start(echo, "two", id=run.id)).result() == "two"
+
+
+async def test_a_deleted_run_is_gone_for_its_handle(temporal_server: TemporalServer) -> None:
+    """Whatever is asked of it, once the server has forgotten it, says that there is none."""
+    async with engine_on(temporal_server) as engine:
+        run = await engine.start(echo, "one")
+        gone = TemporalRun[str](
+            engine._connected(),
+            f"{run.id}-none",
+            echo.output,
+            engine._forks(engine._connected()),
+            USUAL_TERMS,
+            None,
+        )
+        for use in (gone.result, gone.steps, gone.recorded, gone.fork, partial(all_events, gone)):
+            with pytest.raises(NotFoundError, match="there is no run"):
+                await use()

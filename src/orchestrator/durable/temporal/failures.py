@@ -19,7 +19,7 @@ from temporalio.exceptions import (
 from temporalio.exceptions import TimeoutError as TimedOutError
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrator.core.errors import UnavailableError
+from orchestrator.core.errors import NotFoundError, UnavailableError
 from orchestrator.durable.errors import Failure
 from orchestrator.durable.temporal.payloads import carried
 
@@ -108,6 +108,13 @@ def failure_of_child(child_id: str, error: BaseException) -> Failure:
             type="RunTerminatedError", code="run_terminated", message=f"child run {child_id} was terminated"
         )
     return failure_of(cause or error)
+
+
+def explained_of_run(run_id: str, error: RPCError) -> Exception:
+    """A server's refusal to do something with a run as the house knows it, or itself."""
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return NotFoundError(f"there is no run {run_id!r}")
+    return explained(error)
 
 
 def explained(error: RPCError) -> Exception:

@@ -19,7 +19,8 @@ from orchestrator.durable.names import RESERVED
 from orchestrator.durable.temporal.reserved import ERRAND_RETRY, ERRAND_TIMEOUT, inner_queue
 
 if TYPE_CHECKING:
-    from temporalio.client import Client, WorkflowExecutionDescription
+    from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+    from temporalio.client import Client
 
 FORCE: Final = f"{RESERVED}force"
 TERMINATE: Final = f"{RESERVED}terminate"
@@ -29,16 +30,16 @@ END_BY: Final = f"{RESERVED}end-by"
 _SHORTEST_TIMER = timedelta(milliseconds=1)
 
 
-async def end_by(client: Client, run: WorkflowExecutionDescription, end_at: float) -> None:
+async def end_by(client: Client, run: WorkflowExecutionInfo, end_at: float) -> None:
     """End a run by force at ``end_at``, seconds since 1970, or at a time said before if that is earlier.
 
     The wish is gone when it has come true, or at its time if the run has ended before.
     """
-    first = run.raw_description.workflow_execution_info.first_run_id
+    run_id, first = run.execution.workflow_id, run.first_run_id
     await client.start_workflow(
         FORCE,
-        args=[run.id, first],
-        id=f"{FORCE}:{run.id}:{first}",
+        args=[run_id, first],
+        id=f"{FORCE}:{run_id}:{first}",
         task_queue=inner_queue(run.task_queue),
         start_signal=END_BY,
         start_signal_args=[end_at],

@@ -51,8 +51,8 @@ class Forks:
     async def _fork(self, run_id: str, from_step: str | None, with_input: Any, fork_id: str) -> NewRun:
         raw = (await describe(self._client, run_id)).workflow_execution_info
         workflow = self.registry.workflow(raw.type.name)
-        history = self._client.get_workflow_handle(run_id).fetch_history_events()
-        seed, entries = await recorded_of(opened(history, self._client.data_converter))
+        history = opened(self._client.get_workflow_handle(run_id), self._client.data_converter)
+        seed, entries = await recorded_of(history)
         origin = to_json({"from": run_id, "from_step": from_step}, "the origin of a fork")
         prefix = prefix_of_fork(seed, entries, from_step, time.time(), origin)
         tags = await memo_of(self._client, raw, TAGS, {})

@@ -23,6 +23,7 @@ from orchestrator.durable.temporal.machine import PUBLISHED
 from orchestrator.durable.temporal.pausing import PAUSE
 from orchestrator.durable.temporal.places import PENDING
 from orchestrator.durable.temporal.signals import signal_of
+from orchestrator.durable.temporal.standing import describe
 from orchestrator.durable.temporal.travelling import opened
 
 if TYPE_CHECKING:
@@ -74,15 +75,14 @@ async def events_of(
 
     Offsets count through all lives. Unless it ``is_live``, it ends with the last event that there is now.
     """
-    info = (await client.get_workflow_handle(run_id).describe()).raw_description.workflow_execution_info
+    info = (await describe(client, run_id)).workflow_execution_info
     life, offset, is_shown = info.first_run_id, 0, False
     while life:
         is_shown = is_shown or life == info.execution.run_id
         reader = HistoryReader(redactor)
         handle = client.get_workflow_handle(run_id, run_id=life)
         life = ""
-        history = handle.fetch_history_events(wait_new_event=is_live)
-        async for entry in opened(history, client.data_converter):
+        async for entry in opened(handle, client.data_converter, is_live=is_live):
             if entry.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
                 life = entry.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
             for event in reader.read(entry):
@@ -95,7 +95,7 @@ async def steps_of(client: Client, handle: WorkflowHandle[Any, Any], redactor: R
     """The run's steps as its history has them, in the order in which they were asked for."""
     reader = HistoryReader(redactor)
     steps: dict[str, StepView] = {}
-    entries = opened(handle.fetch_history_events(), client.data_converter)
+    entries = opened(handle, client.data_converter)
     events = [event async for entry in entries for event in reader.read(entry)]
     for event in events:
         if event.type is EventType.STEP_STARTED:
@@ -109,7 +109,7 @@ async def steps_of(client: Client, handle: WorkflowHandle[Any, Any], redactor: R
                 result=event.data if event.type is EventType.STEP_COMPLETED else None,
                 failure=Failure.model_validate(event.data) if event.type is EventType.STEP_FAILED else None,
             )
-    running = (await handle.describe()).raw_description.pending_activities
+    running = (await describe(client, handle.id)).pending_activities
     for activity in running:
         operation = activity.activity_id.partition(":")[0]
         if operation in steps and steps[operation].closed_at is None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType as Kind
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from orchestrator.core.errors import NotFoundError, UnavailableError
 from orchestrator.core.patience import growing_pauses
 from orchestrator.durable.runs import LAST_EVENTS
 from orchestrator.durable.temporal.event_log import Told, key_of, step_of
-from orchestrator.durable.temporal.failures import explained
+from orchestrator.durable.temporal.failures import explained_of_run
 from orchestrator.durable.temporal.history import HistoryReader
 from orchestrator.durable.temporal.standing import describe
 from orchestrator.durable.temporal.travelling import open_payloads
@@ -64,6 +64,7 @@ class Projection:
         self._reader = HistoryReader(self._redactor)
         self._waiting: list[Told] = []
         self._following = ""
+        self._is_silent = False
         self._is_new = True
         self._waits = True
         self._told: set[str] = set()
@@ -136,6 +137,8 @@ class Projection:
             self._history, self._following, self._token = self._following, "", b""
             self._reader = HistoryReader(self._redactor)
             self._is_new = True
+        if self._is_silent:
+            raise UnavailableError(f"the server tells nothing of run {self._run_id} while it is paused there")
 
     async def _read_on(self) -> None:
         if not self._history:
@@ -146,6 +149,8 @@ class Projection:
         self._token = token
         self._waiting = list(self._read(events))
         self._following = _following(events)
+        has_ended = bool(self._waiting) and self._waiting[-1].event.type in LAST_EVENTS
+        self._is_silent = not (token or self._following or has_ended)
 
     async def _append(self) -> None:
         """Append what was read; should that fail or be cancelled, it is appended the next time."""
@@ -184,9 +189,7 @@ class Projection:
         try:
             page = await self._client.workflow_service.get_workflow_execution_history(request, retry=True)
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                raise NotFoundError(f"there is no run {self._run_id!r}") from None
-            raise explained(error) from error
+            raise explained_of_run(self._run_id, error) from error
         return list(page.history.events), page.next_page_token
 
 

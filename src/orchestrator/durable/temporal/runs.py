@@ -27,14 +27,14 @@ from orchestrator.durable.names import chosen
 from orchestrator.durable.payloads import to_json
 from orchestrator.durable.prefix import prefix_of
 from orchestrator.durable.runs import SAME_INPUT, Status, check_force_after
-from orchestrator.durable.temporal.failures import explained, failure_of
+from orchestrator.durable.temporal.failures import explained, explained_of_run, failure_of
 from orchestrator.durable.temporal.forcing import end_by
 from orchestrator.durable.temporal.history import RUN_TIMED_OUT, events_of, steps_of
 from orchestrator.durable.temporal.pausing import PAUSE, RESUME
 from orchestrator.durable.temporal.payloads import carried
 from orchestrator.durable.temporal.pending import reason_of
 from orchestrator.durable.temporal.recorded import recorded_of
-from orchestrator.durable.temporal.standing import describe, info_of, status_now
+from orchestrator.durable.temporal.standing import describe, info_of, status_now, status_of
 from orchestrator.durable.temporal.stuck import fits, mismatch_of
 from orchestrator.durable.temporal.travelling import opened
 from orchestrator.durable.temporal.unreadable import data_of
@@ -81,7 +81,7 @@ class TemporalRun(Generic[Out_co]):
 
     async def result(self) -> Out_co:
         """Wait for the end and give the result; raise as the port says."""
-        waiting = asyncio.create_task(self._handle.result())
+        waiting = asyncio.create_task(self._value())
         try:
             for pause_s in growing_pauses():
                 await asyncio.wait([waiting], timeout=pause_s)
@@ -91,6 +91,8 @@ class TemporalRun(Generic[Out_co]):
             value = waiting.result()
         except WorkflowFailureError as error:
             raise self._end(error.cause) from None
+        except RPCError as error:
+            raise explained_of_run(self._id, error) from error
         finally:
             waiting.cancel()
         return cast("Out_co", self._output.decode(data_of(value)))
@@ -208,6 +210,19 @@ class TemporalRun(Generic[Out_co]):
                 raise explained(error) from error
             raise RunClosedError(f"run {self._id} has ended") from None
 
+    async def _value(self) -> RawValue:
+        """What the run gives at its end, also where an operator pauses it on the server before that."""
+        pauses = growing_pauses()
+        while True:
+            try:
+                value: RawValue = await self._handle.result()
+            except RuntimeError:  # the SDK's, where the server says that nothing more comes
+                if status_of(await describe(self._client, self._id)).closed:
+                    raise
+                await asyncio.sleep(next(pauses))
+            else:
+                return value
+
     async def _mismatch(self, description: DescribeWorkflowExecutionResponse) -> MismatchError | None:
         return await mismatch_of(self._client, self._forks.registry, self._terms, description)
 
@@ -224,9 +239,9 @@ class TemporalRun(Generic[Out_co]):
             )
 
     async def _end_within(self, seconds: float) -> None:
-        description = await self._handle.describe()
-        if description.close_time is None:
-            await end_by(self._client, description, time.time() + seconds)
+        run = (await describe(self._client, self._id)).workflow_execution_info
+        if not run.HasField("close_time"):
+            await end_by(self._client, run, time.time() + seconds)
 
     async def recorded(self, *, until: str | None = None) -> Prefix:
         """What it recorded before the step ``until`` began, or what came before a failure or a cancel.
@@ -234,7 +249,7 @@ class TemporalRun(Generic[Out_co]):
         Raises:
             InvalidInputError: it has no such step, or one that began only after a cancel.
         """
-        history = opened(self._handle.fetch_history_events(), self._client.data_converter)
+        history = opened(self._handle, self._client.data_converter)
         seed, entries = await recorded_of(history)
         return prefix_of(seed, entries, until)
 

@@ -15,12 +15,12 @@ from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
     GetWorkflowExecutionHistoryReverseRequest,
 )
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from orchestrator.core.errors import NotFoundError
 from orchestrator.durable.names import RESERVED
 from orchestrator.durable.runs import RunInfo, Status
-from orchestrator.durable.temporal.failures import explained
+from orchestrator.durable.temporal.failures import explained_of_run
 from orchestrator.durable.temporal.pausing import PAUSE, PAUSED, RESUME
 from orchestrator.durable.temporal.payloads import in_the_open
 
@@ -62,9 +62,7 @@ async def describe(client: Client, run_id: str, history: str = "") -> DescribeWo
     try:
         description = await client.workflow_service.describe_workflow_execution(request, retry=True)
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise NotFoundError(f"there is no run {run_id!r}") from None
-        raise explained(error) from error
+        raise explained_of_run(run_id, error) from error
     if description.workflow_execution_info.type.name == DELETED:
         raise NotFoundError(f"there is no run {run_id!r}")
     return description

@@ -118,7 +118,7 @@ async def operations_of(client: Client, execution: WorkflowExecution) -> list[st
     """The operations that a run's history tells of, in the order in which they began."""
     found: dict[str, None] = {}
     handle = client.get_workflow_handle(execution.workflow_id, run_id=execution.run_id)
-    async for event in opened(handle.fetch_history_events(), client.data_converter):
+    async for event in opened(handle, client.data_converter):
         key = _key(event)
         if key and not key.startswith(RESERVED):
             found[key] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload
@@ -12,7 +12,9 @@ from temporalio.converter import (
     DefaultFailureConverter,
     DefaultFailureConverterWithEncodedAttributes,
 )
+from temporalio.service import RPCError
 
+from orchestrator.durable.temporal.failures import explained_of_run
 from orchestrator.durable.temporal.offload import Offload, ValueDriver
 from orchestrator.durable.temporal.sealing import Sealing
 from orchestrator.durable.temporal.unreadable import Conversion, check_readable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from temporalio.api.history.v1 import HistoryEvent
+    from temporalio.client import WorkflowHandle
 
     from orchestrator.durable.codec import Codec
     from orchestrator.durable.temporal.value_store import ValueStore
@@ -39,16 +42,20 @@ def converter(codec: Codec, store: ValueStore | None) -> DataConverter:
 
 
 async def opened(
-    entries: AsyncIterator[HistoryEvent], data_converter: DataConverter
+    run: WorkflowHandle[Any, Any], data_converter: DataConverter, *, is_live: bool = False
 ) -> AsyncIterator[HistoryEvent]:
-    """Entries of a history with all their values as they were before they travelled.
+    """Entries of a history with all their values as they were before they travelled; live, to its end.
 
     Raises:
         UnreadableError: one of them cannot be read now.
+        NotFoundError: there is no such run. UnavailableError: the server does not answer.
     """
-    async for entry in entries:
-        await open_payloads(entry, data_converter)
-        yield entry
+    try:
+        async for entry in run.fetch_history_events(wait_new_event=is_live):
+            await open_payloads(entry, data_converter)
+            yield entry
+    except RPCError as error:
+        raise explained_of_run(run.id, error) from error
 
 
 async def open_payloads(message: Message, data_converter: DataConverter) -> None:
