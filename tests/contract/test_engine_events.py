@@ -52,6 +52,7 @@ async def test_events_tell_a_run_from_start_to_end(lab: Lab, gates: Gates) -> No
         EventType.RUN_COMPLETED,
     ]
     assert [events[1].name, events[4].name, events[5].name] == ["Gates.note", "say", "Gates.note"]
+    assert (events[3].operation, events[3].name) == ("2", "sleep")
     assert [event.offset for event in events] == list(range(1, len(events) + 1))
     assert [events[0].data, events[2].data, events[4].data, events[-1].data] == [
         "ann",

@@ -228,6 +228,8 @@ async def test_a_step_waits_on_for_its_next_attempt(stage: Stage) -> None:
         (view,) = await moved.steps()
         assert view.closed_at is not None
         assert view.closed_at.timestamp() >= due_at
+        told = [event.type for event in await all_events(moved)]
+        assert EventType.TIMER_FIRED not in told  # the wait is none of the code's
     assert attempts == [1, 2, 3]
 
 

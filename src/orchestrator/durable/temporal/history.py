@@ -124,6 +124,7 @@ class HistoryReader:
     _redactor: Redactor
     _steps: dict[int, tuple[str, str]] = field(default_factory=dict)
     _attempts: dict[int, int] = field(default_factory=dict)
+    _timers: dict[int, str] = field(default_factory=dict)
     _signals: set[bytes] = field(default_factory=set)
     _children: ChildHistory = field(default_factory=ChildHistory)
     _errands: Errands = field(default_factory=Errands)
@@ -156,6 +157,9 @@ class HistoryReader:
         facts: Any = getattr(entry, entry.WhichOneof("attributes") or "attributes", None)
         if entry.event_type == Kind.EVENT_TYPE_ACTIVITY_TASK_STARTED:
             self._attempts[facts.scheduled_event_id] = facts.attempt
+        # A timer that no operation is named with is the adapter's own.
+        if entry.event_type == Kind.EVENT_TYPE_TIMER_STARTED and entry.user_metadata.HasField("summary"):
+            self._timers[entry.event_id] = pydantic_core.from_json(entry.user_metadata.summary.data)
         kind = _KINDS.get(entry.event_type)
         if kind is None or self._is_hidden(kind, facts):
             return None
@@ -183,8 +187,10 @@ class HistoryReader:
             if PENDING in memo:
                 self._is_pending = _is_said(memo[PENDING])
             return PUBLISHED not in memo
-        # The code of a run that has no place yet never began: it hears of no cancel and set no timer.
-        return self._is_pending and kind in {EventType.CANCEL_REQUESTED, EventType.TIMER_FIRED}
+        if kind is EventType.TIMER_FIRED:
+            return facts.started_event_id not in self._timers
+        # The code of a run that has no place yet never began: it hears of no cancel.
+        return self._is_pending and kind is EventType.CANCEL_REQUESTED
 
     def _of_our_own(self, entry: HistoryEvent, signal: Any) -> Event | None:
         if signal.signal_name != ADMITTED:
@@ -216,6 +222,9 @@ class HistoryReader:
             operation, _, name = facts.activity_id.partition(":")
             self._steps[event_id] = operation, name
             return operation, name, 1
+        if kind is EventType.TIMER_FIRED:
+            operation, _, name = self._timers[facts.started_event_id].partition(":")
+            return operation, name, 0
         if kind is EventType.PUBLISHED:
             operation, _, name = _published(facts)["key"].partition(":")
             return operation, name.removeprefix("publish "), 0
