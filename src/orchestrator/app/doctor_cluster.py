@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # By part: where it is set, for whoever has to mend it.
 MENDS = {
     "engine": "Start the Temporal server, or correct temporal.host_port and temporal.namespace.",
-    "streams": "Start Redis, or correct redis.addr.",
+    "streams": "Start Redis, or correct redis.addr or redis.url.",
 }
 
 

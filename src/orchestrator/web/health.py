@@ -109,7 +109,8 @@ async def _sum(counts: Sequence[Count]) -> int | None:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             return sum([await count() for count in counts])
     except (OrchestratorError, TimeoutError) as error:
-        log.warning("sessions cannot be counted", reason=str(error))
+        # Which part is away is told beside it, and logged once, not at every probe.
+        log.debug("sessions cannot be counted", reason=str(error))
         return None
 
 

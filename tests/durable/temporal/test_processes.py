@@ -143,7 +143,7 @@ async def test_open_runs_are_counted(
 async def test_what_cannot_be_reached_is_said(temporal_server: TemporalServer, queue: str) -> None:
     """No server, and a server without the namespace, by address and by name; the engine need not be open."""
     nowhere = TemporalEngine(f"{LOOPBACK}:{free_port()}", task_queue=queue)
-    with pytest.raises(UnavailableError, match=r"no Temporal server answers at 127\.0\.0\.1"):
+    with pytest.raises(UnavailableError, match=r"answers at 127\.0\.0\.1:\d+: Connection refused$"):
         await nowhere.reach()
     stranger = TemporalEngine(temporal_server.address, namespace="elsewhere", task_queue=queue)
     with pytest.raises(UnavailableError, match="has no namespace 'elsewhere'"):

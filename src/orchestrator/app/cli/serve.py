@@ -12,7 +12,7 @@ from orchestrator.app.cli.screen import Screen
 if TYPE_CHECKING:
     from orchestrator.app.server import Server
     from orchestrator.app.wiring import Service
-    from orchestrator.core.settings import Settings
+    from orchestrator.core.settings import Settings, TemporalSettings
 
 EXAMPLES = examples(
     ("orchestrator serve", "on http://127.0.0.1:8080, keeping everything in ./orchestrator-data"),
@@ -117,6 +117,7 @@ def _welcome(screen: Screen, server: "Server", settings: "Settings") -> None:
         "Address": Text(url, "bold cyan"),
         "API": Text(f"described at {url}/docs"),
         "Metrics": Text(server.metrics_url or "not served"),
+        **({"Runs": Text(_cluster(settings.temporal))} if settings.engine == "temporal" else {}),
         "Data": Text(str(settings.data_dir.resolve())),
         "Model": Text(f"{model.name} at {model.base_url or 'api.openai.com'}")
         if model.is_configured
@@ -130,3 +131,8 @@ def _welcome(screen: Screen, server: "Server", settings: "Settings") -> None:
         table.add_row(name, value)
     screen.err.print(table)
     screen.note('Try: orchestrator lesson "Photosynthesis"', style="dim")
+
+
+def _cluster(temporal: "TemporalSettings") -> str:
+    left = "" if temporal.workers else ", left to `orchestrator worker`"
+    return f"on Temporal at {temporal.host_port}, namespace {temporal.namespace}{left}"

@@ -98,6 +98,11 @@ class RunAccess:
         except NotRegisteredError:
             return from_json(data)
 
+    async def _settled(self, run_id: str) -> RunInfo:
+        """Where a run stands once what is under way is on the disk, its end perhaps."""
+        await self._services.journal.settled()
+        return await self.info(run_id)
+
     async def signal(self, run_id: str, name: str, data: bytes, signal_id: str | None) -> None:
         """Deliver a signal to an open run."""
         within_limit(data, f"signal {name}", self._services.rules.most_bytes)
@@ -107,7 +112,8 @@ class RunAccess:
             lambda run: run.signal(name, data, signal_id),
             pending=lambda row: self._runs.queue.signal(row, name, data, signal_id),
         ):
-            raise RunClosedError(f"run {run_id} is {(await self.info(run_id)).status} and takes no signals")
+            status = (await self._settled(run_id)).status
+            raise RunClosedError(f"run {run_id} is {status} and takes no signals")
 
     async def cancel(self, run_id: str, force_after: float | None) -> None:
         """Cancel an open run, and end it after so many seconds; end a stuck one."""
@@ -122,15 +128,15 @@ class RunAccess:
         """Have an open run begin nothing new."""
         self._services.journal.check_writable()
         if not await self._runs.change(run_id, lambda run: run.pause(), pending=self._runs.queue.pause):
-            raise RunClosedError(f"run {run_id} is {(await self.info(run_id)).status} and cannot be paused")
+            status = (await self._settled(run_id)).status
+            raise RunClosedError(f"run {run_id} is {status} and cannot be paused")
 
     async def resume(self, run_id: str) -> None:
         """Let a paused run go on; try a stuck one again."""
         self._services.journal.check_writable()
         runs = self._runs
         if not await runs.change(run_id, lambda run: run.resume(), pending=runs.queue.resume, stuck_too=True):
-            await self._services.journal.settled()
-            info = await self.info(run_id)
+            info = await self._settled(run_id)
             if info.status is Status.STUCK:
                 raise MismatchError(f"run {run_id} is stuck still: {info.reason}")
             raise RunClosedError(f"run {run_id} is {info.status} and cannot be resumed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path  # noqa: TC003  # a field's type
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 # A server that takes longer is as good as not there; the first is below what a health probe may take.
 ANSWER_LIMIT: Final = timedelta(seconds=1.5)
 CONNECT_LIMIT_S: Final = 5.0
+
+# The SDK tells what went wrong as its inner parts print themselves; what is meant for people is quoted there.
+_SENTENCE: Final = re.compile(r'(?:message|error): "([^"]+)"')
 
 _REFUSED: Final = {RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.PERMISSION_DENIED}
 
@@ -133,7 +137,9 @@ class Connection:
         if "transport error" in said:  # it took the connection and broke it off
             wants = "a client certificate or another one" if self.uses_tls else "TLS"
             hint = f"; perhaps it wants {wants}"
-        raise UnavailableError(f"no Temporal server answers at {self.address}: {said}{hint}") from error
+        raise UnavailableError(
+            f"no Temporal server answers at {self.address}: {_sentence(said)}{hint}"
+        ) from error
 
     def _refusal(self) -> str:
         given = "needs an API key, and none is given" if self.api_key is None else "refuses the API key"
@@ -168,6 +174,12 @@ _MEANINGS: Final[dict[str, Callable[[Connection], str]]] = {
         f"the Temporal server at {to.address} does not speak TLS; leave tls and the API key out"
     ),
 }
+
+
+def _sentence(said: str) -> str:
+    """The innermost sentence in the SDK's words, or all of them."""
+    sentences = _SENTENCE.findall(said)
+    return str(sentences[-1]) if sentences else said
 
 
 def _read(file: Path | None) -> bytes | None:

@@ -250,7 +250,7 @@ class Serving:
         try:
             await self._begin(client, kept, run_id)
         except TerminalError as error:
-            log.exception("schedule %s is stuck: %s", name, error.message)
+            log.warning("schedule %s is stuck: %s", name, error.message)
             return seen.model_copy(update={"is_missing": True, "missed_at": seen.missed_at or named})
         return seen.model_copy(update={"last_run": run_id, "last_at": named})
 

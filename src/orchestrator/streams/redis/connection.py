@@ -183,8 +183,8 @@ class RedisConnection:
         """What no other try mends, but another address."""
         if isinstance(error, (AuthenticationError, NoPermissionError)):
             return SettingsError(
-                f"{self.place} refuses the user or password of redis.url: {error}. They go into the address: "
-                "redis://user:password@host:6379/0."
+                f"{self.place} refuses the user or password of redis.url: {str(error).rstrip('.')}. "
+                "They go into the address: redis://user:password@host:6379/0."
             )
         if str(error).startswith("DB index is out of range"):
             return SettingsError(
