@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,7 @@ import pytest
 from orchestrator.app.server import Server
 from orchestrator.app.wiring import built
 from orchestrator.core.settings import load_settings
+from orchestrator.durable.errors import EngineStoppedError
 from support import model_server
 from support.scripted_lesson import CALLS, scripted
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from orchestrator.durable.embedded import EmbeddedEngine
+    from orchestrator.durable.temporal import TemporalEngine
     from support.model_server import ModelServer
     from support.services import TemporalServer
 
@@ -55,6 +58,7 @@ class Service:
 
     http: httpx2.AsyncClient
     token: str
+    engine: EmbeddedEngine | TemporalEngine
 
     async def created(self) -> str:
         """The path of a new session."""
@@ -85,7 +89,7 @@ class Place:
 
     def __init__(self, folder: Path, engine: dict[str, object], provider: ModelServer) -> None:
         self.provider = provider
-        self._settings = {
+        self.settings: dict[str, object] = {
             "data_dir": str(folder),
             "model.base_url": provider.base_url,
             "server.enable_metrics": False,
@@ -96,14 +100,14 @@ class Place:
     @asynccontextmanager
     async def life(self) -> AsyncIterator[Service]:
         """A service on what the one before it left."""
-        settings = load_settings(overrides=self._settings)
+        settings = load_settings(overrides=self.settings)
         listening = settings.server.model_copy(update={"port": 0})
         with built(settings) as service:
             async with (
                 Server(service.app, listening, handle_signals=False).running() as address,
                 httpx2.AsyncClient(base_url=address, timeout=30, trust_env=False) as http,
             ):
-                yield Service(http, service.claim.token)
+                yield Service(http, service.claim.token, service.engine)
 
 
 @pytest.fixture
@@ -179,7 +183,9 @@ async def begun(service: Service, path: str) -> None:
     """Wait until the model has said the first words of the second section."""
     async with asyncio.timeout(30), service.http.stream("GET", f"{path}/run") as stream:
         async for line in stream.aiter_lines():
-            if line.startswith("data: ") and json.loads(line[6:]).get("data", {}).get("part") == 2:
+            data = json.loads(line[6:]).get("data", {}) if line.startswith("data: ") else {}
+            # The heading comes before the model is asked.
+            if data.get("part") == 2 and "The" in data["delta"]:
                 return
 
 
@@ -239,6 +245,32 @@ async def test_a_lesson_goes_on_in_the_next_life(place: Place) -> None:
     assert whole[-1].event["type"] == "final"
     # The section in flight and the summary.
     assert len(place.provider.asked) - asked == 2
+
+
+async def test_what_a_step_gets_when_its_service_ends(place: Place) -> None:
+    """On a cluster as long as requests, so it is not asked for again; embedded it is cut and begins anew."""
+    hold = threading.Event()
+    place.provider.will(scripted, scripted, scripted, model_server.text("The moon pulls", hold=hold))
+    place.settings["server.shutdown_timeout_s"] = 20.0
+    is_shared = place.settings.get("engine") == "temporal"
+    async with place.life() as service:
+        path = await service.created()
+        await begun(service, path)
+        releasing = asyncio.create_task(release(hold, service.engine)) if is_shared else None
+    assert releasing is None or releasing.done()
+    hold.set()
+    async with place.life() as service:
+        assert (await service.told(path))[-1].event["type"] == "final"
+    assert len(place.provider.asked) == (CALLS if is_shared else CALLS + 1)
+
+
+async def release(hold: threading.Event, engine: EmbeddedEngine | TemporalEngine) -> None:
+    """Let the model speak on once the engine is closing."""
+    with suppress(EngineStoppedError):
+        while True:
+            engine.check()
+            await asyncio.sleep(0.01)
+    hold.set()
 
 
 async def test_a_cancelled_lesson_is_run_again(place: Place) -> None:
