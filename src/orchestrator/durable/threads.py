@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Executor, Future
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +57,7 @@ class ThreadPlace(Executor):
         """Call ``fn`` on a thread of its own."""
         self._used = True
         future: Future[T] = Future()
-        work = (future, fn, args, kwargs)
+        work = (future, partial(fn, *args, **kwargs))
         threading.Thread(target=self._call, args=work, name="orchestrator-step", daemon=True).start()
         return future
 
@@ -65,13 +67,46 @@ class ThreadPlace(Executor):
             self._used = True
             self._give_back()
 
-    def _call(
-        self, future: Future[T], fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def _call(self, future: Future[T], call: Callable[[], T]) -> None:
         try:
-            if future.set_running_or_notify_cancel():
-                future.set_result(fn(*args, **kwargs))
-        except BaseException as error:  # noqa: BLE001  # raised where the result is asked for
-            future.set_exception(error)
+            _settle(future, call)
         finally:
             self._give_back()
+
+
+class DaemonThreads(Executor):
+    """At most so many threads, for which further calls wait; none of them holds the end of the process."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._begun = 0
+        self._idle = threading.Semaphore(0)
+        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call ``fn`` on one of the threads."""
+        future: Future[T] = Future()
+        self._calls.put(partial(_settle, future, partial(fn, *args, **kwargs)))
+        if not self._idle.acquire(blocking=False) and self._begun < self._most:
+            self._begun += 1
+            threading.Thread(target=self._work, name="orchestrator-step", daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  # the base's
+        """Have the threads end as soon as they are idle; this waits for none."""
+        for _ in range(self._begun):
+            self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+            self._idle.release()
+
+
+def _settle(future: Future[T], call: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(call())
+    except BaseException as error:  # noqa: BLE001  # raised where the result is asked for
+        future.set_exception(error)

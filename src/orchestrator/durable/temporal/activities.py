@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from orchestrator.durable.temporal.watching import Watching
 
 HEARTBEAT_EVERY_S = 1.0
+# How long a worker that stops waits for a step that does not stop when asked, such as a thread.
+LET_GO_AFTER_S = 10.0
 
 WORKER_STOPPED = Failure(type="WorkerStopped", code="worker_stopped", message="its worker was stopped")
 
@@ -60,6 +62,7 @@ class Activities:
             raise await _failed(passed_on(error)) from None
         before = PassedOn.before()
         heartbeats = asyncio.create_task(send_heartbeats(*before.taken().details))
+        letting_go = asyncio.create_task(_let_go(asyncio.current_task()))
         try:
             number = activity.info().attempt - before.times
             outcome = await self._attempt(step, number, *[await readable(part) for part in arguments])
@@ -72,6 +75,7 @@ class Activities:
             raise
         finally:
             heartbeats.cancel()
+            letting_go.cancel()
         raise error_to_record
 
     async def _attempt(
@@ -133,6 +137,19 @@ async def send_heartbeats(*details: object) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_EVERY_S)
         activity.heartbeat(*details)
+
+
+async def _let_go(attempt: asyncio.Task[object] | None) -> None:
+    """Cancel an attempt once more that did not stop when its worker did, which lets a thread go."""
+    await activity.wait_for_worker_shutdown()
+    while True:
+        await asyncio.sleep(HEARTBEAT_EVERY_S)
+        if worker_stops():  # its time to finish is over
+            break
+    await asyncio.sleep(LET_GO_AFTER_S)
+    if attempt is not None:
+        log.warning("step %s did not stop when asked", activity.info().activity_type)
+        attempt.cancel()
 
 
 def worker_stops() -> bool:

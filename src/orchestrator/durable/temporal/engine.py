@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
@@ -46,10 +45,12 @@ from orchestrator.durable.temporal.value_sweep import SWEPT_AFTER, claim, sweep
 from orchestrator.durable.temporal.watching import Watching, retention_s
 from orchestrator.durable.temporal.workflow_type import workflow_type
 from orchestrator.durable.temporal.working import Working
+from orchestrator.durable.threads import DaemonThreads
 from orchestrator.durable.workflows import check_is_workflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Executor
     from types import TracebackType
 
     from temporalio.client import Client
@@ -178,7 +179,7 @@ class TemporalEngine(Scheduling, Inspecting):
             await register(client)
             await self._watch(client, opening)
             if self._works:
-                threads = opening.enter_context(ThreadPoolExecutor(self._most_steps_at_once, "step"))
+                threads = opening.enter_context(DaemonThreads(self._most_steps_at_once))
                 self._working = Working(lambda: self._worker(client, threads))
                 await opening.enter_async_context(self._working)
                 await opening.enter_async_context(Working(lambda: self._inner_worker(client)))
@@ -352,7 +353,7 @@ class TemporalEngine(Scheduling, Inspecting):
         self._watching = Watching(client, self._streams, kept_s, self._terms.rules.redactor)
         opening.push_async_callback(self._watching.close)
 
-    def _worker(self, client: Client, threads: ThreadPoolExecutor) -> Worker:
+    def _worker(self, client: Client, threads: Executor) -> Worker:
         every = timedelta(seconds=HEARTBEAT_EVERY_S)
         hears = self._on_ended is not None or self._watching is not None
         return Worker(
