@@ -25,6 +25,14 @@ async def ask(ctx: Context) -> str:
     return await ctx.receive("answer", str)
 
 
+@workflow
+async def anew(ctx: Context, life: int) -> str:
+    """Wait for a signal in the second life."""
+    if life == 1:
+        ctx.continue_as(2)
+    return await ctx.receive("answer", str)
+
+
 async def test_a_pause_shows_in_the_moment_in_which_the_code_hears_of_it(
     temporal_server: TemporalServer,
 ) -> None:
@@ -45,3 +53,22 @@ async def test_a_pause_shows_in_the_moment_in_which_the_code_hears_of_it(
                     break
                 await asyncio.sleep(pause_s)
         assert await status_now(client, before) is Status.PAUSED
+
+
+async def test_a_run_that_continued_meanwhile_stands_somewhere(temporal_server: TemporalServer) -> None:
+    """The server was asked of the history before, whose code had a turn to take."""
+    queue = f"standing-{uuid.uuid4()}"
+    async with TemporalEngine(
+        temporal_server.address, workflows=[anew], task_queue=queue, works=False
+    ) as engine:
+        run = await engine.start(anew, 1)
+        client = engine._connected()
+        before = await describe(client, run.id)
+        worker = TemporalEngine(temporal_server.address, workflows=[anew], task_queue=queue)
+        async with worker, asyncio.timeout(PATIENCE_S):
+            for pause_s in PAUSES_S:
+                present = await describe(client, run.id)
+                if status_of(present) is Status.WAITING:
+                    break
+                await asyncio.sleep(pause_s)
+        assert await status_now(client, before) is Status.WAITING

@@ -125,8 +125,8 @@ async def status_now(client: Client, description: DescribeWorkflowExecutionRespo
         name = event.workflow_execution_signaled_event_attributes.signal_name
         if name in {PAUSE, RESUME}:
             return Status.PAUSED if name == PAUSE else Status.RUNNING
-    # The code has heard of everything by now, so its memo says it.
-    return status_of(await describe(client, execution.workflow_id, execution.run_id))
+    # The code has heard of everything by now, so its memo says it; the run may go on in another history.
+    return status_of(await describe(client, execution.workflow_id))
 
 
 async def unheard(client: Client, execution: WorkflowExecution) -> list[HistoryEvent]:
