@@ -263,12 +263,3 @@ def test_a_cluster_is_reached_or_said_to_be_away(
         check = the(away, name)
         assert (check.verdict, nowhere in check.detail, bool(check.mend)) == ("broken", True, True)
     assert "database.url" in the(alone, "engine").detail
-
-
-def test_runs_of_a_cluster_are_not_looked_for_in_a_journal(orchestrator: CommandLine) -> None:
-    """Commands that read a journal say where the runs are, and what tells of them there."""
-    orchestrator.environment["ORCHESTRATOR_ENGINE"] = "temporal"
-    for command in (["list"], ["show", "x"], ["events", "x"], ["check"], ["sweep"]):
-        done = orchestrator("runs", *command)
-        assert done.returncode == ExitCode.USAGE, command
-        assert "the runs are on the cluster at localhost:7233" in " ".join(done.stderr.split())

@@ -35,7 +35,7 @@ def journal_at(settings: "Settings", journal: Path | None) -> Path:
 
     path = journal_path(settings, journal)
     if not path.exists():
-        where = "--journal" if journal else "--data-dir"
+        where = "--journal" if journal else "--data-dir, and whether engine should be temporal"
         raise NotFoundError(f"There are no runs: there is no journal at {path}. Check {where}.")
     return path
 

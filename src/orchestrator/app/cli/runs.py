@@ -78,7 +78,7 @@ def list_runs(
     screen = Screen()
     settings = settings_from(config, data_dir)
     if path := missing_journal(settings, journal):
-        screen.note(f"No runs yet: there is no journal at {path}.", "dim")
+        screen.note(f"No runs yet: there is no journal at {path}, and engine is {settings.engine}.", "dim")
         return
     with reading(settings, journal) as reader:
         found = reader.list(status=chosen, workflow=workflow, limit=limit)

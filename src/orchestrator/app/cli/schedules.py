@@ -58,7 +58,9 @@ def list_schedules(
     screen = Screen()
     settings = settings_from(config, data_dir)
     if path := missing_journal(settings, journal):
-        screen.note(f"No schedules yet: there is no journal at {path}.", "dim")
+        screen.note(
+            f"No schedules yet: there is no journal at {path}, and engine is {settings.engine}.", "dim"
+        )
         return
     with reading(settings, journal) as reader:
         found = reader.schedules()
