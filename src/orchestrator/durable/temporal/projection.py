@@ -137,7 +137,7 @@ class Projection:
             self._history, self._following, self._token = self._following, "", b""
             self._reader = HistoryReader(self._redactor)
             self._is_new = True
-        if self._is_silent:
+        if self._is_silent and self._waits:
             raise UnavailableError(f"the server tells nothing of run {self._run_id} while it is paused there")
 
     async def _read_on(self) -> None:
