@@ -15,6 +15,7 @@ from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from orchestrator.core.errors import SettingsError, UnavailableError
+from orchestrator.durable.temporal.sdk_runtime import quiet_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +110,7 @@ class Connection:
                     api_key=self.api_key,
                     data_converter=converter,
                     header_codec_behavior=HeaderCodecBehavior.CODEC,
+                    runtime=quiet_runtime(),
                 )
         except TimeoutError as error:
             raise UnavailableError(f"no Temporal server answers at {self.address} in time") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -13,6 +14,7 @@ from temporalio.exceptions import CancelledError, TerminatedError
 from temporalio.exceptions import TimeoutError as TimedOutError
 from temporalio.service import RPCError, RPCStatusCode
 
+from orchestrator.core.errors import UnavailableError
 from orchestrator.core.ids import new_id
 from orchestrator.core.patience import growing_pauses
 from orchestrator.durable.errors import (
@@ -87,7 +89,8 @@ class TemporalRun(Generic[Out_co]):
                 await asyncio.wait([waiting], timeout=pause_s)
                 if waiting.done():
                     break
-                await self._check_fits()
+                with suppress(UnavailableError):  # the end is still to come
+                    await self._check_fits()
             value = waiting.result()
         except WorkflowFailureError as error:
             raise self._end(error.cause) from None
@@ -211,13 +214,17 @@ class TemporalRun(Generic[Out_co]):
             raise RunClosedError(f"run {self._id} has ended") from None
 
     async def _value(self) -> RawValue:
-        """What the run gives at its end, also where an operator pauses it on the server before that."""
+        """What the run gives at its end, whoever pauses it and however often the server is away before."""
         pauses = growing_pauses()
         while True:
             try:
                 value: RawValue = await self._handle.result()
             except RuntimeError:  # the SDK's, where the server says that nothing more comes
                 if status_of(await describe(self._client, self._id)).closed:
+                    raise
+                await asyncio.sleep(next(pauses))
+            except RPCError as error:
+                if not isinstance(explained(error), UnavailableError):
                     raise
                 await asyncio.sleep(next(pauses))
             else:

@@ -7,12 +7,10 @@ found by a rehearsal: the history is replayed on the code at hand, which may hav
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 from temporalio.api.enums.v1 import EventType as Kind
-from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
@@ -22,6 +20,7 @@ from orchestrator.durable.registry import NotRegisteredError
 from orchestrator.durable.retelling import unexpected
 from orchestrator.durable.temporal.machine import PUBLISHED
 from orchestrator.durable.temporal.pausing import RESUME
+from orchestrator.durable.temporal.sdk_runtime import quiet_runtime
 from orchestrator.durable.temporal.standing import describe, unheard
 from orchestrator.durable.temporal.travelling import open_payloads, opened
 from orchestrator.durable.temporal.workflow_type import workflow_type
@@ -99,7 +98,7 @@ async def rehearsed(
         workflows=[workflow_type(workflow, terms, observe)],
         data_converter=client.data_converter,
         workflow_runner=UnsandboxedWorkflowRunner(),
-        runtime=_quiet_runtime(),
+        runtime=quiet_runtime(),
     )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     machine = machines[-1] if machines else None
@@ -115,12 +114,6 @@ async def rehearsed(
     if not key or machine is None:
         return MismatchError(f"the code does not fit the history: {told or said}")
     return unexpected(key, machine.asks)
-
-
-@cache
-def _quiet_runtime() -> Runtime:
-    """Where rehearsals run: the SDK's core would write what does not fit to our standard output."""
-    return Runtime(telemetry=TelemetryConfig(logging=None))
 
 
 async def operations_of(client: Client, execution: WorkflowExecution) -> list[str]:
