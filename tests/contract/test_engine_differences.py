@@ -8,9 +8,10 @@ import pytest
 
 from orchestrator import Context, EmbeddedEngine, TemporalEngine, progress, step, workflow
 from orchestrator.core.errors import InvalidInputError
-from orchestrator.durable.errors import RunClosedError
+from orchestrator.durable.errors import RunClosedError, RunFailedError
 from orchestrator.durable.runs import EventType, Status
-from support.contract_lab import all_events
+from orchestrator.durable.temporal import going_on
+from support.contract_lab import Gates, all_events
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,3 +168,35 @@ async def _until(run: Run[Any], kind: EventType) -> None:
     async for event in run.events():
         if event.type is kind:
             return
+
+
+@workflow
+async def crowded(ctx: Context, steps: int) -> list[str]:
+    """Make so many steps while another one is under way all the time."""
+    open_all_the_time = ctx.run(Gates.wait, "gate")
+
+    async def others() -> str:
+        for number in range(steps):
+            await ctx.run(Gates.note, str(number))
+        return await ctx.run(Gates.wait, "end")
+
+    return list(await ctx.gather(open_all_the_time, others()))
+
+
+async def test_a_history_has_an_end_where_something_is_always_under_way(
+    lab: Lab, engine_name: str, gates: Gates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a run cannot go on in a new history, so on Temporal it fails in words; a file has no end."""
+    for limit, low in {"FEWEST_EVENTS": 1, "MOST_EVENTS": 40, "HOLD_S": 0.01}.items():
+        monkeypatch.setattr(going_on, limit, low)
+    async with lab.open([crowded], [gates]) as engine:
+        run = await engine.start(crowded, 20)
+        if engine_name.startswith("temporal"):
+            with pytest.raises(RunFailedError, match=r"ctx\.continue_as") as failed:
+                await run.result()
+            assert failed.value.code == "history_too_long"
+            assert "were under way" in failed.value.message
+            return
+        await gates.reached("end")
+        gates.open("gate", "end")
+        assert await run.result() == ["gate", "end"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from support.server_processes import end_guarded, shared_server, start_guarded
@@ -215,8 +216,12 @@ class TemporalServer:
 
 
 @contextmanager
-def own_temporal_server(folder: Path, port: int | None = None) -> Generator[TemporalServer]:
+def own_temporal_server(
+    folder: Path, port: int | None = None, settings: Mapping[str, str] = MappingProxyType({})
+) -> Generator[TemporalServer]:
     """A Temporal dev server of one's own, in memory, with its log in ``folder``, on a free port unless told.
+
+    ``settings`` are more of its dynamic configuration: name and JSON of each value.
 
     Raises:
         RuntimeError: it did not start; the log is in the message.
@@ -228,6 +233,8 @@ def own_temporal_server(folder: Path, port: int | None = None) -> Generator[Temp
     temporal += ["--dynamic-config-value", 'history.workflowIdReuseMinimalInterval="0s"']
     # An operator may pause runs by the server's own means, where it is told to offer that.
     temporal += ["--dynamic-config-value", "frontend.WorkflowPauseEnabled=true"]
+    for name, value in settings.items():
+        temporal += ["--dynamic-config-value", f"{name}={value}"]
     with log_file.open("wb") as log:
         guard = start_guarded([*temporal, "--ip", LOOPBACK, "--port", str(port)], folder, log)
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from temporalio import activity
 from temporalio import workflow as temporal
 from temporalio.common import RawValue
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from orchestrator.core.errors import InvalidInputError
 from orchestrator.durable.errors import Failure
@@ -94,6 +94,8 @@ class Admission:
                 retry_policy=ERRAND_RETRY,
             )
         except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
             raise recorded_error(failure_of(error)) from None
         return Claim.model_validate_json(data_of(claim))
 

@@ -35,30 +35,31 @@ class Asked:
     def __init__(self, work: Work, deliver: Callable[[Callable[[], object]], object]) -> None:
         loop = asyncio.get_running_loop()
         self.outcome: asyncio.Future[bytes] = loop.create_future()
-        self._ended: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
         self._work = work
         self._deliver = deliver
         self._has_begun = False
 
-    def begin(self) -> None:
-        """Begin, unless nobody wants it any more."""
-        if self._ended.done():
-            return
+    def begin(self) -> bool:
+        """Begin, unless nobody wants it any more; whether it did."""
+        if self.ended.done():
+            return False
         self._has_begun = True
         self._work.begin().add_done_callback(lambda task: self._deliver(lambda: self._settle(task)))
+        return True
 
     def cancel(self) -> asyncio.Future[None]:
         """Ask for its end; the future is done once it has ended, however it did."""
         if self._has_begun:
             self._work.stop()
-        elif not self._ended.done():
-            self._ended.set_result(None)
-        return self._ended
+        elif not self.ended.done():
+            self.ended.set_result(None)
+        return self.ended
 
     def _settle(self, task: asyncio.Task[RawValue]) -> None:
         # Errors are read at once, here and there: nobody may await them, and that is no accident to report.
         error = None if task.cancelled() else task.exception()
-        self._ended.set_result(None)
+        self.ended.set_result(None)
         if self.outcome.done():
             return
         if task.cancelled():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # pydantic reads it
+from collections.abc import Iterator, Mapping  # pydantic reads annotations
 from typing import TYPE_CHECKING, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
+from orchestrator.durable.entries import split_signal_key
 from orchestrator.durable.limits import Slot  # pydantic reads annotations
 from orchestrator.durable.runs import EventType, Prefix, Recorded
 from orchestrator.durable.temporal.payloads import carried
@@ -50,11 +52,13 @@ class CarriedPrefix(BaseModel):
 class Beginning(BaseModel):
     """The second argument of a workflow type; it says only what is out of the ordinary.
 
-    ``life`` counts the histories of one run: ``continue_as`` begins the next. ``letters`` are signals that
-    the life before has left, in the order of their arrival. ``prefix`` is what the run takes over instead of
+    ``life`` counts what ``continue_as`` begins. ``letters`` are signals that the history before has left, in
+    the order of their arrival. ``prefix`` is what the run takes over instead of
     running it; ``is_paused`` whether it begins nothing until it is resumed.
     ``held`` are the places of limits that its ancestors hold, ``takes`` its own, which the life before had.
     ``children`` are child runs, by their ids, that another engine had begun: they go on when asked for.
+
+    ``goes_on`` says that the history before is of the same life, and told already what ``prefix`` has.
 
     A worker whose code does not know one of the fields does not begin the run: it would lose what that says.
     """
@@ -68,11 +72,21 @@ class Beginning(BaseModel):
     held: tuple[Slot, ...] = ()
     takes: tuple[Slot, ...] | None = None
     children: Mapping[str, MovedChild] = Field(default_factory=dict)
+    goes_on: bool = False
 
     @property
     def taken_over(self) -> Prefix | None:
         """The prefix, if there is one."""
         return None if self.prefix is None else self.prefix.prefix
+
+    @property
+    def signals(self) -> Iterator[bytes]:
+        """The identities, as JSON, of the signals that came before."""
+        for letter in self.letters:
+            yield letter.identity.encode()
+        for kind, key, _, _ in () if self.prefix is None else self.prefix.entries:
+            if kind is EventType.SIGNAL_RECEIVED:
+                yield to_json(split_signal_key(key)[0])
 
     def seed(self, first_run: str) -> bytes:
         """What the randomness of a run comes from whose first execution on the server is ``first_run``."""

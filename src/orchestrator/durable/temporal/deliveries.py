@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections import deque
 from enum import IntEnum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from temporalio import workflow as temporal
 
 from orchestrator.durable.errors import MismatchError
+from orchestrator.durable.names import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.durable.temporal.taken_over import TakenOver
+
+
+# The timer for which a run waits that has more to tell its code than there is time for in one turn.
+BREATH: Final = f"{RESERVED}breath"
+BREATH_S: Final = 0.001
 
 
 class Source(IntEnum):
@@ -40,6 +46,7 @@ class Deliveries:
     def __init__(self) -> None:
         self._waiting: dict[Source, deque[Callable[[], object]]] = {source: deque() for source in Source}
         self._taken_over: TakenOver | None = None
+        self._is_frozen = False
         self._is_over = False
         self.at_rest: Callable[[], object] = lambda: None
         self.mismatch: MismatchError | None = None
@@ -55,6 +62,32 @@ class Deliveries:
         else:
             self._waiting[source].append(deliver)
 
+    @property
+    def is_live(self) -> bool:
+        """Whether the code was told all that its history begins with."""
+        return self._taken_over is not None and self._taken_over.is_told
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that came was delivered."""
+        return not any(self._waiting.values())
+
+    def freeze(self) -> None:
+        """Deliver nothing until ``thaw``."""
+        self._is_frozen = True
+
+    def thaw(self) -> None:
+        """Deliver again, all that came meanwhile first."""
+        self._is_frozen = False
+
+    def hand_over(self) -> None:
+        """Carry out what signals ask for, but forget the rest: this history is over, and the next has it."""
+        signals = list(self._waiting[Source.SIGNAL])
+        for waiting in self._waiting.values():
+            waiting.clear()
+        for deliver in signals:
+            deliver()
+
     async def carry_out(self) -> NoReturn:
         """Deliver for as long as the run lasts."""
         try:
@@ -62,10 +95,12 @@ class Deliveries:
                 # Temporal looks at conditions only when nothing else can go on: the code is at rest then.
                 await temporal.wait_condition(self._has_more)
                 self._next()()
+                if self._taken_over is not None and self._taken_over.needs_breath():
+                    await temporal.sleep(BREATH_S, summary=BREATH)
         finally:
             self._is_over = True
-            while any(self._waiting.values()):
-                self._next()()
+            while not self.is_empty:
+                self._pop()()
 
     def _has_more(self) -> bool:
         # An error that is raised here fails the workflow task, not the run: the server tries it again until
@@ -77,9 +112,12 @@ class Deliveries:
         except MismatchError as error:
             self.mismatch = error
             raise
-        return any(self._waiting.values())
+        return not self._is_frozen and not self.is_empty
 
     def _next(self) -> Callable[[], object]:
         if self._taken_over is not None and not self._taken_over.is_told:
             return self._taken_over.tell_next
+        return self._pop()
+
+    def _pop(self) -> Callable[[], object]:
         return next(waiting for waiting in self._waiting.values() if waiting).popleft()

@@ -372,7 +372,9 @@ class TemporalEngine(Scheduling, Inspecting):
         )
 
     def _inner_worker(self, client: Client) -> Worker:
-        return inner_worker(client, self._task_queue, self._resident_runs, self._registry)
+        return inner_worker(
+            client, self._task_queue, self._resident_runs, self._registry, has_store=self._terms.has_store
+        )
 
     def _connected(self) -> Client:
         if self._client is None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from temporalio.api.enums.v1 import EventType as Kind
 
 from orchestrator.durable.temporal.admission import CLAIM
+from orchestrator.durable.temporal.going_on import CARRY_OVER
 
 if TYPE_CHECKING:
     from temporalio.api.history.v1 import HistoryEvent
+
+_ERRANDS: Final = frozenset({CLAIM, CARRY_OVER})
 
 
 @dataclass(slots=True)
@@ -22,7 +25,7 @@ class Errands:
     def have(self, event: HistoryEvent) -> bool:
         """Whether the event is about such an activity."""
         if event.event_type == Kind.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-            if event.activity_task_scheduled_event_attributes.activity_type.name != CLAIM:
+            if event.activity_task_scheduled_event_attributes.activity_type.name not in _ERRANDS:
                 return False
             self._asked.add(event.event_id)
             return True

@@ -16,6 +16,7 @@ from orchestrator.durable.prefix import entries_of
 from orchestrator.durable.runs import Event, EventType, Status, StepView
 from orchestrator.durable.temporal.beginnings import Beginning
 from orchestrator.durable.temporal.child_history import ChildHistory
+from orchestrator.durable.temporal.deliveries import BREATH
 from orchestrator.durable.temporal.errands import Errands
 from orchestrator.durable.temporal.failures import failure_in
 from orchestrator.durable.temporal.gates import ADMITTED
@@ -77,9 +78,10 @@ async def events_of(
     """
     info = (await describe(client, run_id)).workflow_execution_info
     life, offset, is_shown = info.first_run_id, 0, False
+    begins_with = await _beginning_of_life(client, run_id, info.execution.run_id)
+    reader = HistoryReader(redactor)
     while life:
-        is_shown = is_shown or life == info.execution.run_id
-        reader = HistoryReader(redactor)
+        is_shown = is_shown or life == begins_with
         handle = client.get_workflow_handle(run_id, run_id=life)
         life = ""
         async for entry in opened(handle, client.data_converter, is_live=is_live):
@@ -89,6 +91,18 @@ async def events_of(
                 offset += 1
                 if is_shown and offset > after:
                     yield replace(event, offset=offset)
+        reader = HistoryReader(redactor, knows_before=True)
+
+
+async def _beginning_of_life(client: Client, run_id: str, history: str) -> str:
+    """The first history of the life of which this is the present one."""
+    while True:
+        entries = opened(client.get_workflow_handle(run_id, run_id=history), client.data_converter)
+        began = await anext(entries)
+        facts = began.workflow_execution_started_event_attributes
+        if not Beginning.model_validate_json(facts.input.payloads[1].data).goes_on:
+            return history
+        history = facts.continued_execution_run_id
 
 
 async def steps_of(client: Client, handle: WorkflowHandle[Any, Any], redactor: Redactor) -> list[StepView]:
@@ -119,9 +133,16 @@ async def steps_of(client: Client, handle: WorkflowHandle[Any, Any], redactor: R
 
 @dataclass(slots=True)
 class HistoryReader:
-    """Turns history entries into events; an activity's later entries name it by the id of its first."""
+    """Turns history entries into events; an activity's later entries name it by the id of its first.
+
+    Of a history that goes on with the one before, what it took over is told only to who does not know that
+    one: ``knows_before`` says who does.
+    """
 
     _redactor: Redactor
+    knows_before: bool = False
+    goes_on: bool = False
+    """Whether what was read is of such a history, to one who knows the one before."""
     _steps: dict[int, tuple[str, str]] = field(default_factory=dict)
     _attempts: dict[int, int] = field(default_factory=dict)
     _timers: dict[int, str] = field(default_factory=dict)
@@ -142,7 +163,11 @@ class HistoryReader:
             self._is_paused = beginning.is_paused
             self._is_pending = PENDING in facts.memo.fields
             prefix = beginning.taken_over
+            self._signals.update(beginning.signals)
             if prefix is not None:
+                self.goes_on = beginning.goes_on and self.knows_before
+                if self.goes_on:
+                    return []
                 return [event_of(taken_over, self._redactor) for taken_over in entries_of(prefix, data)]
         events = [event] if (event := self._event(entry)) is not None else []
         if entry.event_type == Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
@@ -157,8 +182,7 @@ class HistoryReader:
         facts: Any = getattr(entry, entry.WhichOneof("attributes") or "attributes", None)
         if entry.event_type == Kind.EVENT_TYPE_ACTIVITY_TASK_STARTED:
             self._attempts[facts.scheduled_event_id] = facts.attempt
-        # A timer that no operation is named with is the adapter's own.
-        if entry.event_type == Kind.EVENT_TYPE_TIMER_STARTED and entry.user_metadata.HasField("summary"):
+        if entry.event_type == Kind.EVENT_TYPE_TIMER_STARTED and _is_asked_for(entry):
             self._timers[entry.event_id] = pydantic_core.from_json(entry.user_metadata.summary.data)
         kind = _KINDS.get(entry.event_type)
         if kind is None or self._is_hidden(kind, facts):
@@ -232,6 +256,12 @@ class HistoryReader:
             scheduled = facts.scheduled_event_id
             return *self._steps[scheduled], self._attempts.get(scheduled, 1)
         return "", "", 0
+
+
+def _is_asked_for(timer: HistoryEvent) -> bool:
+    """Whether the run's code asked for it, not the adapter."""
+    metadata = timer.user_metadata
+    return metadata.HasField("summary") and pydantic_core.from_json(metadata.summary.data) != BREATH
 
 
 def _is_said(value: Payload) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from orchestrator.durable.temporal.admission import Claiming
+from orchestrator.durable.temporal.carrying_over import CarryingOver
 from orchestrator.durable.temporal.ends import watch
 from orchestrator.durable.temporal.following import follow
 from orchestrator.durable.temporal.forcing import Force, terminate
@@ -28,13 +29,23 @@ _POLLERS = 2
 MOST_ERRANDS = 5_000
 
 
-def inner_worker(client: Client, task_queue: str, resident_runs: int, registry: Registry) -> Worker:
+def inner_worker(
+    client: Client, task_queue: str, resident_runs: int, registry: Registry, *, has_store: bool
+) -> Worker:
     """The worker that serves the runs of ``task_queue``, and keeps so many workflows in memory."""
     return Worker(
         client,
         task_queue=inner_queue(task_queue),
         workflows=[Force, Due, Keeper, Gate],
-        activities=[terminate, follow, tell_keeper, Serving(registry).serve, Claiming(registry).claim, watch],
+        activities=[
+            terminate,
+            follow,
+            tell_keeper,
+            Serving(registry).serve,
+            Claiming(registry).claim,
+            watch,
+            CarryingOver(has_store=has_store).carry_over,
+        ],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=resident_runs,
         max_concurrent_activities=MOST_ERRANDS,

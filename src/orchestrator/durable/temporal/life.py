@@ -15,9 +15,11 @@ from orchestrator.durable.temporal.pausing import PAUSE, RESUME, Pausing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from orchestrator.durable.temporal.beginnings import CarriedPrefix
+
 
 class Life:
-    """One history of a run. ``continue_as`` ends it and begins the next."""
+    """One life of a run: ``continue_as`` ends it and begins the next. A long one has several histories."""
 
     def __init__(self, beginning: Beginning) -> None:
         self.beginning = beginning
@@ -45,6 +47,22 @@ class Life:
             is_paused=self.pausing.is_paused,
             held=self.admission.held,
             takes=self.admission.takes,
+        )
+
+    def continued(self, prefix: CarriedPrefix) -> Beginning:
+        """What the next history of this life begins with: ``prefix``, and signals that are not in it."""
+        self.mailbox.start_anew()
+        self.deliveries.hand_over()
+        self.pausing.forget_held()
+        return Beginning(
+            life=self.beginning.life,
+            letters=self.mailbox.kept,
+            prefix=prefix,
+            is_paused=self.pausing.is_paused,
+            held=self.admission.held,
+            takes=self.admission.takes,
+            children=self.beginning.children,
+            goes_on=True,
         )
 
     def _turn(self, turn: Callable[[], None]) -> None:

@@ -43,6 +43,11 @@ class Mailbox:
         """Keep what is still to come, whoever waits for it."""
         self._readers.clear()
 
+    def start_anew(self) -> None:
+        """Forget all but which signals came before, as those are not taken again."""
+        self._letters.clear()
+        self._readers.clear()
+
     @property
     def kept(self) -> tuple[Letter, ...]:
         """What nobody received."""

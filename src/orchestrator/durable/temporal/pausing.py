@@ -1,4 +1,7 @@
-"""Pausing a run: what its code asks for meanwhile begins when the pause is over."""
+"""Pausing a run: what its code asks for meanwhile begins when the pause is over.
+
+A hold is like a pause that nobody sees: the run itself lets nothing begin for a moment.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,37 @@ class Pausing:
 
     def __init__(self, *, is_paused: bool) -> None:
         self.is_paused = is_paused
+        self._is_on_hold = False
         self._held: list[Asked] = []
+        self._open: set[Asked] = set()
 
     def begin(self, asked: Asked) -> None:
         """Begin it, now or when the pause is over."""
-        if self.is_paused:
+        if self.is_paused or self._is_on_hold:
             self._held.append(asked)
-        else:
-            asked.begin()
+            return
+        if asked.begin():
+            self._open.add(asked)
+            asked.ended.add_done_callback(lambda _: self._open.discard(asked))
+
+    @property
+    def has_open(self) -> bool:
+        """Whether something is under way."""
+        return bool(self._open)
+
+    def hold(self) -> None:
+        """Begin nothing until ``release``."""
+        self._is_on_hold = True
+
+    def release(self) -> None:
+        """Begin what was asked for meanwhile, unless the run is paused."""
+        self._is_on_hold = False
+        self._begin_held()
+
+    def forget_held(self) -> None:
+        """End a hold without a beginning: this history is over."""
+        self._is_on_hold = False
+        self._held.clear()
 
     def pause(self) -> None:
         """Begin nothing from now on."""
@@ -43,12 +69,17 @@ class Pausing:
             return
         self.is_paused = False
         temporal.upsert_memo({PAUSED: None})
-        held, self._held = self._held, []
-        for asked in held:
-            asked.begin()
+        self._begin_held()
 
     async def end_by_a_cancel(self) -> None:
         """Resume once the run's code knows of a cancel, or what it does to clean up would wait for ever."""
         # Temporal looks at conditions when the code is at rest: what it gave up by then does not begin.
         await temporal.wait_condition(lambda: temporal.cancellation_reason() is not None)
         self.resume()
+
+    def _begin_held(self) -> None:
+        if self.is_paused or self._is_on_hold:
+            return
+        held, self._held = self._held, []
+        for asked in held:
+            self.begin(asked)

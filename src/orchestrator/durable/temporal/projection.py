@@ -60,6 +60,7 @@ class Projection:
         self._kept_s = kept_s
         self._redactor = redactor
         self._history = ""
+        self._before = ""
         self._token = b""
         self._reader = HistoryReader(self._redactor)
         self._waiting: list[Told] = []
@@ -131,18 +132,23 @@ class Projection:
             return
         if not self._waiting:
             await self._read_on()
+        if self._is_new and self._reader.goes_on:
+            await self._go_on_in_life()
         if self._waiting:
             await self._append()
         if self._following:
-            self._history, self._following, self._token = self._following, "", b""
-            self._reader = HistoryReader(self._redactor)
+            self._before, self._history = self._history, self._following
+            self._following, self._token = "", b""
+            self._reader = HistoryReader(self._redactor, knows_before=True)
             self._is_new = True
         if self._is_silent and self._waits:
             raise UnavailableError(f"the server tells nothing of run {self._run_id} while it is paused there")
 
     async def _read_on(self) -> None:
         if not self._history:
-            self._history = await self.log.present_history() or await self._oldest_history()
+            known = await self.log.present_history()
+            self._history = known or await self._oldest_history()
+            self._reader = HistoryReader(self._redactor, knows_before=bool(known))
         events, token = await self._page()
         for event in events:
             await open_payloads(event, self._client.data_converter)
@@ -151,6 +157,12 @@ class Projection:
         self._following = _following(events)
         has_ended = bool(self._waiting) and self._waiting[-1].event.type in LAST_EVENTS
         self._is_silent = not (token or self._following or has_ended)
+
+    async def _go_on_in_life(self) -> None:
+        """Have the log know a history of the same life as the one before: both begin where that life does."""
+        if self._before:
+            await self.log.begin_history(self._history, await self.log.begins_at(self._before))
+        self._is_new = False
 
     async def _append(self) -> None:
         """Append what was read; should that fail or be cancelled, it is appended the next time."""

@@ -15,11 +15,13 @@ from orchestrator.durable.prefix import entries_of
 from orchestrator.durable.runs import EventType
 from orchestrator.durable.temporal.beginnings import Beginning
 from orchestrator.durable.temporal.child_history import ChildHistory
-from orchestrator.durable.temporal.deliveries import Source
+from orchestrator.durable.temporal.deliveries import BREATH, Source
 from orchestrator.durable.temporal.errands import Errands
 from orchestrator.durable.temporal.failures import failure_in
+from orchestrator.durable.temporal.going_on import CARRY_OVER
 from orchestrator.durable.temporal.machine import PUBLISHED
 from orchestrator.durable.temporal.signals import signal_of
+from orchestrator.durable.temporal.taken_over import breaths
 from orchestrator.streams import Entry
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ async def recorded_of(history: AsyncIterable[HistoryEvent]) -> tuple[bytes, list
     reading = _Reading()
     async for event in history:
         reading.read(event)
-    reading.deliver()
+    reading.end()
     return reading.seed, [replace(entry, offset=offset) for offset, entry in enumerate(reading.entries, 1)]
 
 
@@ -65,12 +67,17 @@ class _Reading:
         self._signals: set[bytes] = set()
         self._children = ChildHistory()
         self._errands = Errands()
+        self._is_frozen = False
+        self._history = ""
+        # So many turns more it takes until the code is told what the run began with.
+        self._breaths = 0
 
     def read(self, event: HistoryEvent) -> None:
         """Take in the next event; what is Temporal's own affair says nothing."""
         facts: Any = getattr(event, event.WhichOneof("attributes") or "attributes", None)
         at = event.event_time.ToNanoseconds() / 1e9
         if self._errands.have(event):
+            self._freeze(event)
             return
         if self._children.is_of_child(event):
             self._of_child(event, at)
@@ -93,19 +100,39 @@ class _Reading:
 
     def deliver(self) -> None:
         """Let what has come be delivered: by source, each at the time that the code saw."""
+        if self._is_frozen or self._breaths:
+            self._task_at = None
+            return
         for _, entry in sorted(self._coming, key=lambda coming: coming[0]):
             self.entries.append(entry if self._task_at is None else replace(entry, at=self._task_at))
         self._coming.clear()
         self._task_at = None
 
+    def end(self) -> None:
+        """There is no more to read: let all be delivered that has come."""
+        self._is_frozen = False
+        self._breaths = 0
+        self.deliver()
+
+    def _freeze(self, event: HistoryEvent) -> None:
+        """While the run has its history read, nothing is delivered."""
+        if event.event_type == Kind.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            name = event.activity_task_scheduled_event_attributes.activity_type.name
+            self._is_frozen = name == CARRY_OVER
+        elif event.event_type in _STEP_ENDS:
+            self._is_frozen = False
+
     def _begin(self, facts: Any, at: float) -> None:
         data, said = (payload.data for payload in facts.input.payloads)
         beginning = Beginning.model_validate_json(said)
+        self._history = facts.original_execution_run_id
         self.seed = beginning.seed(facts.first_execution_run_id)
-        if beginning.taken_over is not None:
+        self._signals.update(beginning.signals)
+        if beginning.taken_over is None:
+            self._come(_FIRST, EventType.RUN_STARTED, "", at, data)
+        else:
             self.entries = entries_of(beginning.taken_over, data)
-            return
-        self._come(_FIRST, EventType.RUN_STARTED, "", at, data)
+            self._breaths = breaths(self.entries[1:])
         for letter in beginning.letters:
             key = signal_key(letter.name, from_json(letter.identity))
             self._come(_FIRST, EventType.SIGNAL_RECEIVED, key, at, letter.data.encode())
@@ -123,10 +150,14 @@ class _Reading:
                 self._attempts[facts.scheduled_event_id] = facts.attempt
             case Kind.EVENT_TYPE_TIMER_FIRED if facts.started_event_id in self._timers:
                 key = self._timers[facts.started_event_id]
+                if key == BREATH:
+                    self._breaths -= 1
+                    return
                 self._come(Source.TIMER, EventType.TIMER_FIRED, key, at)
             case Kind.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
                 self._signalled(event, facts, at)
             case Kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+                self._is_frozen = False
                 self._come(_FIRST, EventType.CANCEL_REQUESTED, "", at)
             case kind if kind in _STEP_ENDS:
                 self._step_ended(_STEP_ENDS[kind], facts, at)
@@ -145,7 +176,7 @@ class _Reading:
             return
         data, identity = signal_of(facts.input.payloads)
         if identity is None:
-            identity = to_json(f"{RESERVED}{event.event_id}", "a signal's identity")
+            identity = to_json(f"{RESERVED}{self._history}.{event.event_id}", "a signal's identity")
         if identity not in self._signals:
             self._signals.add(identity)
             key = signal_key(facts.signal_name, from_json(identity))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pydantic_core
 
@@ -24,7 +24,7 @@ from orchestrator.durable.temporal.beginnings import Letter
 from orchestrator.durable.temporal.step_work import NEVER_TRIED, Tried
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from orchestrator.durable.runs import Prefix
     from orchestrator.durable.temporal.clock import RunClock
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from orchestrator.durable.temporal.timers import Timers
     from orchestrator.streams import Entry
 
+# Temporal gives a run's code two seconds for one turn, and this takes a small part of them.
+TOLD_IN_ONE_BREATH: Final = 2_000
 _STEP_ENDS = frozenset({EventType.STEP_COMPLETED, EventType.STEP_FAILED, EventType.STEP_CANCELLED})
 _CHILD_ENDS = frozenset({EventType.CHILD_COMPLETED, EventType.CHILD_FAILED})
 _STEP_NOTES = frozenset({EventType.STEP_STARTED, EventType.STEP_RETRYING, EventType.STEP_PROGRESS})
@@ -49,6 +51,11 @@ class ToldOperation:
         return self.ended
 
 
+def breaths(entries: Iterable[Entry]) -> int:
+    """How many breaths it takes to tell a run's code so much."""
+    return sum(entry.type not in NOTES for entry in entries) // TOLD_IN_ONE_BREATH
+
+
 class TakenOver:
     """Tells a run's code what its prefix has, one entry whenever the code has come to rest."""
 
@@ -57,6 +64,7 @@ class TakenOver:
         self._timers = timers
         self._mailbox = mailbox
         self.is_told = prefix is None
+        self._told = 0
         self._entries: deque[Entry] = deque()
         self._asked: dict[str, ToldOperation | None] = {}
         self._said: set[str] = set()
@@ -117,10 +125,15 @@ class TakenOver:
             entry = self._entries.popleft()
             if entry.type not in NOTES:
                 self._tell(entry)
+                self._told += 1
                 return
             if entry.type in {EventType.RUN_FORKED, EventType.RUN_ADMITTED}:
                 self._go_on_at(entry.at)
         self._go_live()
+
+    def needs_breath(self) -> bool:
+        """Whether so much was told in one turn that the rest is for the next."""
+        return not self.is_told and self._told > 0 and self._told % TOLD_IN_ONE_BREATH == 0
 
     def _check(self, entry: Entry) -> None:
         if entry.type not in NOTES and entry.offset not in self._early and self._unsaid:

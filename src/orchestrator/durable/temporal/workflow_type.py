@@ -16,6 +16,7 @@ from orchestrator.durable.outcomes import is_cancelled
 from orchestrator.durable.payloads import PayloadError, to_json
 from orchestrator.durable.temporal.beginnings import PLAIN_BEGINNING, Beginning, arguments
 from orchestrator.durable.temporal.failures import recorded_error
+from orchestrator.durable.temporal.going_on import GoingOn
 from orchestrator.durable.temporal.life import Life
 from orchestrator.durable.temporal.machine import TemporalMachine
 from orchestrator.durable.temporal.payloads import carried
@@ -76,7 +77,7 @@ async def _run(
     delivering = asyncio.create_task(life.deliveries.carry_out())
     resuming = asyncio.create_task(life.pausing.end_by_a_cancel())
     try:
-        return carried(await code)
+        return carried(await GoingOn(life).outcome(code, data))
     except ContinueAs as end:
         await _stopped(delivering, life)
         _begin_anew(end.data, life)
