@@ -56,6 +56,12 @@ class Asked:
             self.ended.set_result(None)
         return self.ended
 
+    def give_up(self) -> None:
+        """End it without a beginning; who awaits it is cancelled."""
+        self.outcome.cancel()
+        if not self.ended.done():
+            self.ended.set_result(None)
+
     def _settle(self, task: asyncio.Task[RawValue]) -> None:
         # Errors are read at once, here and there: nobody may await them, and that is no accident to report.
         error = None if task.cancelled() else task.exception()

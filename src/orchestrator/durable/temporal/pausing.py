@@ -5,6 +5,7 @@ A hold is like a pause that nobody sees: the run itself lets nothing begin for a
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from temporalio import workflow as temporal
@@ -26,11 +27,15 @@ class Pausing:
     def __init__(self, *, is_paused: bool) -> None:
         self.is_paused = is_paused
         self._is_on_hold = False
+        self._is_over = False
         self._held: list[Asked] = []
         self._open: set[Asked] = set()
 
     def begin(self, asked: Asked) -> None:
         """Begin it, now or when the pause is over."""
+        if self._is_over:
+            asked.give_up()
+            return
         if self.is_paused or self._is_on_hold:
             self._held.append(asked)
             return
@@ -74,8 +79,19 @@ class Pausing:
     async def end_by_a_cancel(self) -> None:
         """Resume once the run's code knows of a cancel, or what it does to clean up would wait for ever."""
         # Temporal looks at conditions when the code is at rest: what it gave up by then does not begin.
-        await temporal.wait_condition(lambda: temporal.cancellation_reason() is not None)
+        try:
+            await temporal.wait_condition(lambda: temporal.cancellation_reason() is not None)
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
         self.resume()
+
+    def _give_up(self) -> None:
+        """The run ends or leaves memory, so nothing begins: code that cleans up must not wait for that."""
+        self._is_over = True
+        held, self._held = self._held, []
+        for asked in held:
+            asked.give_up()
 
     def _begin_held(self) -> None:
         if self.is_paused or self._is_on_hold:
