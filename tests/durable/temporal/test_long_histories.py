@@ -248,7 +248,7 @@ def recorded(steps: int) -> Prefix:
 
 async def test_a_very_long_prefix_is_told_in_turns(options: dict[str, Any]) -> None:
     """Temporal gives a worker's code two seconds for one turn; telling all of it at once takes longer."""
-    steps = 30_000
+    steps = 10_000
     ledger = Ledger()
     async with TemporalEngine(**options, workflows=[long], steps=[ledger]) as engine:
         run = await engine.start(long, steps, id=f"told-{uuid.uuid4()}", prefix=recorded(steps))
