@@ -46,7 +46,7 @@ class Deliveries:
     def __init__(self) -> None:
         self._waiting: dict[Source, deque[Callable[[], object]]] = {source: deque() for source in Source}
         self._taken_over: TakenOver | None = None
-        self._is_frozen = False
+        self.is_frozen = False
         self._is_over = False
         self.at_rest: Callable[[], object] = lambda: None
         self.mismatch: MismatchError | None = None
@@ -74,11 +74,11 @@ class Deliveries:
 
     def freeze(self) -> None:
         """Deliver nothing until ``thaw``."""
-        self._is_frozen = True
+        self.is_frozen = True
 
     def thaw(self) -> None:
         """Deliver again, all that came meanwhile first."""
-        self._is_frozen = False
+        self.is_frozen = False
 
     def hand_over(self) -> None:
         """Carry out what signals ask for, but forget the rest: this history is over, and the next has it."""
@@ -112,7 +112,7 @@ class Deliveries:
         except MismatchError as error:
             self.mismatch = error
             raise
-        return not self._is_frozen and not self.is_empty
+        return not self.is_frozen and not self.is_empty
 
     def _next(self) -> Callable[[], object]:
         if self._taken_over is not None and not self._taken_over.is_told:

@@ -66,8 +66,8 @@ class Life:
         )
 
     def _turn(self, turn: Callable[[], None]) -> None:
-        """Pause or resume, in its turn; at once while no code runs that would deliver it."""
-        if self.admission.is_open:
+        """Pause or resume, in its turn; at once while nothing is delivered anyway."""
+        if self.admission.is_open and not self.deliveries.is_frozen:
             self.deliveries.add(Source.SIGNAL, turn)
         else:
             turn()
