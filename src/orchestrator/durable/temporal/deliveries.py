@@ -99,6 +99,8 @@ class Deliveries:
                     await temporal.sleep(BREATH_S, summary=BREATH)
         finally:
             self._is_over = True
+            if self._taken_over is not None:
+                self._taken_over.give_up()
             while not self.is_empty:
                 self._pop()()
 

@@ -131,6 +131,13 @@ class TakenOver:
                 self._go_on_at(entry.at)
         self._go_live()
 
+    def give_up(self) -> None:
+        """The run leaves memory before all is told: code that cleans up must not wait for the rest."""
+        self.is_told = True
+        for told in self._asked.values():
+            if told is not None and not told.ended.done():
+                told.ended.set_result(None)
+
     def needs_breath(self) -> bool:
         """Whether so much was told in one turn that the rest is for the next."""
         return not self.is_told and self._told > 0 and self._told % TOLD_IN_ONE_BREATH == 0
