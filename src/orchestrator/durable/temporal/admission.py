@@ -43,6 +43,7 @@ class Admission:
         self.held = held
         self.takes = takes or ()
         self.is_open = takes is not None
+        self._is_admitted = False
 
     @property
     def places(self) -> tuple[Slot, ...]:
@@ -50,8 +51,8 @@ class Admission:
         return (*self.held, *self.takes)
 
     def admit(self) -> None:
-        """Let the code begin: the run has its places."""
-        self.is_open = True
+        """Let the code begin: the run has its places, which it may be told before it has asked for them."""
+        self._is_admitted = True
 
     async def wait(self, workflow: Workflow[Any, Any], data: bytes) -> None:
         """Ask for the places that the run needs beside those of its ancestors, and wait for them.
@@ -75,8 +76,8 @@ class Admission:
 
     async def _is_admitted_within(self, time: timedelta) -> bool:
         with contextlib.suppress(TimeoutError):
-            await temporal.wait_condition(lambda: self.is_open, timeout=time)
-        return self.is_open
+            await temporal.wait_condition(lambda: self._is_admitted, timeout=time)
+        return self._is_admitted
 
     async def _claim(self, workflow: Workflow[Any, Any], data: bytes) -> Claim:
         try:
