@@ -80,7 +80,8 @@ async def test_a_workflow_that_would_not_replay_is_refused_when_an_engine_takes_
         return time.time()
 
     with pytest.raises(NondeterministicWorkflowError, match=r"flow → time\.time.*use ctx\.now\(\)"):
-        lab.open([echo, flow])
+        async with lab.open([echo, flow]):
+            pass
 
 
 @pytest.mark.parametrize("deed", DEEDS)

@@ -123,8 +123,9 @@ class Offload(ExternalStorage, WithSerializationContext):
     def with_context(self, context: SerializationContext) -> Self:
         """The same for the run that the context names."""
         driver = self.drivers[0]
-        of_a_run = WorkflowSerializationContext | ActivitySerializationContext
-        if isinstance(context, of_a_run) and isinstance(driver, ValueDriver):
+        if not isinstance(context, WorkflowSerializationContext | ActivitySerializationContext):
+            return self
+        if isinstance(driver, ValueDriver):
             return self.to(driver.of(context.namespace, context.workflow_id or ""))
         return self
 

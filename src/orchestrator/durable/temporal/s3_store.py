@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from orchestrator.core.errors import NotFoundError, SettingsError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
-    from datetime import datetime
     from types import TracebackType
 
     from types_aiobotocore_s3.client import S3Client
@@ -21,6 +21,10 @@ READ_TIMEOUT_S: Final = 30
 ATTEMPTS: Final = 2
 
 _MISSING: Final = {"NoSuchKey", "404"}
+
+
+# For an object of which the store does not say when it came.
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class S3Store:
@@ -95,7 +99,7 @@ class S3Store:
             pages = self._connected().get_paginator("list_objects_v2")
             async for page in pages.paginate(Bucket=self._bucket, Prefix=f"{folder}/"):
                 keys: list[ObjectIdentifierTypeDef] = [
-                    {"Key": item["Key"]} for item in page.get("Contents", [])
+                    {"Key": item.get("Key", "")} for item in page.get("Contents", [])
                 ]
                 if keys:
                     await self._connected().delete_objects(Bucket=self._bucket, Delete={"Objects": keys})
@@ -107,12 +111,13 @@ class S3Store:
             current, newest = "", None
             async for page in pages.paginate(Bucket=self._bucket, Prefix=f"{above}/"):
                 for item in page.get("Contents", []):
-                    folder = item["Key"].rpartition("/")[0]
+                    folder = item.get("Key", "").rpartition("/")[0]
                     if folder != current and newest is not None:
                         yield current, newest
                         newest = None
                     current = folder
-                    newest = max(newest or item["LastModified"], item["LastModified"])
+                    changed = item.get("LastModified", LONG_AGO)
+                    newest = max(newest or changed, changed)
             if newest is not None:
                 yield current, newest
 
