@@ -14,6 +14,7 @@ from orchestrator.durable.runs import EventType, Status
 from support.contract_lab import Gates, all_events
 
 if TYPE_CHECKING:
+    from orchestrator.durable.runs import Event
     from support.contract_lab import Lab
 
 
@@ -71,11 +72,18 @@ async def test_a_watcher_sees_all_histories(lab: Lab) -> None:
     """Who watches live is shown every history to the last one's end, in order and without a gap."""
     async with lab.open([collect], [add]) as engine:
         run = await engine.start(collect, 0)
-        watching = asyncio.ensure_future(all_events(run))
-        await asyncio.sleep(0)
+        events: list[Event] = []
+
+        async def watch() -> None:
+            async for event in run.events():
+                events.append(event)  # noqa: PERF401  # the test looks on meanwhile
+
+        watching = asyncio.ensure_future(watch())
+        while not events:  # noqa: ASYNC110  # what it waits for is a list
+            await asyncio.sleep(0.01)
         for number in (1, 2, 0):
             await run.signal("number", number)
-        events = await watching
+        await watching
         assert [event.offset for event in events] == list(range(1, len(events) + 1))
         assert [event.data for event in events if event.type is EventType.RUN_STARTED] == [0, 1, 3]
 
