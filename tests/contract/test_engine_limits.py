@@ -277,6 +277,7 @@ async def test_signals_to_a_pending_run_are_kept(lab: Lab, gates: Gates) -> None
         )
         await second.signal("word", "two", id="2")
         await second.signal("word", "one", id="1")
+        await until(first, EventType.PUBLISHED)
         assert await pending(first, second) == [False, True]
         watched = [event async for event in _first(second, 3)]
         assert [(event.type, event.data) for event in watched] == [
@@ -297,6 +298,7 @@ async def test_who_holds_and_who_waits_survives_a_restart(lab: Lab, gates: Gates
         ids = [(await engine.start(alone, name, priority=priority)).id for name, priority in PRIORITIES]
         await gates.reached("first")
         asked = [(await engine.start(ask, "ask")).id for _ in range(2)]
+        await until(await engine.get(asked[0]), EventType.PUBLISHED)
         await (await engine.get(asked[1])).signal("word", "before", id="1")
     async with lab.open(WORKFLOWS, [gates]) as engine:
         runs = [await engine.get(run_id) for run_id in ids]

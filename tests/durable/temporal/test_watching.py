@@ -16,8 +16,8 @@ from orchestrator.core.errors import NotFoundError
 from orchestrator.core.redaction import NO_SECRETS_KNOWN
 from orchestrator.durable.errors import EngineStoppedError, RunFailedError, RunTerminatedError
 from orchestrator.durable.runs import EventType, Status
+from orchestrator.durable.temporal import namespace, watching
 from orchestrator.durable.temporal import progress as progress_module
-from orchestrator.durable.temporal import watching
 from orchestrator.durable.temporal.beginnings import arguments
 from orchestrator.durable.temporal.event_log import log_name
 from orchestrator.durable.temporal.standing import describe
@@ -196,6 +196,19 @@ async def test_an_engine_that_closes_tells_its_watchers(room: Room, redis_url: s
         await run.result()
 
 
+async def test_who_begins_to_watch_on_a_closed_engine_is_told(room: Room, redis_url: str) -> None:
+    """However far its watch had come when the engine closed: nobody would carry events over for it."""
+    async with two_engines(room, redis_url) as engines:
+        run = await engines[0].start(held)
+        watched = await engines[1].get(run.id)
+        await engines[1].__aexit__(None, None, None)
+        with pytest.raises(EngineStoppedError, match="closed while"):
+            async with asyncio.timeout(PATIENCE_S):
+                await all_events(watched)
+        room.gates.open("gate")
+        await run.result()
+
+
 async def test_a_log_goes_with_its_run(room: Room, tmp_path: Path) -> None:
     """Some time after the run's end, also where nobody watched; and at once when the run is deleted."""
     async with embedded(tmp_path) as lab, room.engine(lab.streams) as engine:
@@ -215,7 +228,7 @@ async def test_a_log_goes_with_its_run(room: Room, tmp_path: Path) -> None:
         with pytest.raises(NotFoundError):
             await all_events(runs[1])
         await lab.pass_time(watching_retention_s := 366 * 86_400)
-        assert watching_retention_s > await watching.retention_s(engine._connected())
+        assert watching_retention_s > await namespace.retention_s(engine._connected())
         assert await lab.streams.read(logs[0]) == []
         rest = [event for event in events if event.type is not EventType.STEP_PROGRESS]
         again = await all_events(runs[0])

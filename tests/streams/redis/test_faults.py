@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from orchestrator.core.errors import NotFoundError, UnavailableError
 from orchestrator.streams import NewEntry, RedisStreams
-from orchestrator.streams.redis.connection import ClosedError, patiently, pauses
+from orchestrator.streams.redis.connection import ClosedError, patiently
 from support.redis_server import own_redis_server
 from support.stream_lab import RedisLab, on_redis
 from support.wire import wire_to
@@ -323,10 +323,3 @@ async def test_who_waits_for_a_reply_is_told_though_closing_was_given_up(
                 await appending
         assert closing.cancelled()
         server.kill()
-
-
-def test_tries_come_ever_more_slowly_up_to_a_limit() -> None:
-    """From a tenth of a second to five."""
-    waits = pauses()
-    found = [next(waits) for _ in range(9)]
-    assert found == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0])

@@ -32,6 +32,7 @@ from orchestrator.durable.temporal.forks import Forks
 from orchestrator.durable.temporal.inner_worker import inner_worker
 from orchestrator.durable.temporal.inspecting import Inspecting
 from orchestrator.durable.temporal.listing import Listing
+from orchestrator.durable.temporal.namespace import retention_s
 from orchestrator.durable.temporal.rounds import rounds
 from orchestrator.durable.temporal.runs import TemporalRun
 from orchestrator.durable.temporal.scheduling import Scheduling
@@ -42,7 +43,7 @@ from orchestrator.durable.temporal.terms import Terms
 from orchestrator.durable.temporal.travelling import converter
 from orchestrator.durable.temporal.value_store import DirectoryStore, folder_of
 from orchestrator.durable.temporal.value_sweep import SWEPT_AFTER, claim, sweep
-from orchestrator.durable.temporal.watching import Watching, retention_s
+from orchestrator.durable.temporal.watching import Watching
 from orchestrator.durable.temporal.workflow_type import workflow_type
 from orchestrator.durable.temporal.working import Working
 from orchestrator.durable.threads import DaemonThreads
@@ -65,7 +66,7 @@ Out = TypeVar("Out")
 
 # Steps that one worker runs side by side; plain `def` steps have a thread each.
 MOST_STEPS_AT_ONCE = 100
-# How often the open runs are counted.
+# How often the open runs are counted, and the values of forgotten ones removed.
 COUNT_EVERY_S = 10.0
 SWEEP_EVERY_S = 86_400.0
 # How long a run waits for the worker that knows it by heart before any other one replays it.

@@ -38,6 +38,6 @@ async def _go_round(
         try:
             await work(closing)
         except OrchestratorError as error:
-            log.info("put off until the next round: %s", error)
+            log.warning("left until the next round: %s", error)
         with suppress(TimeoutError):
             await asyncio.wait_for(closing.wait(), every_s)

@@ -14,6 +14,8 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.core.errors import InvalidInputError, SettingsError
+from orchestrator.core.patience import growing_pauses
+from orchestrator.durable.temporal.failures import explained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +40,6 @@ _REFUSED: Final = {
     RPCStatusCode.INVALID_ARGUMENT,
     RPCStatusCode.NOT_FOUND,
 }
-FIRST_LOOK_S: Final = 0.05
-LONGEST_PAUSE_S: Final = 5.0
 
 
 def attributes(owner: str, tags: Mapping[str, str]) -> TypedSearchAttributes:
@@ -73,6 +73,7 @@ async def register(client: Client) -> None:
 
     Raises:
         SettingsError: it does not, and may not be told from here; the message says what to do.
+        UnavailableError: the server does not answer.
     """
     try:
         known = await client.operator_service.list_search_attributes(
@@ -87,11 +88,11 @@ async def register(client: Client) -> None:
         if error.status in _REFUSED and not await _is_known(client):
             raise SettingsError(_how_to_add(client.namespace, error)) from error
         if error.status not in _REFUSED and error.status is not RPCStatusCode.ALREADY_EXISTS:
-            raise
-    pause_s = FIRST_LOOK_S
-    while not await _is_known(client):  # a server's parts learn of it one by one, within a minute
+            raise explained(error) from error
+    for pause_s in growing_pauses():  # a server's parts learn of it one by one, within a minute
+        if await _is_known(client):
+            return
         await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 async def _is_known(client: Client) -> bool:
@@ -100,7 +101,7 @@ async def _is_known(client: Client) -> bool:
     except RPCError as error:
         if error.status is RPCStatusCode.INVALID_ARGUMENT:
             return False
-        raise
+        raise explained(error) from error
     return True
 
 

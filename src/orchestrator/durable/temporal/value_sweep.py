@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-
 from orchestrator.core.errors import ConflictError, NotFoundError
+from orchestrator.durable.temporal.namespace import namespace_id
 from orchestrator.durable.temporal.standing import describe
 from orchestrator.durable.temporal.value_store import folder_above, run_of
 
@@ -51,10 +50,7 @@ async def claim(client: Client, store: ValueStore) -> None:
     Raises:
         ConflictError: they are of one of the same name on another cluster.
     """
-    described = await client.workflow_service.describe_namespace(
-        DescribeNamespaceRequest(namespace=client.namespace)
-    )
-    ours, key = described.namespace_info.id.encode(), f"{OWNERS}/{folder_above(client.namespace)}"
+    ours, key = (await namespace_id(client)).encode(), f"{OWNERS}/{folder_above(client.namespace)}"
     try:
         theirs = await store.get(key)
     except NotFoundError:

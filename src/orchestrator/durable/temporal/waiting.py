@@ -4,50 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from temporalio import activity
 from temporalio.common import RawValue
 from temporalio.converter import ActivitySerializationContext
 
 from orchestrator.core.errors import UnavailableError
+from orchestrator.core.patience import growing_pauses
 from orchestrator.durable.temporal.unreadable import data_of, is_unreadable, recorded_in
 from orchestrator.journal.errors import UnreadableError
 
 if TYPE_CHECKING:
     from temporalio.converter import DataConverter
 
-FIRST_PAUSE_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 30.0
-
 log = logging.getLogger(__name__)
 
 
 async def readable(value: RawValue) -> bytes:
     """The JSON of a step's arguments, as soon as it can be read."""
-    pause_s = FIRST_PAUSE_S
+    pauses = growing_pauses()
     while True:
         try:
             return data_of(value)
         except UnreadableError as error:
-            log.warning("step %s cannot begin: %s; trying again in %g s", _step(), error, pause_s)
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            await _pause(f"step {_step()} cannot begin: {error}", next(pauses))
         value = await _read_again(value)
 
 
 async def recorded(value: RawValue) -> RawValue:
     """What a step has come to, encrypted and kept elsewhere where it has to be, as soon as that can be."""
-    pause_s = FIRST_PAUSE_S
+    pauses = growing_pauses()
     while True:
         try:
             payload, *_ = await _converter().encode([value])
         except UnavailableError as error:
-            log.warning("what step %s came to waits: %s; trying again in %g s", _step(), error, pause_s)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            await _pause(f"what step {_step()} came to waits: {error}", next(pauses))
         else:
             return RawValue(payload)
+
+
+async def _pause(reason: str, seconds: float) -> None:
+    log.warning("%s; trying again in %g s", reason, seconds)
+    await asyncio.sleep(seconds)
 
 
 async def _read_again(value: RawValue) -> RawValue:

@@ -9,7 +9,6 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.converter import WorkflowSerializationContext
 
 from orchestrator.core.errors import NotFoundError, UnavailableError
@@ -74,11 +73,13 @@ class Watching:
         self._first_of: OrderedDict[str, str] = OrderedDict()
         self._carried: dict[str, _Carrying] = {}
         self._is_losing = False
+        self._is_closed = False
         self._settling: set[asyncio.Task[None]] = set()
         self._settles = asyncio.Semaphore(MOST_SETTLED_AT_ONCE)
 
     async def close(self) -> None:
-        """Carry nothing over any more; who watches is told so."""
+        """Carry nothing over any more; who watches, or begins to, is told so."""
+        self._is_closed = True
         tasks = [*(carrying.task for carrying in self._carried.values()), *self._settling]
         for task in tasks:
             task.cancel()
@@ -201,6 +202,8 @@ class Watching:
 
     @contextmanager
     def _carrying(self, run_id: str, first: str) -> Iterator[_Carrying]:
+        if self._is_closed:
+            raise EngineStoppedError("the engine was closed while its run was watched")
         carrying = self._carried.get(first)
         if carrying is None:
             projection = self._projection(run_id, first)
@@ -216,14 +219,6 @@ class Watching:
             if not carrying.watchers:
                 carrying.task.cancel()
                 del self._carried[first]
-
-
-async def retention_s(client: Client) -> float:
-    """For how many seconds the namespace keeps runs that have ended."""
-    namespace = await client.workflow_service.describe_namespace(
-        DescribeNamespaceRequest(namespace=client.namespace), retry=True
-    )
-    return float(namespace.config.workflow_execution_retention_ttl.ToTimedelta().total_seconds())
 
 
 async def _watch(

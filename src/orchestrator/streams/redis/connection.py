@@ -23,10 +23,11 @@ from redis.exceptions import ConnectionError as NotConnectedError
 from redis.exceptions import TimeoutError as NoAnswerError
 
 from orchestrator.core.errors import InternalError, OrchestratorError, SettingsError, UnavailableError
+from orchestrator.core.patience import growing_pauses
 from orchestrator.core.redis_address import RedisAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable
 
     from redis.asyncio.connection import AbstractConnection
 
@@ -39,19 +40,8 @@ ANSWER_LIMIT_S = 5.0
 # So many calls are sent together, so that one that is late does not wait behind thousands.
 MOST_AT_ONCE = 256
 
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0
-
 # How errors begin that another try may not meet: Redis starts, changes its role, is busy, or cannot write.
 PASSING = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "BUSY", "MISCONF")
-
-
-def pauses() -> Iterator[float]:
-    """How long to wait before each next try, in seconds: ever longer, up to five."""
-    pause = FIRST_PAUSE_S
-    while True:
-        yield pause
-        pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
 def never() -> bool:
@@ -65,7 +55,7 @@ async def patiently(call: Callable[[], Awaitable[T]], is_late: Callable[[], bool
     Raises:
         UnavailableError: it is not, and it is late.
     """
-    waits = pauses()
+    waits = growing_pauses()
     while True:
         try:
             return await call()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from orchestrator.core.errors import OrchestratorError, UnavailableError
-from orchestrator.streams.redis.connection import ANSWER_LIMIT_S, ClosedError, pauses
+from orchestrator.core.patience import growing_pauses
+from orchestrator.streams.redis.connection import ANSWER_LIMIT_S, ClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -247,11 +248,11 @@ class News:
             channel.confirmed.set()
 
     async def _listen_for_ever(self) -> None:
-        intervals = pauses()
+        intervals = growing_pauses()
         while True:
             try:
                 socket = await self._connect()
-                intervals = pauses()
+                intervals = growing_pauses()
                 await self._listen(socket)
             except (RedisError, OSError):
                 pass  # those who ask Redis for something are told why; those who wait go on waiting
