@@ -1,8 +1,9 @@
 """Bring ``.venv`` up to date with the hashed requirements; quick when it already is.
 
 Usage: ``python scripts/install.py SET…`` (scripts/install chooses the Python). Sets are ``setup`` (the tools
-that install the rest), ``runtime``, ``dev``, ``docs``, ``clients`` (the npm clients that tests talk through)
-and ``bench`` (the peers of the benchmarks, whose Python part has the environment ``.venv-bench`` to itself).
+that install the rest), ``runtime``, ``dev``, ``docs``, ``clients`` (what tests talk through) and
+``bench`` (the peers of the benchmarks); the Python parts of these two have environments of their own,
+``.venv-clients`` and ``.venv-bench``.
 A set that is in place leaves a stamp, a digest of the files that describe it, so an interrupted run
 simply goes on with what is missing. Only the standard library may be imported here.
 """
@@ -152,10 +153,10 @@ def bring_up_to_date(name: str) -> None:
         install_packages(name, PYTHON)
     if name in {"runtime", "dev"}:
         install_project()
-    if name == "bench":
-        run(UV, "venv", "--quiet", "--allow-existing", "--python", PYTHON, ROOT / ".venv-bench")
-        install_packages(name, ROOT / ".venv-bench" / "bin" / "python")
     if name in NPM_FOLDERS:
+        apart = ROOT / f".venv-{name}"
+        run(UV, "venv", "--quiet", "--allow-existing", "--python", PYTHON, apart)
+        install_packages(name, apart / "bin" / "python")
         install_npm_packages(NPM_FOLDERS[name])
     STAMPS.mkdir(exist_ok=True)
     stamp.write_text(digest)
