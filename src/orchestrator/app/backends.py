@@ -19,6 +19,8 @@ from orchestrator.durable.embedded import EmbeddedEngine
 from orchestrator.journal.blobs import BlobStore, BucketBlobs
 from orchestrator.streams.file import FileStreams
 from orchestrator.web.feature import Component
+from orchestrator.web.limits.failover import Failover
+from orchestrator.web.limits.memory import MemoryBuckets
 from orchestrator.web.parts import Part
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from orchestrator.agents.openai_model import OpenAIModel
     from orchestrator.core.clock import Clock
+    from orchestrator.core.rates import Buckets
     from orchestrator.core.settings import PayloadSettings, Settings, TemporalSettings
     from orchestrator.durable.runs import RunInfo
     from orchestrator.durable.temporal import TemporalEngine, Tls
@@ -50,6 +53,7 @@ class Backends:
     database: Database
     blobs: Blobs
     model: OpenAIModel | None
+    buckets: Buckets
     engine: EmbeddedEngine | TemporalEngine
     parts: tuple[Part, ...]
 
@@ -181,9 +185,35 @@ def _backends(
 ) -> Backends:
     model = _model(settings, clock)
     database = database_of(settings)
+    buckets, *of_buckets = _buckets(settings, clock)
     first = (_closed_at_the_end(model),) if model else ()
-    parts = (*first, _tables(settings, database), *others)
-    return Backends(clock, database, blobs or blobs_of(settings), model, engine, parts)
+    parts = (*first, *of_buckets, _tables(settings, database), *others)
+    return Backends(clock, database, blobs or blobs_of(settings), model, buckets, engine, parts)
+
+
+def _buckets(settings: Settings, clock: Clock) -> tuple[Buckets, *tuple[Part, ...]]:
+    """What limits are counted in. Nobody waits for Redis on their account."""
+    own = MemoryBuckets(clock)
+    if settings.redis.address is None:
+        return (own,)
+    with _installed():
+        from orchestrator.web.limits.redis import RedisBuckets
+    shared = RedisBuckets(settings.redis.address)
+    buckets = Failover(shared, own, clock)
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await shared.close()
+
+    async def health() -> Component:
+        if buckets.is_on_its_own:
+            return Component("degraded", "Redis does not answer, so each process counts for itself")
+        return Component("healthy")
+
+    return buckets, Part("limits", opened, health=health)
 
 
 def _model(settings: Settings, clock: Clock) -> OpenAIModel | None:

@@ -20,6 +20,7 @@ from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.features import lessons
 from orchestrator.web.application import House, create_app
 from orchestrator.web.feature import Feature, Resources
+from orchestrator.web.limits.memory import MemoryBuckets
 from orchestrator.web.parts import Part
 
 if TYPE_CHECKING:
@@ -99,7 +100,10 @@ def code_of(settings: Settings) -> tuple[Feature, ...]:
     """The rooms of a service with these settings, for their workflows and steps; nothing is opened."""
     database, blobs = backends.database_of(settings), backends.blobs_of(settings)
     # Whether there is a model makes no difference to which steps there are.
-    return _rooms(Resources(settings, SystemClock(), _no_engine, database, blobs, model=None))
+    clock = SystemClock()
+    return _rooms(
+        Resources(settings, clock, _no_engine, database, blobs, buckets=MemoryBuckets(clock), model=None)
+    )
 
 
 def _no_engine() -> NoReturn:
@@ -121,6 +125,7 @@ def _resources(settings: Settings, chosen: Backends) -> Resources:
         engine=lambda: chosen.engine,
         database=chosen.database,
         blobs=chosen.blobs,
+        buckets=chosen.buckets,
         model=chosen.model,
     )
 

@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.listening import is_loopback
 from orchestrator.core.postgres_address import PostgresAddress
+from orchestrator.core.rates import Rate
 from orchestrator.core.redis_address import RedisAddress
 from orchestrator.core.settings_sources import config_file, environment, explain, nested
 
@@ -39,6 +40,12 @@ OTLP_TRACES_PATH = "/v1/traces"
 TokenCount = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+# web/limits counts in millionths of a token-second; with these, an hour's burst stays far below Lua's 2**53.
+LARGEST_BURST = 10_000
+MINUTE_S = 60
+HOUR_S = 3_600
+PerPeriod = Annotated[int, Field(ge=1, le=1_000_000)]
+Burst = Annotated[int, Field(ge=1, le=LARGEST_BURST)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
 PricePerMillion = Annotated[float, Field(ge=0)]
 
@@ -260,6 +267,37 @@ class LessonSettings(Section):
     )
 
 
+class LimitSettings(Section):
+    """How often callers may ask, and how often the service asks agents."""
+
+    requests_per_minute: PerPeriod = Field(
+        60, description="how many requests a minute one user may send in the long run, from 1 to 1000000"
+    )
+    burst: Burst = Field(20, description="how many of them at once after a pause, from 1 to 10000")
+    day_runs_per_hour: PerPeriod = Field(
+        10, description="how many daily plans one user may ask for in an hour, from 1 to 1000000"
+    )
+    agent_calls_per_minute: PerPeriod = Field(
+        600, description="how many calls a minute one agent gets in the long run, from 1 to 1000000"
+    )
+    agent_burst: Burst = Field(100, description="how many of them at once after a pause, from 1 to 10000")
+
+    @property
+    def requests(self) -> Rate:
+        """Of one user, or of one address where there is no user."""
+        return Rate(self.requests_per_minute, MINUTE_S, self.burst)
+
+    @property
+    def day_runs(self) -> Rate:
+        """Of one user."""
+        return Rate(self.day_runs_per_hour, HOUR_S, min(self.day_runs_per_hour, LARGEST_BURST))
+
+    @property
+    def agent_calls(self) -> Rate:
+        """To one agent, whoever they are for."""
+        return Rate(self.agent_calls_per_minute, MINUTE_S, self.agent_burst)
+
+
 class JaegerSettings(Section):
     """The older way to name where traces go."""
 
@@ -341,6 +379,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     payloads: PayloadSettings = PayloadSettings()
     lessons: LessonSettings = LessonSettings()
+    limits: LimitSettings = LimitSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     auth: AuthSettings = AuthSettings()
     intent_api: LaterSection = LaterSection()
@@ -385,8 +424,8 @@ class Settings(BaseSettings):
             )
         if self.redis.address and self.engine == "embedded":
             said.append(
-                "redis is set and has no effect with the embedded engine, which keeps event streams in the "
-                "data directory, in one file with its runs."
+                "redis is set, and limits are counted there; the embedded engine keeps event streams in the "
+                "data directory all the same, in one file with its runs."
             )
         said.extend(
             f"{name} is set and has no effect yet: this version has no such part."

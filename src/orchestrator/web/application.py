@@ -16,7 +16,8 @@ from orchestrator.web.docs import docs_router
 from orchestrator.web.feature import OpenRoute
 from orchestrator.web.head import HeadAsGet
 from orchestrator.web.health import HEALTH_PATH, health_router
-from orchestrator.web.limits import BodyLimit, Deadline
+from orchestrator.web.limits.body import BodyLimit
+from orchestrator.web.limits.deadline import Deadline
 from orchestrator.web.openapi import describe
 from orchestrator.web.origins import LoopbackOnly, OpenCors, OpenRoutes
 from orchestrator.web.parts import Part, Parts

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from orchestrator.agents.model import Model
     from orchestrator.core.clock import Clock
+    from orchestrator.core.rates import Buckets
     from orchestrator.core.settings import Settings
     from orchestrator.db import Database
     from orchestrator.durable.engine import Engine
@@ -49,6 +50,7 @@ class Resources:
     engine: Callable[[], Engine]  # asked at call time: the engine is made from what the rooms bring
     database: Database
     blobs: Blobs
+    buckets: Buckets  # for limits on what rooms do besides answering, such as calling agents
     model: Model | None  # None: the room does what it can without
 
 

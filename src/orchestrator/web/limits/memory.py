@@ -1,0 +1,34 @@
+"""Token buckets in this process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from orchestrator.web.limits.bucket import MICROSECONDS, Bucket, take
+
+if TYPE_CHECKING:
+    from orchestrator.core.clock import Clock
+    from orchestrator.core.rates import Rate, Taken
+
+# About 30 MB. Who lives through so many others has got his tokens back by then, or nearly.
+MOST_BUCKETS: Final = 100_000
+
+
+class MemoryBuckets:
+    """Buckets by name, up to ``most``: above it the one goes that was not asked for longest."""
+
+    def __init__(self, clock: Clock, *, most: int = MOST_BUCKETS) -> None:
+        self._clock = clock
+        self._most = most
+        self._buckets: dict[str, Bucket] = {}  # the one that was asked last is the last
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    async def take(self, name: str, rate: Rate) -> Taken:
+        """Take a token from the bucket of that name."""
+        now = int(self._clock.time() * MICROSECONDS)
+        self._buckets[name], taken = take(self._buckets.pop(name, None), rate, now)
+        if len(self._buckets) > self._most:
+            del self._buckets[next(iter(self._buckets))]
+        return taken
