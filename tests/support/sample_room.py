@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from orchestrator.core.errors import NotFoundError, RateLimitedError, UnavailableError
+from orchestrator.web.auth.access import Anyone
 from orchestrator.web.feature import Feature, OpenRoute
 from orchestrator.web.problems import problems
 from orchestrator.web.sse import EventStream
@@ -75,23 +76,23 @@ class SampleRoom:
         router = APIRouter()
 
         @router.post("/things", status_code=201)
-        async def make(new: NewThing) -> Thing:
+        async def make(new: NewThing, _: Anyone) -> Thing:
             thing = Thing(id=f"t{len(self.things) + 1}", name=new.name, count=new.count)
             self.things[thing.id] = thing
             return thing
 
         @router.get("/things")
-        async def find(limit: Annotated[int, Query(ge=1, le=100)] = 10) -> list[Thing]:
+        async def find(_: Anyone, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> list[Thing]:
             return list(self.things.values())[:limit]
 
         @router.get("/things/{id}", responses=problems(404))
-        async def show(id: Annotated[str, Path(max_length=40)]) -> Thing:  # noqa: A002 - the wire's name
+        async def show(id: Annotated[str, Path(max_length=40)], _: Anyone) -> Thing:  # noqa: A002 - the wire's name
             if id not in self.things:
                 raise NotFoundError("There is no such thing.")
             return self.things[id]
 
         @router.get("/fails/{how}", include_in_schema=False)
-        async def fail(how: Literal["away", "foreseen", "unforeseen"]) -> Response:
+        async def fail(how: Literal["away", "foreseen", "unforeseen"], _: Anyone) -> Response:
             if how == "away":
                 raise UnavailableError
             if how == "foreseen":
@@ -99,13 +100,13 @@ class SampleRoom:
             raise RuntimeError("the secret recipe")
 
         @router.get("/waits", include_in_schema=False)
-        async def wait() -> dict[str, str]:
+        async def wait(_: Anyone) -> dict[str, str]:
             self.going_on.set()
             await self.may_go_on.wait()
             return {"waited": "yes"}
 
         @router.get("/events", include_in_schema=False)
-        async def events(request: Request, count: int = 2) -> Response:
+        async def events(request: Request, _: Anyone, count: int = 2) -> Response:
             return EventStream(request, self._events(count))
 
         return router

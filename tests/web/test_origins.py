@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -137,10 +138,11 @@ async def test_preflights_are_answered_for_open_routes_alone(client: httpx2.Asyn
 
 
 @pytest.mark.parametrize(
-    "headers", [{"host": "evil.example"}, {"host": "localhost", "origin": "https://evil.example"}]
+    ("headers", "status"),
+    [({"host": "evil.example"}, 421), ({"host": "localhost", "origin": "https://evil.example"}, 403)],
 )
-async def test_foreign_pages_open_no_websocket(app: FastAPI, headers: dict[str, str]) -> None:
-    """WebSockets know no same-origin policy: the guard is all there is."""
+async def test_foreign_pages_open_no_websocket(app: FastAPI, headers: dict[str, str], status: int) -> None:
+    """WebSockets know no same-origin policy: the guard is all there is, and tells why."""
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -152,4 +154,9 @@ async def test_foreign_pages_open_no_websocket(app: FastAPI, headers: dict[str, 
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     await app({"type": "websocket", "path": "/things", "headers": raw, "query_string": b""}, receive, send)
 
-    assert sent == [{"type": "websocket.close", "code": 1008}]
+    assert [message["type"] for message in sent] == [
+        "websocket.http.response.start",
+        "websocket.http.response.body",
+    ]
+    assert sent[0]["status"] == status
+    assert json.loads(sent[1]["body"])["error"]

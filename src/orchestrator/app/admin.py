@@ -1,19 +1,19 @@
-"""Routes for the command line of this machine's user: they need the secret of the data directory."""
+"""Routes that steer runs, for admins: the command line of this machine's user is one."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from orchestrator.core.errors import ForbiddenError, InvalidInputError, TerminalError, UnauthorizedError
+from orchestrator.core.errors import InvalidInputError, TerminalError
 from orchestrator.durable.errors import MismatchError, RunError
 from orchestrator.durable.payloads import PayloadError
 from orchestrator.durable.runs import SAME_INPUT, Status
+from orchestrator.web.auth.access import Admin
 from orchestrator.web.feature import Feature
 from orchestrator.web.problems import problems
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from orchestrator.durable.engine import Engine, Run
 
-SCHEME = "Bearer "
 CLEANING_UP_S = 5.0  # how long the answer waits for the run's end, so that it can tell it
 
 
@@ -78,19 +77,16 @@ class ForkedRun(BaseModel):
     forked_from: str = Field(description="The id of the run that it is a fork of.")
 
 
-def build(engine: Callable[[], Engine], token: str) -> Feature:
-    """The routes, open to whoever knows ``token``."""
+def build(engine: Callable[[], Engine]) -> Feature:
+    """The routes, for admins."""
     router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
 
     @router.post("/{run_id}/cancel", responses=problems(400, 401, 403, 404))
-    async def cancel(
-        run_id: str, wanted: CancelOfRun | None = None, authorization: Annotated[str, Header()] = ""
-    ) -> CancelledRun:
+    async def cancel(run_id: str, _: Admin, wanted: CancelOfRun | None = None) -> CancelledRun:
         """Ask a run to stop.
 
-        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
-        check_token(authorization, token)
         run = await engine().get(run_id)
         was = (await run.describe()).status
         await run.cancel(force_after=wanted.force_after if wanted else None)
@@ -99,24 +95,22 @@ def build(engine: Callable[[], Engine], token: str) -> Feature:
         return CancelledRun(id=run_id, was=was, status=(await run.describe()).status)
 
     @router.post("/{run_id}/pause", responses=problems(400, 401, 403, 404, 409))
-    async def pause(run_id: str, authorization: Annotated[str, Header()] = "") -> RunNow:
+    async def pause(run_id: str, _: Admin) -> RunNow:
         """Have a run begin no new step or child until it is resumed; what runs goes on to its end.
 
-        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
-        check_token(authorization, token)
         run = await engine().get(run_id)
         was = (await run.describe()).status
         await run.pause()
         return await _now(run, was)
 
     @router.post("/{run_id}/resume", responses=problems(400, 401, 403, 404, 409, 422))
-    async def resume(run_id: str, authorization: Annotated[str, Header()] = "") -> RunNow:
+    async def resume(run_id: str, _: Admin) -> RunNow:
         """Let a paused run go on, or try a stuck one again; 422 with the reason where it is stuck still.
 
-        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
-        check_token(authorization, token)
         run = await engine().get(run_id)
         was = (await run.describe()).status
         try:
@@ -126,12 +120,11 @@ def build(engine: Callable[[], Engine], token: str) -> Feature:
         return await _now(run, was)
 
     @router.post("/{run_id}/fork", status_code=201, responses=problems(400, 401, 403, 404, 409, 422))
-    async def fork(run_id: str, wanted: ForkOfRun, authorization: Annotated[str, Header()] = "") -> ForkedRun:
+    async def fork(run_id: str, wanted: ForkOfRun, _: Admin) -> ForkedRun:
         """Start another run with what a run recorded up to a step. The first one stays as it is.
 
-        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
-        check_token(authorization, token)
         run = await engine().get(run_id)
         with_input = wanted.input if "input" in wanted.model_fields_set else SAME_INPUT
         try:
@@ -146,15 +139,3 @@ def build(engine: Callable[[], Engine], token: str) -> Feature:
 async def _now(run: Run[Any], was: Status) -> RunNow:
     info = await run.describe()
     return RunNow(id=info.id, was=was, status=info.status, reason=info.reason)
-
-
-def check_token(authorization: str, token: str) -> None:
-    """Let through who knows the token of this service.
-
-    Raises:
-        UnauthorizedError: no token was given. ForbiddenError: another one was.
-    """
-    if not authorization:
-        raise UnauthorizedError("Give the token of this service as 'Authorization: Bearer …'.")
-    if not secrets.compare_digest(authorization.encode(), f"{SCHEME}{token}".encode()):
-        raise ForbiddenError("This is not the token of this service; a restart makes a new one.")

@@ -1,18 +1,15 @@
-"""Routes for schedules, for the command line of this machine's user.
-
-They need the secret of the data directory.
-"""
+"""Routes that steer schedules, for admins: the command line of this machine's user is one."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from orchestrator.app.admin import check_token
 from orchestrator.durable.schedules import ScheduleStatus
+from orchestrator.web.auth.access import Admin
 from orchestrator.web.feature import Feature
 from orchestrator.web.problems import problems
 
@@ -37,39 +34,36 @@ class StartedRun(BaseModel):
     run: str = Field(description="The run's id.")
 
 
-def build(engine: Callable[[], Engine], token: str) -> Feature:
-    """The routes, open to whoever knows ``token``."""
+def build(engine: Callable[[], Engine]) -> Feature:
+    """The routes, for admins."""
     router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
 
     @router.post("/{schedule_id}/pause", responses=problems(400, 401, 403, 404))
-    async def pause(schedule_id: str, authorization: Annotated[str, Header()] = "") -> ScheduleNow:
+    async def pause(schedule_id: str, _: Admin) -> ScheduleNow:
         """Have a schedule start nothing until it is resumed; a run that is open goes on.
 
-        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
-        check_token(authorization, token)
         schedule = await engine().get_schedule(schedule_id)
         await schedule.pause()
         return await _now(schedule)
 
     @router.post("/{schedule_id}/resume", responses=problems(400, 401, 403, 404, 422))
-    async def resume(schedule_id: str, authorization: Annotated[str, Header()] = "") -> ScheduleNow:
+    async def resume(schedule_id: str, _: Admin) -> ScheduleNow:
         """Have a schedule start runs again, from its next time on.
 
-        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
-        check_token(authorization, token)
         schedule = await engine().get_schedule(schedule_id)
         await schedule.resume()
         return await _now(schedule)
 
     @router.post("/{schedule_id}/run-now", responses=problems(400, 401, 403, 404, 409, 422))
-    async def run_now(schedule_id: str, authorization: Annotated[str, Header()] = "") -> StartedRun:
+    async def run_now(schedule_id: str, _: Admin) -> StartedRun:
         """Start a run of a schedule at once, unless its last one is still open.
 
-        Needs `Authorization: Bearer` with the token that stands in `service.json` in the data directory.
+        For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
-        check_token(authorization, token)
         run = await (await engine().get_schedule(schedule_id)).run_now()
         return StartedRun(id=schedule_id, run=run.id)
 

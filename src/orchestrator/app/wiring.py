@@ -19,6 +19,7 @@ from orchestrator.core.telemetry import Metrics, tracer_provider
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.features import lessons
 from orchestrator.web.application import House, create_app
+from orchestrator.web.auth.dev import dev_sign_in
 from orchestrator.web.feature import Feature, Resources
 from orchestrator.web.limits.memory import MemoryBuckets
 from orchestrator.web.parts import Part
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.durable.embedded import EmbeddedEngine
     from orchestrator.durable.runs import RunInfo
     from orchestrator.durable.temporal import TemporalEngine
+    from orchestrator.web.auth.sign_in import SignIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,10 @@ def built(settings: Settings) -> Iterator[Service]:
             chosen = backends.embedded(settings, _counting(metrics), [claim.token])
         rooms = _rooms(_resources(settings, chosen))
         engine = chosen.engine
-        routes = (admin.build(lambda: engine, claim.token), schedules.build(lambda: engine, claim.token))
+        routes = (admin.build(lambda: engine), schedules.build(lambda: engine))
         features = (*rooms, *routes)
-        app = _application(settings, chosen, metrics, rooms, shown=features)
+        sign_in = dev_sign_in(claim.token)
+        app = _application(settings, chosen, metrics, rooms, shown=features, sign_in=sign_in)
         yield Service(app, engine, features, claim, metrics)
 
 
@@ -93,7 +96,7 @@ def worker(settings: Settings) -> FastAPI:
     finish_s = settings.server.shutdown_timeout_s
     chosen = backends.temporal(settings, _counting(metrics), works=True, finish_s=finish_s)
     rooms = _rooms(_resources(settings, chosen))
-    return _application(settings, chosen, metrics, rooms, shown=())
+    return _application(settings, chosen, metrics, rooms, shown=(), sign_in=dev_sign_in())
 
 
 def code_of(settings: Settings) -> tuple[Feature, ...]:
@@ -137,13 +140,14 @@ def _application(
     rooms: Sequence[Feature],
     *,
     shown: Sequence[Feature],
+    sign_in: SignIn,
 ) -> FastAPI:
     """An application with the routes of ``shown``, on an engine that has the code of all ``rooms``."""
     engine = chosen.engine
     for room in rooms:
         engine.add(workflows=room.workflows, steps=room.steps)
     metrics.workflows_active.set_function(lambda: engine.active)
-    house = House(settings, chosen.clock, metrics, tracer_provider(settings.telemetry))
+    house = House(settings, chosen.clock, metrics, tracer_provider(settings.telemetry), sign_in)
     return create_app(house, shown, parts=(_tracing(house), *chosen.parts))
 
 

@@ -11,6 +11,9 @@ from starlette.middleware import Middleware
 
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.telemetry import Metrics
+from orchestrator.web.auth.access import check_access
+from orchestrator.web.auth.dev import dev_sign_in
+from orchestrator.web.auth.identify import Identify
 from orchestrator.web.background import Background
 from orchestrator.web.docs import docs_router
 from orchestrator.web.feature import OpenRoute
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
     from orchestrator.core.settings import Settings
+    from orchestrator.web.auth.sign_in import SignIn
     from orchestrator.web.feature import Feature, Probe
 
 BACKGROUND = "background"  # the rooms' own work, as /health calls it
@@ -45,6 +49,7 @@ class House:
     clock: Clock = field(default_factory=SystemClock)
     metrics: Metrics = field(default_factory=Metrics)
     tracer_provider: TracerProvider | None = None  # None while tracing is off
+    sign_in: SignIn = field(default_factory=dev_sign_in)
 
 
 def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Part] = ()) -> FastAPI:
@@ -59,6 +64,9 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
     Returns:
         The application. ``app.state.closing`` ends its event streams, ``app.state.metrics`` has its metrics,
         ``app.state.parts`` tells should its start fail after it began to listen.
+
+    Raises:
+        RuntimeError: a route does not say who may call it.
     """
     closing, background = Closing(), Background(features)
     begun = Part(BACKGROUND, background.running, health=background.health)
@@ -78,6 +86,7 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
         lifespan=lifespan,
         middleware=_passed_by_every_request(house, open_routes),
         redirect_slashes=False,
+        openapi_url=None,  # in docs.py, where it says who may read it
         docs_url=None,  # its page would load scripts from a foreign host; ours is in docs.py
         redoc_url=None,
         telemetry=_native_telemetry(house),
@@ -99,6 +108,7 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
         app.include_router(room.router, dependencies=[Depends(check_open)])
     app.include_router(docs_router())
     describe(app)
+    check_access(app)
     return app
 
 
@@ -111,6 +121,7 @@ def _passed_by_every_request(house: House, open_routes: OpenRoutes) -> list[Midd
         Middleware(OpenCors, open_routes),
         Middleware(LastResort),
         Middleware(Deadline, server.request_timeout_s),
+        Middleware(Identify, house.sign_in),
         Middleware(BodyLimit, server.max_body_bytes),
         Middleware(HeadAsGet),
     ]

@@ -9,8 +9,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, JSONResponse
 
+from orchestrator.web.auth.access import Anyone
 from orchestrator.web.openapi import METHODS
 
 if TYPE_CHECKING:
@@ -43,13 +44,17 @@ POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none';
 
 
 def docs_router() -> APIRouter:
-    """The page, at the root and under ``/docs``."""
+    """The page, at the root and under ``/docs``, and the document itself."""
     router = APIRouter(include_in_schema=False)
 
     @router.api_route("/", methods=["GET", "HEAD"])
     @router.api_route("/docs", methods=["GET", "HEAD"])
-    async def docs(request: Request) -> HTMLResponse:
+    async def docs(request: Request, _: Anyone) -> HTMLResponse:
         return HTMLResponse(page(request.app.openapi()), headers={"Content-Security-Policy": POLICY})
+
+    @router.api_route("/openapi.json", methods=["GET", "HEAD"])
+    async def openapi(request: Request, _: Anyone) -> JSONResponse:
+        return JSONResponse(request.app.openapi())
 
     return router
 

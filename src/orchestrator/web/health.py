@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from orchestrator.core.clock import rfc3339, utc
 from orchestrator.core.errors import OrchestratorError, UnavailableError
+from orchestrator.web.auth.access import Anyone
 from orchestrator.web.feature import Component
 from orchestrator.web.problems import problems
 
@@ -59,7 +60,7 @@ def health_router(
     router = APIRouter(tags=["health"])
 
     @router.get(HEALTH_PATH, summary="How the service is")
-    async def health() -> Health:
+    async def health(_: Anyone) -> Health:
         """Answers 200 as long as the process serves, whatever its components say."""
         components = await _ask_all(probes)
         return Health(
@@ -73,7 +74,7 @@ def health_router(
         )
 
     @router.get("/ready", summary="Whether the service takes requests", responses=problems(503))
-    async def ready() -> Ready:
+    async def ready(_: Anyone) -> Ready:
         """Answers 503 and says what is missing while a component is unhealthy or the service closes."""
         if closing.begun:
             raise UnavailableError("Not ready: the service is shutting down.", code="not_ready")

@@ -29,7 +29,6 @@ OPEN_CORS = {
     "Access-Control-Expose-Headers": "Link",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
-WEBSOCKET_POLICY_VIOLATION = 1008
 GIVEN_ONCE = ("host", "origin")  # of two, another reader might take the other one
 
 
@@ -60,8 +59,6 @@ class LoopbackOnly:
         """Refuse foreign callers; pass on the rest."""
         if scope["type"] == "lifespan" or (refusal := self._refusal(scope)) is None:
             await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": WEBSOCKET_POLICY_VIOLATION})
         else:
             await refusal(scope, receive, send)
 

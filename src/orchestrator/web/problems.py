@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from orchestrator.core.errors import OrchestratorError, RetryableError, UnavailableError
+from orchestrator.core.errors import OrchestratorError, RetryableError, UnauthorizedError, UnavailableError
 from orchestrator.web.head import takes_head
 from orchestrator.web.sse import ComeAgain, is_from_event_source
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fastapi import FastAPI
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEDIA_TYPE = "application/problem+json"
@@ -94,6 +94,16 @@ class ProblemResponse(Response):
         )
 
 
+def problem_of(error: OrchestratorError) -> ProblemResponse:
+    """The problem document of an error that we know how to explain."""
+    headers = {}
+    if isinstance(error, RetryableError) and error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if isinstance(error, UnauthorizedError):
+        headers["WWW-Authenticate"] = "Bearer"
+    return ProblemResponse(error.status, error.code, error.message, headers=headers)
+
+
 def render_problems(app: FastAPI) -> None:
     """Make ``app`` answer every error that it knows with a problem document."""
     app.add_exception_handler(OrchestratorError, _our_error)
@@ -143,7 +153,7 @@ class LastResort:
             await ProblemResponse(500, "internal", INTERNAL_MESSAGE)(scope, receive, send)
 
 
-async def _our_error(request: Request, error: Exception) -> Response:
+async def _our_error(request: HTTPConnection, error: Exception) -> Response:
     assert isinstance(error, OrchestratorError)  # noqa: S101 - what it is registered for
     if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request failed", code=error.code, exc_info=error)
@@ -151,10 +161,7 @@ async def _our_error(request: Request, error: Exception) -> Response:
         log.warning("request refused", code=error.code, reason=error.message)
     if isinstance(error, UnavailableError) and is_from_event_source(request):
         return ComeAgain()
-    headers = {}
-    if isinstance(error, RetryableError) and error.retry_after is not None:
-        headers["Retry-After"] = str(math.ceil(error.retry_after))
-    return ProblemResponse(error.status, error.code, error.message, headers=headers)
+    return problem_of(error)
 
 
 async def _wrong_request(request: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
     from starlette.types import Receive, Scope, Send
 
 PING_EVERY_S = 15
@@ -111,9 +111,9 @@ class ComeAgain(Response):
         )
 
 
-def is_from_event_source(request: Request) -> bool:
+def is_from_event_source(request: HTTPConnection) -> bool:
     """Whether a browser's EventSource asks, or who says that it takes event streams alone."""
-    return request.method == "GET" and request.headers.get("accept") == MEDIA_TYPE
+    return request.scope.get("method") == "GET" and request.headers.get("accept") == MEDIA_TYPE
 
 
 async def _messages(events: AsyncGenerator[Event]) -> AsyncGenerator[ServerSentEvent]:

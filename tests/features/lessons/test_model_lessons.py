@@ -12,10 +12,13 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from PIL import Image
+from starlette.middleware import Middleware
 
 from orchestrator.agents.budget import Limits
 from orchestrator.core.errors import InvalidInputError, NotFoundError
 from orchestrator.features.lessons import prompts, routes
+from orchestrator.web.auth.dev import dev_sign_in
+from orchestrator.web.auth.identify import Identify
 from support import model_server, scripted_lesson
 from support.lessons_room import OWNER, LessonsRoom
 from support.scripted_lesson import CALLS, SECTION, TOKENS_PER_CALL, scripted
@@ -63,19 +66,16 @@ async def test_a_model_writes_the_lesson(tmp_path: Path, provider: ModelServer) 
     assert len(provider.asked) == CALLS
 
 
-async def test_an_unknown_price_is_null(
-    tmp_path: Path, provider: ModelServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unknown_price_is_null(tmp_path: Path, provider: ModelServer) -> None:
     """Without prices nobody knows the cost: nothing is invented or left out, wherever the result is shown."""
-    monkeypatch.setattr(routes, "LOCAL_OWNER", OWNER)
     async with LessonsRoom(tmp_path, provider) as room:
         session_id = await room.create()
         told = await room.run(session_id)
-        app = FastAPI()
+        app = FastAPI(middleware=[Middleware(Identify, dev_sign_in())])
         app.include_router(routes.lessons_router(room.service))
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
-            shown = (await http.get(f"/api/sessions/{session_id}")).json()
+            shown = (await http.get(f"/api/sessions/{session_id}", headers={"X-User-ID": OWNER})).json()
     assert told[-1]["data"]["result"]["usage"]["cost_usd"] is None
     assert shown["result"] == told[-1]["data"]["result"]
 

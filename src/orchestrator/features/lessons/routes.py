@@ -15,6 +15,7 @@ from orchestrator.features.lessons.schemas import (
     SessionPage,
     SessionResult,
 )
+from orchestrator.web.auth.access import Learner
 from orchestrator.web.feature import OpenRoute
 from orchestrator.web.problems import problems
 from orchestrator.web.sse import EventStream
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from orchestrator.features.lessons.service import LessonService
 
 SESSIONS: Final = "/api/sessions"
-# Without sign-in, whoever reaches the loopback interface is the one user of this machine's service.
-LOCAL_OWNER: Final = "local"
 LARGEST_PAGE: Final = 200
 UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 # What stands in the `data:` of an event. Before OpenAPI 3.2 a stream's schema is that of each of its events.
@@ -87,23 +86,24 @@ def lessons_router(service: LessonService) -> APIRouter:
 
 def _add_sessions(router: APIRouter, service: LessonService) -> None:
     @router.post("", status_code=201, summary="Create a session")
-    async def create(new: NewSession) -> SessionCreated:
-        return SessionCreated(id=await service.create(LOCAL_OWNER, new))
+    async def create(new: NewSession, caller: Learner) -> SessionCreated:
+        return SessionCreated(id=await service.create(caller.user, new))
 
     @router.get("", summary="List sessions, newest first")
     async def page(
+        caller: Learner,
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
         before: Annotated[str | None, Query(pattern=UUID, description="`next` of the page before.")] = None,
     ) -> SessionPage:
-        return await service.page(LOCAL_OWNER, limit, before)
+        return await service.page(caller.user, limit, before)
 
     @router.get(
         "/{session_id}",
         responses=problems(404),
         summary="Show a session with its steps",
     )
-    async def show(session_id: SessionId) -> Session:
-        return await service.show(LOCAL_OWNER, session_id)
+    async def show(session_id: SessionId, caller: Learner) -> Session:
+        return await service.show(caller.user, session_id)
 
     @router.delete(
         "/{session_id}",
@@ -111,8 +111,8 @@ def _add_sessions(router: APIRouter, service: LessonService) -> None:
         responses=problems(404, 503),
         summary="Stop a session and forget it",
     )
-    async def delete(session_id: SessionId) -> None:
-        await service.delete(LOCAL_OWNER, session_id)
+    async def delete(session_id: SessionId, caller: Learner) -> None:
+        await service.delete(caller.user, session_id)
 
 
 def _add_runs(router: APIRouter, service: LessonService) -> None:
@@ -122,8 +122,8 @@ def _add_runs(router: APIRouter, service: LessonService) -> None:
         responses={200: STREAM, **problems(404, 409)},
         summary="Start a session, or go on with a failed one, and stream its progress",
     )
-    async def run(session_id: SessionId, request: Request) -> Response:
-        return EventStream(request, _encoded(await service.run(LOCAL_OWNER, session_id)))
+    async def run(session_id: SessionId, caller: Learner, request: Request) -> Response:
+        return EventStream(request, _encoded(await service.run(caller.user, session_id)))
 
     @router.get(
         "/{session_id}/run",
@@ -131,8 +131,10 @@ def _add_runs(router: APIRouter, service: LessonService) -> None:
         responses={200: STREAM, 204: {"description": "Everything was delivered."}, **problems(404)},
         summary="Watch a session from its first event or after the last one received; an idle one starts",
     )
-    async def watch(session_id: SessionId, request: Request, last_event_id: LastEventId = None) -> Response:
-        events = await service.watch(LOCAL_OWNER, session_id, last_event_id)
+    async def watch(
+        session_id: SessionId, caller: Learner, request: Request, last_event_id: LastEventId = None
+    ) -> Response:
+        events = await service.watch(caller.user, session_id, last_event_id)
         return Response(status_code=204) if events is None else EventStream(request, _encoded(events))
 
 
@@ -142,8 +144,8 @@ def _add_lessons(router: APIRouter, service: LessonService) -> None:
         responses=problems(400, 404),
         summary="Get the lesson of a completed session; any other, failed ones too, answers 400",
     )
-    async def result(session_id: SessionId) -> SessionResult:
-        return await service.result(LOCAL_OWNER, session_id)
+    async def result(session_id: SessionId, caller: Learner) -> SessionResult:
+        return await service.result(caller.user, session_id)
 
     @router.get(
         "/{session_id}/images/{name}",
@@ -153,10 +155,11 @@ def _add_lessons(router: APIRouter, service: LessonService) -> None:
     )
     async def picture(
         session_id: SessionId,
+        caller: Learner,
         name: Annotated[str, Path(examples=["image1.jpg"])],
         if_none_match: Annotated[str | None, Header()] = None,
     ) -> Response:
-        blob = await service.picture(LOCAL_OWNER, session_id, name)
+        blob = await service.picture(caller.user, session_id, name)
         etag = f'"{blob.etag}"'
         headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
         if if_none_match is not None and etag in (

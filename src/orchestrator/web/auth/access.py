@@ -1,0 +1,119 @@
+"""Who may call a route is the type of one parameter of its function: ``caller: Learner``.
+
+| type      | lets in                                                                                       |
+|-----------|-----------------------------------------------------------------------------------------------|
+| `Anyone`  | everybody                                                                                     |
+| `Learner` | who has data here: a user, in dev mode this machine's own, a service that names a user        |
+| `User`    | the same without this machine's own                                                           |
+| `Service` | our other services, and admins                                                                |
+| `Admin`   | admins                                                                                        |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+from fastapi import Depends
+from fastapi.routing import iter_route_contexts
+from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI reads it
+
+from orchestrator.core.errors import ForbiddenError, InvalidInputError, UnauthorizedError
+from orchestrator.web.auth.caller import Caller, Role, caller_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastapi import FastAPI
+    from fastapi.dependencies.models import Dependant
+    from fastapi.routing import RouteContext
+
+SIGN_IN: Final = "Sign in first: send your token as 'Authorization: Bearer …'."
+NAME_A_USER: Final = "This is about one user's data: name the user as X-User-ID."
+
+
+async def _anyone(connection: HTTPConnection) -> Caller:
+    return caller_of(connection.scope)
+
+
+async def _learner(connection: HTTPConnection) -> Caller:
+    caller = caller_of(connection.scope)
+    if caller.role is Role.NOBODY:
+        raise UnauthorizedError(SIGN_IN)
+    if not caller.user:
+        raise InvalidInputError(NAME_A_USER, code="user_missing")
+    _check_scopes(caller, connection)
+    return caller
+
+
+async def _user(connection: HTTPConnection) -> Caller:
+    if caller_of(connection.scope).role is Role.LOCAL:
+        raise UnauthorizedError(f"{SIGN_IN} In dev mode 'X-User-ID: …' will do.")
+    return await _learner(connection)
+
+
+async def _service(connection: HTTPConnection) -> Caller:
+    caller = caller_of(connection.scope)
+    if caller.role in {Role.NOBODY, Role.LOCAL}:
+        raise UnauthorizedError("This is for our own services: send a service's token.")
+    if caller.role is Role.USER:
+        raise ForbiddenError("This is for our own services, not for users.")
+    return caller
+
+
+async def _admin(connection: HTTPConnection) -> Caller:
+    caller = caller_of(connection.scope)
+    if caller.role is Role.ADMIN:
+        return caller
+    is_signed_in = caller.role in {Role.USER, Role.SERVICE}
+    if not is_signed_in and "authorization" not in connection.headers:
+        raise UnauthorizedError("Give the token of this service as 'Authorization: Bearer …'.")
+    if not is_signed_in:
+        raise ForbiddenError("This is not the token of this service; a restart makes a new one.")
+    raise ForbiddenError("This is for admins.")
+
+
+Anyone = Annotated[Caller, Depends(_anyone)]
+Learner = Annotated[Caller, Depends(_learner)]
+User = Annotated[Caller, Depends(_user)]
+Service = Annotated[Caller, Depends(_service)]
+Admin = Annotated[Caller, Depends(_admin)]
+
+_NAMES: Final = {
+    _anyone: "anyone",
+    _learner: "learner",
+    _user: "user",
+    _service: "service",
+    _admin: "admin",
+}
+
+
+def routes_of(app: FastAPI) -> Iterator[RouteContext]:
+    """Every route of the application, those of its rooms' routers included."""
+    yield from iter_route_contexts(app.routes)
+
+
+def access_of(route: RouteContext) -> str | None:
+    """Who may call the route: ``anyone``, ``learner``, ``user``, ``service`` or ``admin``; None if unsaid."""
+    dependant: Dependant | None = getattr(route, "dependant", None)
+    asked = [] if dependant is None else [dependency.call for dependency in dependant.dependencies]
+    return next((_NAMES[call] for call in asked if call in _NAMES), None)
+
+
+def check_access(app: FastAPI) -> None:
+    """See that every route says who may call it.
+
+    Raises:
+        RuntimeError: one does not, and would be open to all.
+    """
+    unsaid = [route.path or str(route.route) for route in routes_of(app) if access_of(route) is None]
+    if unsaid:
+        raise RuntimeError(
+            f"{', '.join(unsaid)}: say who may call it by a parameter of the route's function, such as "
+            "`caller: Learner`; see orchestrator.web.auth.access"
+        )
+
+
+def _check_scopes(caller: Caller, connection: HTTPConnection) -> None:
+    tags = getattr(connection.scope.get("route"), "tags", ())
+    if not caller.opens(*map(str, tags)):
+        raise ForbiddenError("This API key is for other parts of the service.", code="key_scope")

@@ -1,0 +1,42 @@
+"""Finds out who calls, once per request, before anything else is done for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from starlette.datastructures import Headers
+
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.web.auth.caller import SCOPE_KEY
+from orchestrator.web.auth.credentials import Credentials
+from orchestrator.web.problems import problem_of
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from orchestrator.web.auth.sign_in import SignIn
+
+log = structlog.get_logger()
+
+
+class Identify:
+    """Keeps the caller in the request's scope. A credential that is wrong ends it, whatever the route."""
+
+    def __init__(self, app: ASGIApp, sign_in: SignIn) -> None:
+        self.app = app
+        self.sign_in = sign_in
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its caller, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        try:
+            given = Credentials.of(Headers(scope=scope), self.sign_in.api_key_header)
+            scope[SCOPE_KEY] = await self.sign_in.caller(given)
+        except OrchestratorError as error:
+            log.warning("caller refused", code=error.code, reason=error.message)
+            await problem_of(error)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)

@@ -1,0 +1,107 @@
+"""From what a request says to who is calling."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from orchestrator.core.errors import ForbiddenError, InvalidInputError, UnauthorizedError
+from orchestrator.web.auth.caller import LOCAL, LOCAL_USER, NOBODY, OPERATOR, SERVICE, Caller, Role
+from orchestrator.web.auth.key_ring import NoKeys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrator.web.auth.credentials import Credentials
+    from orchestrator.web.auth.key_ring import KeyRing
+
+API_KEY_HEADER = "X-API-Key"
+
+
+class Tokens(Protocol):
+    """Which tokens are believed."""
+
+    async def caller(self, token: str) -> Caller:
+        """Who has this token.
+
+        Raises:
+            UnauthorizedError: it is not valid; the message says why.
+            UnavailableError: nobody can tell now.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Finds out who calls.
+
+    Attributes:
+        tokens: which tokens are believed.
+        is_dev: whether everybody on this machine is let in, as whom they say.
+        operator_token: the secret of the data directory; who knows it is the operator. Empty: there is none.
+        service_keys: secrets of our own other services.
+        anon_key: what an application sends that nobody has signed in to. No secret.
+        keys: the API keys.
+        api_key_header: in which header they come.
+    """
+
+    tokens: Tokens
+    is_dev: bool
+    operator_token: str = ""
+    service_keys: tuple[str, ...] = ()
+    anon_key: str = ""
+    keys: KeyRing = NoKeys()  # noqa: RUF009 - it has no state
+    api_key_header: str = API_KEY_HEADER
+
+    async def caller(self, given: Credentials) -> Caller:
+        """Who calls with these credentials.
+
+        Raises:
+            UnauthorizedError: a token or key is not valid. ForbiddenError: another user is named.
+            InvalidInputError: two credentials contradict each other. UnavailableError: nobody can tell now.
+        """
+        return self._acting(await self._known(given), given.user)
+
+    async def of_token(self, token: str) -> Caller:
+        """Who calls with this token; raises as ``caller`` does."""
+        if _is_one_of(token, [self.operator_token]):
+            return OPERATOR
+        if _is_one_of(token, self.service_keys):
+            return SERVICE
+        if not token or _is_one_of(token, [self.anon_key]):
+            return NOBODY
+        return await self.tokens.caller(token)
+
+    async def _known(self, given: Credentials) -> Caller:
+        """Who they are, whatever user they name."""
+        if given.apikey and _is_one_of(given.apikey, self.service_keys):
+            return SERVICE
+        # Supabase's clients send the project's key in both headers until somebody signs in.
+        is_anonymous = bool(given.apikey) and _is_one_of(given.bearer, [given.apikey])
+        caller = NOBODY if is_anonymous else await self.of_token(given.bearer)
+        if not given.api_key:
+            return caller
+        if caller is not NOBODY:
+            raise InvalidInputError(f"Give a token or {self.api_key_header}, not both.")
+        found = await self.keys.find(given.api_key)
+        if found is None:
+            raise UnauthorizedError("This API key is not valid: unknown, revoked or expired.")
+        return found
+
+    def _acting(self, caller: Caller, named: str) -> Caller:
+        """The caller, acting as the user that it names where it may."""
+        if not named:
+            if caller is OPERATOR:
+                return replace(caller, user=LOCAL_USER)
+            return LOCAL if self.is_dev and caller is NOBODY else caller
+        if caller.user and caller.user != named:
+            raise ForbiddenError("X-User-ID names another user than the one who is signed in. Leave it out.")
+        if caller.role is Role.NOBODY:
+            return Caller.of_user(named) if self.is_dev else caller
+        return replace(caller, user=named)
+
+
+def _is_one_of(given: str, secrets: Iterable[str]) -> bool:
+    """Whether ``given`` is one of them; how long this takes tells nothing of a secret."""
+    return any(hmac.compare_digest(given.encode(), secret.encode()) for secret in secrets if secret)
