@@ -14,6 +14,7 @@ from orchestrator.db import SYSTEM
 from orchestrator.db.migrating import APPLICATION_ID, MIGRATIONS, migrations, newest
 from orchestrator.db.postgres import MARK
 from orchestrator.features.lessons.tables import SessionRow, SpendingRow
+from orchestrator.web.events.tables import OutboxRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -57,12 +58,14 @@ async def test_a_filled_database_of_every_revision_is_upgraded(tables: Tables, r
         async with database.session(SYSTEM) as session:
             sessions = await session.all(select(SessionRow))
             spent = await session.all(select(SpendingRow))
+            told = await session.all(select(OutboxRow))
             found = await database.pending()
 
     assert not found.changes
     assert kept_of(after, before) == before
     assert len(sessions) == len(before["lesson_sessions"]) >= 3
     assert len(spent) == len(before["lesson_spending"]) >= 1
+    assert len(told) == len(before.get("outbox", []))
     assert all(row.created_at.utcoffset() is not None for row in sessions)
 
 

@@ -18,6 +18,7 @@ from orchestrator.db import Database
 from orchestrator.durable.embedded import EmbeddedEngine
 from orchestrator.journal.blobs import BlobStore, BucketBlobs
 from orchestrator.streams.file import FileStreams
+from orchestrator.web.events import Outbox
 from orchestrator.web.feature import Component
 from orchestrator.web.limits.failover import Failover
 from orchestrator.web.limits.memory import MemoryBuckets
@@ -51,6 +52,8 @@ class Backends:
 
     clock: Clock
     database: Database
+    streams: Callable[[], Streams]
+    outbox: Outbox
     blobs: Blobs
     model: OpenAIModel | None
     buckets: Buckets
@@ -79,7 +82,8 @@ def embedded(settings: Settings, on_ended: OnEnded, secrets: Iterable[str] = ())
         await engine.list(limit=1)
         return Component("healthy")
 
-    return _backends(settings, clock, engine, Part("engine", lambda: engine, health=_told(health)))
+    part = Part("engine", lambda: engine, health=_told(health))
+    return _backends(settings, clock, engine, lambda: engine.streams, part)
 
 
 def temporal(
@@ -106,10 +110,10 @@ def temporal(
 
     part = Part("engine", lambda: engine, engine.reach, _told(health))
     if pictures is None:
-        return _backends(settings, clock, engine, *of_streams, part)
+        return _backends(settings, clock, engine, lambda: streams, *of_streams, part)
     blobs = BucketBlobs(pictures, PICTURES)
     opened = Part("pictures", lambda: pictures)
-    return _backends(settings, clock, engine, *of_streams, opened, part, blobs=blobs)
+    return _backends(settings, clock, engine, lambda: streams, *of_streams, opened, part, blobs=blobs)
 
 
 def temporal_engine(  # what a process brings to it
@@ -180,6 +184,7 @@ def _backends(
     settings: Settings,
     clock: Clock,
     engine: EmbeddedEngine | TemporalEngine,
+    streams: Callable[[], Streams],
     *others: Part,
     blobs: Blobs | None = None,
 ) -> Backends:
@@ -187,8 +192,19 @@ def _backends(
     database = database_of(settings)
     buckets, *of_buckets = _buckets(settings, clock)
     first = (_closed_at_the_end(model),) if model else ()
-    parts = (*first, *of_buckets, _tables(settings, database), *others)
-    return Backends(clock, database, blobs or blobs_of(settings), model, buckets, engine, parts)
+    outbox = Outbox(database, streams, clock)
+    relay = Part("events", lambda: outbox, health=outbox.health)
+    return Backends(
+        clock=clock,
+        database=database,
+        streams=streams,
+        outbox=outbox,
+        blobs=blobs or blobs_of(settings),
+        model=model,
+        buckets=buckets,
+        engine=engine,
+        parts=(*first, *of_buckets, _tables(settings, database), *others, relay),
+    )
 
 
 def _buckets(settings: Settings, clock: Clock) -> tuple[Buckets, *tuple[Part, ...]]:

@@ -20,6 +20,7 @@ from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.features import lessons
 from orchestrator.web.application import House, create_app
 from orchestrator.web.auth.dev import dev_sign_in
+from orchestrator.web.events import Outbox
 from orchestrator.web.feature import Feature, Resources
 from orchestrator.web.limits.memory import MemoryBuckets
 from orchestrator.web.parts import Part
@@ -105,12 +106,26 @@ def code_of(settings: Settings) -> tuple[Feature, ...]:
     # Whether there is a model makes no difference to which steps there are.
     clock = SystemClock()
     return _rooms(
-        Resources(settings, clock, _no_engine, database, blobs, buckets=MemoryBuckets(clock), model=None)
+        Resources(
+            settings=settings,
+            clock=clock,
+            engine=_no_engine,
+            database=database,
+            streams=_no_streams,
+            outbox=Outbox(database, _no_streams, clock),
+            blobs=blobs,
+            buckets=MemoryBuckets(clock),
+            model=None,
+        )
     )
 
 
 def _no_engine() -> NoReturn:
     raise EngineStoppedError("this service was put together to be looked at; it has no engine")
+
+
+def _no_streams() -> NoReturn:
+    raise EngineStoppedError("this service was put together to be looked at; it has no streams")
 
 
 def _counting(metrics: Metrics) -> Callable[[RunInfo], None]:
@@ -127,6 +142,8 @@ def _resources(settings: Settings, chosen: Backends) -> Resources:
         clock=chosen.clock,
         engine=lambda: chosen.engine,
         database=chosen.database,
+        streams=chosen.streams,
+        outbox=chosen.outbox,
         blobs=chosen.blobs,
         buckets=chosen.buckets,
         model=chosen.model,

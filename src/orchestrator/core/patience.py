@@ -42,10 +42,11 @@ async def patiently(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
         except UnavailableError as error:
             pause_s = next(pauses)
             log.info("waiting for a part that is away", reason=error.message, seconds=pause_s)
-        await _passed(clock, pause_s)
+        await passed(clock, pause_s)
 
 
-async def _passed(clock: Clock, seconds: float) -> None:
+async def passed(clock: Clock, seconds: float) -> None:
+    """Wait so long, as the clock has it."""
     over = asyncio.Event()
     wake = clock.call_at(clock.time() + seconds, over.set)
     try:

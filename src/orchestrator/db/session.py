@@ -46,6 +46,7 @@ class Session:
         """Take SQLAlchemy's session, and what the caller is told of an error of the driver."""
         self._inner = inner
         self._explained = explained
+        self._after_commit: list[Callable[[], None]] = []
 
     async def all(self, query: Select[T]) -> list[T]:
         """Everything that is selected."""
@@ -80,9 +81,15 @@ class Session:
         if self._inner.get_bind().dialect.name == "postgresql":
             await self._done(self._locked(_number(what)))
 
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call back once what was done is durable; not at all if it is undone."""
+        self._after_commit.append(callback)
+
     async def commit(self) -> None:
         """Make durable what was done."""
         await self._done(self._inner.commit())
+        for callback in self._after_commit:
+            callback()
 
     async def close(self) -> None:
         """Undo what was not committed, and give the connection back."""

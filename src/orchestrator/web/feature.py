@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from orchestrator.durable.engine import Engine
     from orchestrator.durable.workflows import Workflow
     from orchestrator.journal.blobs import Blobs
+    from orchestrator.streams import Streams
+    from orchestrator.web.events import Outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Resources:
     clock: Clock
     engine: Callable[[], Engine]  # asked at call time: the engine is made from what the rooms bring
     database: Database
+    streams: Callable[[], Streams]  # likewise: the embedded engine has them in its own file
+    outbox: Outbox
     blobs: Blobs
     buckets: Buckets  # for limits on what rooms do besides answering, such as calling agents
     model: Model | None  # None: the room does what it can without
