@@ -164,7 +164,9 @@ def _application(
     for room in rooms:
         engine.add(workflows=room.workflows, steps=room.steps)
     metrics.workflows_active.set_function(lambda: engine.active)
-    house = House(settings, chosen.clock, metrics, tracer_provider(settings.telemetry), sign_in)
+    house = House(
+        settings, chosen.clock, metrics, tracer_provider(settings.telemetry), sign_in, chosen.buckets
+    )
     return create_app(house, shown, parts=(_tracing(house), *chosen.parts))
 
 

@@ -15,12 +15,15 @@ from orchestrator.web.auth.access import check_access
 from orchestrator.web.auth.dev import dev_sign_in
 from orchestrator.web.auth.identify import Identify
 from orchestrator.web.background import Background
-from orchestrator.web.docs import docs_router
+from orchestrator.web.docs import DOCS_PATHS, docs_router
 from orchestrator.web.feature import OpenRoute
 from orchestrator.web.head import HeadAsGet
-from orchestrator.web.health import HEALTH_PATH, health_router
+from orchestrator.web.health import HEALTH_PATH, READY_PATH, health_router
 from orchestrator.web.limits.body import BodyLimit
+from orchestrator.web.limits.counting import Limit
 from orchestrator.web.limits.deadline import Deadline
+from orchestrator.web.limits.memory import MemoryBuckets
+from orchestrator.web.limits.requests import LimitRequests
 from orchestrator.web.openapi import describe
 from orchestrator.web.origins import LoopbackOnly, OpenCors, OpenRoutes
 from orchestrator.web.parts import Part, Parts
@@ -33,11 +36,14 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import TracerProvider
 
+    from orchestrator.core.rates import Buckets
     from orchestrator.core.settings import Settings
     from orchestrator.web.auth.sign_in import SignIn
     from orchestrator.web.feature import Feature, Probe
 
 BACKGROUND = "background"  # the rooms' own work, as /health calls it
+REQUESTS = "requests"  # the limit on all requests, as clients see it
+FREE_PATHS = frozenset({HEALTH_PATH, READY_PATH, *DOCS_PATHS})  # of that limit
 DOCUMENT_001_HEALTH = OpenRoute(HEALTH_PATH, frozenset({"GET"}))
 
 
@@ -50,6 +56,7 @@ class House:
     metrics: Metrics = field(default_factory=Metrics)
     tracer_provider: TracerProvider | None = None  # None while tracing is off
     sign_in: SignIn = field(default_factory=dev_sign_in)
+    buckets: Buckets = field(default_factory=lambda: MemoryBuckets(SystemClock()))
 
 
 def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Part] = ()) -> FastAPI:
@@ -122,6 +129,7 @@ def _passed_by_every_request(house: House, open_routes: OpenRoutes) -> list[Midd
         Middleware(LastResort),
         Middleware(Deadline, server.request_timeout_s),
         Middleware(Identify, house.sign_in),
+        Middleware(LimitRequests, house.buckets, Limit(REQUESTS, house.settings.limits.requests), FREE_PATHS),
         Middleware(BodyLimit, server.max_body_bytes),
         Middleware(HeadAsGet),
     ]

@@ -17,6 +17,8 @@ from orchestrator.web.openapi import METHODS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+ROOT_PATH, DOCS_PATH, OPENAPI_PATH = "/", "/docs", "/openapi.json"
+DOCS_PATHS = (ROOT_PATH, DOCS_PATH, OPENAPI_PATH)
 SCHEMAS = "#/components/schemas/"
 FIRST_PROBLEM = "400"
 STYLE = """
@@ -47,12 +49,12 @@ def docs_router() -> APIRouter:
     """The page, at the root and under ``/docs``, and the document itself."""
     router = APIRouter(include_in_schema=False)
 
-    @router.api_route("/", methods=["GET", "HEAD"])
-    @router.api_route("/docs", methods=["GET", "HEAD"])
+    @router.api_route(ROOT_PATH, methods=["GET", "HEAD"])
+    @router.api_route(DOCS_PATH, methods=["GET", "HEAD"])
     async def docs(request: Request, _: Anyone) -> HTMLResponse:
         return HTMLResponse(page(request.app.openapi()), headers={"Content-Security-Policy": POLICY})
 
-    @router.api_route("/openapi.json", methods=["GET", "HEAD"])
+    @router.api_route(OPENAPI_PATH, methods=["GET", "HEAD"])
     async def openapi(request: Request, _: Anyone) -> JSONResponse:
         return JSONResponse(request.app.openapi())
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PROBE_TIMEOUT_S = 2.0
 HEALTH_PATH = "/health"
+READY_PATH = "/ready"
 Status = Literal["healthy", "degraded", "unhealthy"]
 
 log = structlog.get_logger()
@@ -73,7 +74,7 @@ def health_router(
             },
         )
 
-    @router.get("/ready", summary="Whether the service takes requests", responses=problems(503))
+    @router.get(READY_PATH, summary="Whether the service takes requests", responses=problems(503))
     async def ready(_: Anyone) -> Ready:
         """Answers 503 and says what is missing while a component is unhealthy or the service closes."""
         if closing.begun:
