@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
-
 import httpx2
 import openai
 
 from orchestrator.agents.model import NotServedError
+from orchestrator.agents.retry_after import retry_after
 from orchestrator.core.errors import (
     OrchestratorError,
     RateLimitedError,
     TerminalError,
     UnavailableError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # Parts of a request that servers may lack, as they name them when they refuse.
 OPTIONAL_FEATURES = ("response_format", "max_tokens", "temperature", "stream_options")
@@ -83,16 +77,3 @@ def _explained_status(error: openai.APIStatusError, *, setting: str, now: float)
             f"The model server failed ({status}).", retry_after=retry_after(error.response.headers, now)
         )
     return TerminalError(f"The model server does not accept the request ({status}).", code="model_rejected")
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait, from Retry-After in seconds or as a date (RFC 9110, 10.2.3); None where not said."""
-    value = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - now
-        except ValueError:
-            return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None

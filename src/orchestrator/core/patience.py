@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
 from orchestrator.core.errors import UnavailableError
+from orchestrator.core.waiting import passed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -43,13 +43,3 @@ async def patiently(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
             pause_s = next(pauses)
             log.info("waiting for a part that is away", reason=error.message, seconds=pause_s)
         await passed(clock, pause_s)
-
-
-async def passed(clock: Clock, seconds: float) -> None:
-    """Wait so long, as the clock has it."""
-    over = asyncio.Event()
-    wake = clock.call_at(clock.time() + seconds, over.set)
-    try:
-        await over.wait()
-    finally:
-        wake.cancel()

@@ -149,6 +149,37 @@ class Metrics:
             buckets=REQUEST_BUCKETS_S,
             registry=self.registry,
         )
+        self.agent_calls_total = Counter(
+            "orchestrator_agent_calls_total",
+            "Calls of remote agents, by how they ended.",
+            ["agent", "outcome"],
+            registry=self.registry,
+        )
+        self.agent_call_duration = Histogram(
+            "orchestrator_agent_call_duration_seconds",
+            "From the beginning of an agent's call to its end, all attempts and waits included.",
+            ["agent"],
+            buckets=REQUEST_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.agent_timeouts_total = Counter(
+            "orchestrator_agent_timeouts_total",
+            "Attempts that an agent did not answer in time.",
+            ["agent"],
+            registry=self.registry,
+        )
+        self.agent_circuit_open = Gauge(
+            "orchestrator_agent_circuit_open",
+            "1 while an agent that kept failing is left alone or probed, else 0.",
+            ["agent"],
+            registry=self.registry,
+        )
+        self.agent_signals_total = Counter(
+            "orchestrator_agent_signals_total",
+            "Signals of agents, by where they came from: cache, confirmed, agent, or missing.",
+            ["agent", "source"],
+            registry=self.registry,
+        )
 
     def workflow_ended(self, workflow: str, status: str, duration_s: float) -> None:
         """Count a run of ``workflow`` that ended as ``status`` after ``duration_s`` seconds."""
@@ -159,6 +190,23 @@ class Metrics:
         """Count a request that ``route`` (a template, never a path with ids) answered with ``status``."""
         self.requests_total.labels(method, route, str(status)).inc()
         self.request_duration.labels(method, route).observe(duration_s)
+
+    def agent_called(self, agent: str, outcome: str, duration_s: float) -> None:
+        """Count a call of ``agent`` that ended as ``outcome`` after ``duration_s`` seconds."""
+        self.agent_calls_total.labels(agent, outcome).inc()
+        self.agent_call_duration.labels(agent).observe(duration_s)
+
+    def agent_timed_out(self, agent: str) -> None:
+        """Count an attempt that ``agent`` did not answer in time."""
+        self.agent_timeouts_total.labels(agent).inc()
+
+    def agent_circuit(self, agent: str, *, is_open: bool) -> None:
+        """Show whether ``agent`` is left alone."""
+        self.agent_circuit_open.labels(agent).set(is_open)
+
+    def signal_served(self, agent: str, source: str) -> None:
+        """Count a signal of ``agent``: cache and confirmed are hits, agent is a miss."""
+        self.agent_signals_total.labels(agent, source).inc()
 
 
 @contextmanager

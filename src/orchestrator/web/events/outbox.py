@@ -12,7 +12,8 @@ from sqlalchemy import delete, select
 
 from orchestrator.core.clock import utc
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.patience import growing_pauses, passed
+from orchestrator.core.patience import growing_pauses
+from orchestrator.core.waiting import passed
 from orchestrator.db import SYSTEM
 from orchestrator.streams import NewEntry
 from orchestrator.web.events.event import STREAM, Written

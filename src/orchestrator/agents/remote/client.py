@@ -1,0 +1,260 @@
+"""Calls agents over HTTP: retries, limits and deadlines included (docs/agents.md has them as a table)."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import httpx2
+import structlog
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from pydantic_core import to_json
+
+from orchestrator.agents.remote.answers import read_reply
+from orchestrator.agents.remote.breaker import CircuitBreaker
+from orchestrator.agents.remote.contract import (
+    AgentAwayError,
+    AgentBusyError,
+    AgentError,
+    AgentErrorCode,
+    AgentReply,
+    AgentRequest,
+    Allowance,
+)
+from orchestrator.core.errors import SettingsError
+from orchestrator.core.ids import new_id
+from orchestrator.core.listening import is_loopback
+from orchestrator.core.waiting import passed, time_limit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pydantic import SecretStr
+
+    from orchestrator.core.clock import Clock
+    from orchestrator.core.telemetry import Metrics
+
+BACKOFF_S: Final = (1.0, 2.0, 4.0)
+MOST_AT_ONCE: Final = 64  # attempts under way, per agent
+
+log = structlog.get_logger()
+
+
+class AgentClient:
+    """Speaks the contract with all agents below one address. Close it when done.
+
+    ``transport`` reaches agents that are not on the network, such as those of this very process.
+
+    Raises:
+        SettingsError: the address or the token cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        service_jwt: SecretStr,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        allowance: Allowance | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._allowance = allowance
+        self._lines: dict[str, _Line] = {}
+        self._http = httpx2.AsyncClient(
+            base_url=_checked(base_url),
+            headers={
+                "Authorization": f"Bearer {_sound(service_jwt)}",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+            },
+            transport=transport,
+            timeout=None,  # our own clock has the limits
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=MOST_AT_ONCE),
+            follow_redirects=False,
+            trust_env=not is_loopback(urlsplit(base_url).netloc),
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def call(
+        self,
+        request: AgentRequest,
+        *,
+        idempotency_key: str | None = None,
+        etag: str | None = None,
+        deadline: float | None = None,
+        start_by: float | None = None,
+    ) -> AgentReply:
+        """Ask an agent, again where that may help, and give its answer.
+
+        All attempts go under one idempotency key. With ``etag`` the agent may answer that nothing changed.
+        Everything ends by ``deadline``, and no attempt begins after ``start_by``, both in seconds since
+        1970; without them only the number of attempts and their length bound the call.
+
+        Raises:
+            AgentError: there is no answer of use.
+        """
+        most_s = sum(BACKOFF_S) + (len(BACKOFF_S) + 1) * request.timeout_s
+        began = self._clock.time()
+        deadline = began + most_s if deadline is None else min(deadline, began + most_s)
+        start_by = deadline if start_by is None else min(start_by, deadline)
+        headers = {"X-Idempotency-Key": idempotency_key or new_id()}
+        if etag is not None:
+            headers["If-None-Match"] = etag
+        TraceContextTextMapPropagator().inject(headers)
+        call = _Call(request, headers, etag, deadline, start_by)
+        outcome = "cancelled"
+        try:
+            reply = await self._tried(call)
+            outcome = "not_modified" if reply.not_modified else "ok"
+        except AgentError as error:
+            outcome = error.code.lower()
+            log.warning("agent call failed", agent=request.agent, code=error.code, reason=error.message)
+            raise
+        else:
+            return reply
+        finally:
+            self._metrics.agent_called(request.agent, outcome, self._clock.time() - began)
+
+    async def _tried(self, call: _Call) -> AgentReply:
+        """The first attempt that succeeds; a failure that no later one may mend is raised."""
+        for backoff_s in BACKOFF_S:
+            try:
+                return await self._attempt(call)
+            except (AgentAwayError, AgentBusyError) as error:
+                pause_s = _pause_s(error, backoff_s)
+                if self._clock.time() + pause_s >= call.start_by:
+                    raise
+            await passed(self._clock, pause_s)
+        return await self._attempt(call)
+
+    async def _attempt(self, call: _Call) -> AgentReply:
+        line = self._line_to(call.request.agent)
+        line.breaker.check()
+        if self._clock.time() >= call.start_by:
+            message = f"There was no time left to ask the agent {call.request.agent}."
+            raise AgentError(AgentErrorCode.TIMEOUT, message)
+        await self._allowed(call)
+        async with line.place(call.start_by):
+            with line.breaker.attempt():
+                return await self._exchange(call)
+
+    async def _allowed(self, call: _Call) -> None:
+        """Wait until the agent may be called once more."""
+        agent = call.request.agent
+        while self._allowance is not None and (wait_s := await self._allowance.take(agent)):
+            if self._clock.time() + wait_s >= call.start_by:
+                raise AgentError(
+                    AgentErrorCode.RATE_LIMIT,
+                    f"The agent {agent} was called as often as it may be for now.",
+                    retry_after=wait_s,
+                )
+            await passed(self._clock, wait_s)
+
+    async def _exchange(self, call: _Call) -> AgentReply:
+        request, now = call.request, self._clock.time()
+        content = None if request.body is None else to_json(request.body)
+        try:
+            async with (
+                time_limit(self._clock, min(now + request.timeout_s, call.deadline)),
+                self._http.stream(
+                    request.method, request.path, params=request.query, content=content, headers=call.headers
+                ) as response,
+            ):
+                return await read_reply(response, request, etag=call.etag, now=self._clock.time())
+        except TimeoutError:
+            self._metrics.agent_timed_out(request.agent)
+            raise AgentAwayError(
+                AgentErrorCode.TIMEOUT, f"The agent {request.agent} did not answer in time."
+            ) from None
+        except httpx2.RequestError:
+            # The library's own words may quote headers, and so the token.
+            raise AgentAwayError(
+                AgentErrorCode.AGENT_ERROR,
+                f"The connection to the agent {request.agent} failed or broke off (EDGE_BASE_URL).",
+            ) from None
+
+    def _line_to(self, agent: str) -> _Line:
+        line = self._lines.get(agent)
+        if line is None:
+            line = self._lines[agent] = _Line(agent, self._clock, self._metrics)
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call as all its attempts make it."""
+
+    request: AgentRequest
+    headers: dict[str, str]
+    etag: str | None
+    deadline: float
+    start_by: float
+
+
+class _Line:
+    """The way to one agent: how many go at once, and whether anybody should."""
+
+    def __init__(self, agent: str, clock: Clock, metrics: Metrics) -> None:
+        self.breaker = CircuitBreaker(agent, clock, metrics)
+        self._agent = agent
+        self._clock = clock
+        self._places = asyncio.Semaphore(MOST_AT_ONCE)
+
+    @asynccontextmanager
+    async def place(self, start_by: float) -> AsyncIterator[None]:
+        """Take one of the places for attempts under way; wait for one where all are taken.
+
+        Raises:
+            AgentError: none was free by ``start_by``.
+        """
+        try:
+            async with time_limit(self._clock, start_by):
+                await self._places.acquire()
+        except TimeoutError:
+            message = (
+                f"{MOST_AT_ONCE} calls of the agent {self._agent} are under way, and none ended in time."
+            )
+            raise AgentError(AgentErrorCode.TIMEOUT, message) from None
+        try:
+            yield
+        finally:
+            self._places.release()
+
+
+def _pause_s(error: AgentError, backoff_s: float) -> float:
+    """How long to wait before the next attempt: as the agent says, but one that fails gets its back-off."""
+    if isinstance(error, AgentBusyError):
+        return backoff_s if error.retry_after is None else error.retry_after
+    return max(backoff_s, error.retry_after or 0.0)
+
+
+def _checked(base_url: str) -> str:
+    """The address, where it is one."""
+    try:
+        url = httpx2.URL(base_url)
+    except httpx2.InvalidURL:
+        url = httpx2.URL()
+    if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query or url.fragment:
+        raise SettingsError(
+            "EDGE_BASE_URL is where the agents are, such as https://agents.example.org: http or https, a "
+            "host, perhaps a port and a path, and neither user nor query."
+        )
+    return base_url
+
+
+def _sound(service_jwt: SecretStr) -> str:
+    """The token, where it can be sent in a header."""
+    token = service_jwt.get_secret_value()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise SettingsError("EDGE_SERVICE_JWT must be a token of printable ASCII characters without spaces.")
+    return token
