@@ -15,6 +15,7 @@ from orchestrator.db.migrating import APPLICATION_ID, MIGRATIONS, migrations, ne
 from orchestrator.db.postgres import MARK
 from orchestrator.features.lessons.tables import SessionRow, SpendingRow
 from orchestrator.web.events.tables import OutboxRow
+from orchestrator.web.idempotency.tables import IdempotencyRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -59,6 +60,7 @@ async def test_a_filled_database_of_every_revision_is_upgraded(tables: Tables, r
             sessions = await session.all(select(SessionRow))
             spent = await session.all(select(SpendingRow))
             told = await session.all(select(OutboxRow))
+            answered = await session.all(select(IdempotencyRow))
             found = await database.pending()
 
     assert not found.changes
@@ -66,6 +68,7 @@ async def test_a_filled_database_of_every_revision_is_upgraded(tables: Tables, r
     assert len(sessions) == len(before["lesson_sessions"]) >= 3
     assert len(spent) == len(before["lesson_spending"]) >= 1
     assert len(told) == len(before.get("outbox", []))
+    assert len(answered) == len(before.get("idempotency_keys", []))
     assert all(row.created_at.utcoffset() is not None for row in sessions)
 
 

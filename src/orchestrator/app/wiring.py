@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from fastapi import APIRouter
+
 from orchestrator.app import admin, backends, schedules
 from orchestrator.app.data_dir import Claim, claimed
 from orchestrator.app.sharing import check_shared
@@ -22,6 +24,7 @@ from orchestrator.web.application import House, create_app
 from orchestrator.web.auth.dev import dev_sign_in
 from orchestrator.web.events import Outbox
 from orchestrator.web.feature import Feature, Resources
+from orchestrator.web.idempotency.answers import Answers
 from orchestrator.web.limits.memory import MemoryBuckets
 from orchestrator.web.parts import Part
 
@@ -164,10 +167,18 @@ def _application(
     for room in rooms:
         engine.add(workflows=room.workflows, steps=room.steps)
     metrics.workflows_active.set_function(lambda: engine.active)
+    answers = Answers(chosen.database, chosen.clock, longest_s=settings.server.request_timeout_s)
     house = House(
-        settings, chosen.clock, metrics, tracer_provider(settings.telemetry), sign_in, chosen.buckets
+        settings=settings,
+        clock=chosen.clock,
+        metrics=metrics,
+        tracer_provider=tracer_provider(settings.telemetry),
+        sign_in=sign_in,
+        buckets=chosen.buckets,
+        answers=answers,
     )
-    return create_app(house, shown, parts=(_tracing(house), *chosen.parts))
+    sweeps = Feature("sweeps", APIRouter(), background=(answers.sweep_always,))
+    return create_app(house, (*shown, sweeps), parts=(_tracing(house), *chosen.parts))
 
 
 def _tracing(house: House) -> Part:

@@ -19,6 +19,7 @@ from orchestrator.web.docs import DOCS_PATHS, docs_router
 from orchestrator.web.feature import OpenRoute
 from orchestrator.web.head import HeadAsGet
 from orchestrator.web.health import HEALTH_PATH, READY_PATH, health_router
+from orchestrator.web.idempotency.once import Once
 from orchestrator.web.limits.body import BodyLimit
 from orchestrator.web.limits.counting import Limit
 from orchestrator.web.limits.deadline import Deadline
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from orchestrator.core.settings import Settings
     from orchestrator.web.auth.sign_in import SignIn
     from orchestrator.web.feature import Feature, Probe
+    from orchestrator.web.idempotency.answers import Answers
 
 BACKGROUND = "background"  # the rooms' own work, as /health calls it
 REQUESTS = "requests"  # the limit on all requests, as clients see it
@@ -57,6 +59,7 @@ class House:
     tracer_provider: TracerProvider | None = None  # None while tracing is off
     sign_in: SignIn = field(default_factory=dev_sign_in)
     buckets: Buckets = field(default_factory=lambda: MemoryBuckets(SystemClock()))
+    answers: Answers | None = None  # None without tables: then an Idempotency-Key is nothing but a header
 
 
 def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Part] = ()) -> FastAPI:
@@ -131,6 +134,7 @@ def _passed_by_every_request(house: House, open_routes: OpenRoutes) -> list[Midd
         Middleware(Identify, house.sign_in),
         Middleware(LimitRequests, house.buckets, Limit(REQUESTS, house.settings.limits.requests), FREE_PATHS),
         Middleware(BodyLimit, server.max_body_bytes),
+        *([Middleware(Once, house.answers)] if house.answers else []),
         Middleware(HeadAsGet),
     ]
 

@@ -15,9 +15,25 @@ from orchestrator.web.feature import Component
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from orchestrator.core.clock import Clock
     from orchestrator.web.feature import Feature, Hook
 
 log = structlog.get_logger()
+
+
+EVERY_HOUR_S = 3_600.0
+
+
+async def hourly(clock: Clock) -> AsyncIterator[None]:
+    """Once an hour, beginning in an hour, without end."""
+    while True:
+        over = asyncio.Event()
+        wake = clock.call_at(clock.time() + EVERY_HOUR_S, over.set, background=True)
+        try:
+            await over.wait()
+        finally:
+            wake.cancel()
+        yield
 
 
 class Background:

@@ -1,0 +1,1 @@
+"""``Idempotency-Key``: what a client sends twice under one key is done once."""

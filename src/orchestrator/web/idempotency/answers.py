@@ -1,0 +1,133 @@
+"""Answers by key: all SQL of idempotency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from sqlalchemy import and_, delete, select, update
+
+from orchestrator.core.clock import utc
+from orchestrator.core.errors import ConflictError, TerminalError
+from orchestrator.db import SYSTEM
+from orchestrator.web.background import hourly
+from orchestrator.web.idempotency.tables import IdempotencyRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement
+
+    from orchestrator.core.clock import Clock
+    from orchestrator.db import Database
+    from orchestrator.web.idempotency.attempt import Attempt
+
+KEPT_FOR: Final = timedelta(hours=24)
+LEASE_MARGIN: Final = timedelta(seconds=10)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered; without a ``body`` it is only known that it was."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+class Answers:
+    """Lets one attempt at a time go on under a key, and keeps its answer for a day.
+
+    ``longest_s`` is how many seconds a request may take. Whoever is under way for longer has crashed, and the
+    next attempt takes over.
+    """
+
+    def __init__(self, database: Database, clock: Clock, *, longest_s: float) -> None:
+        self._database = database
+        self._clock = clock
+        self._lease = timedelta(seconds=longest_s) + LEASE_MARGIN
+
+    async def begin(self, attempt: Attempt) -> Answer | None:
+        """The answer of an earlier attempt; None if there is none, and this one is to go on.
+
+        Raises:
+            ConflictError: another attempt is under way, or the answer was one that is not kept.
+            TerminalError: the key was used for something else.
+        """
+        now = self._now()
+        async with self._database.session(attempt.owner) as session:
+            await session.alone(attempt.id)
+            row = await session.one(select(IdempotencyRow).where(IdempotencyRow.id == attempt.id))
+            if row is None or row.expires_at <= now:
+                await session.change(delete(IdempotencyRow).where(IdempotencyRow.id == attempt.id))
+                session.add(self._under_way(attempt, now))
+                return None
+            if row.fingerprint != attempt.fingerprint:
+                raise TerminalError(
+                    "This Idempotency-Key was used for another request. Use a new key for each request.",
+                    code="idempotency_key_reused",
+                )
+            if row.status is not None:
+                return _kept(row)
+            if row.leased_until > now:
+                raise ConflictError(
+                    "A request with this Idempotency-Key is under way. Ask again in a moment.",
+                    code="idempotency_in_progress",
+                )
+            row.attempt, row.leased_until = attempt.number, now + self._lease
+            return None
+
+    async def keep(self, attempt: Attempt, answer: Answer) -> None:
+        """Keep the answer of an attempt that went on."""
+        values = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
+        async with self._database.session(attempt.owner) as session:
+            await session.change(update(IdempotencyRow).where(_is_of(attempt)).values(**values))
+
+    async def release(self, attempt: Attempt) -> None:
+        """Forget an attempt that came to nothing, so that the next one may go on."""
+        async with self._database.session(attempt.owner) as session:
+            await session.change(delete(IdempotencyRow).where(_is_of(attempt)))
+
+    async def sweep(self) -> int:
+        """Forget everybody's answers whose day is over; how many there were."""
+        over = delete(IdempotencyRow).where(IdempotencyRow.expires_at <= self._now())
+        async with self._database.session(SYSTEM) as session:
+            return await session.change(over)
+
+    async def sweep_always(self) -> None:
+        """Do so hour after hour."""
+        async for _ in hourly(self._clock):
+            log.info("idempotency keys swept", removed=await self.sweep())
+
+    def _now(self) -> datetime:
+        return utc(self._clock.time())
+
+    def _under_way(self, attempt: Attempt, now: datetime) -> IdempotencyRow:
+        return IdempotencyRow(
+            id=attempt.id,
+            fingerprint=attempt.fingerprint,
+            attempt=attempt.number,
+            leased_until=now + self._lease,
+            expires_at=now + KEPT_FOR,
+        )
+
+
+def _kept(row: IdempotencyRow) -> Answer:
+    assert row.status is not None  # noqa: S101 - its caller looked
+    if row.body is None:
+        raise ConflictError(
+            "This was done before under the same Idempotency-Key, and its answer is not kept: it held a "
+            "secret, or was very large.",
+            code="idempotency_answer_not_kept",
+        )
+    return Answer(row.status, row.headers or {}, row.body)
+
+
+def _is_of(attempt: Attempt) -> ColumnElement[bool]:
+    """Whether the row is this attempt's still."""
+    return and_(IdempotencyRow.id == attempt.id, IdempotencyRow.attempt == attempt.number)
