@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, cast
 
 from sqlalchemy import event, func, orm, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.core.errors import OrchestratorError
 
 T = TypeVar("T")
+Columns = TypeVarTuple("Columns")
 
 
 class System:
@@ -59,6 +60,10 @@ class Session:
             sqlalchemy.exc.MultipleResultsFound: more than one row was found.
         """
         return (await self._done(self._inner.execute(query))).scalar_one_or_none()
+
+    async def rows(self, query: Select[*Columns]) -> list[tuple[*Columns]]:
+        """Everything that is selected, where that is several things at once."""
+        return [row._tuple() for row in await self._done(self._inner.execute(query))]  # noqa: SLF001  # its public name
 
     def add(self, row: Base) -> None:
         """Insert ``row``; without an owner it gets the session's."""

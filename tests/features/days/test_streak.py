@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -127,7 +127,7 @@ def on_a_calendar(moments: list[datetime], now: datetime, zone: str) -> int:
     return count
 
 
-def before(day: object, place: ZoneInfo) -> object:
+def before(day: date, place: ZoneInfo) -> date:
     """The date that clocks there showed before that one."""
     noon = datetime.fromisoformat(f"{day} 12:00").replace(tzinfo=place)
     moment = noon.astimezone(UTC)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from pydantic import JsonValue
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import JSON, Float, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator.db import Base, Owned, UtcTime
+from orchestrator.db.tables import LONGEST_OWNER_CHARS
 
 UUID_CHARS = 36
 LONGEST_TOPIC_CHARS = 500
@@ -19,6 +20,8 @@ LONGEST_TITLE_CHARS = 500
 LONGEST_ZONE_CHARS = 64
 LONGEST_DEPTH_CHARS = 16
 LONGEST_RUN_CHARS = 128
+LONGEST_AGENT_CHARS = 16
+LONGEST_ETAG_CHARS = 512
 DIGEST_CHARS = 64
 
 _IS_ACTIVE = text("active")
@@ -73,7 +76,7 @@ class DaySessionRow(Owned, Base):
     __tablename__ = "day_sessions"
 
     id: Mapped[str] = mapped_column(String(UUID_CHARS), primary_key=True)
-    intent_id: Mapped[str] = mapped_column(ForeignKey("day_intents.id"))
+    intent_id: Mapped[str] = mapped_column(String(UUID_CHARS))
     topic: Mapped[str] = mapped_column(String(LONGEST_TOPIC_CHARS))
     week: Mapped[int]
     day: Mapped[int]
@@ -103,3 +106,20 @@ class DaySessionRow(Owned, Base):
         Index("ix_day_sessions_owner_id", "owner", "id"),
         Index("ix_day_sessions_owner_completed_at", "owner", "completed_at"),
     )
+
+
+class SignalRow(Owned, Base):
+    """What an agent said last to one question of one person. ``key`` is a digest of the question.
+
+    Times are in seconds since 1970: ``fetched_at`` is when it came, ``confirmed_at`` when it last held.
+    """
+
+    __tablename__ = "day_signals"
+
+    owner: Mapped[str] = mapped_column(String(LONGEST_OWNER_CHARS), primary_key=True)
+    agent: Mapped[str] = mapped_column(String(LONGEST_AGENT_CHARS), primary_key=True)
+    key: Mapped[str] = mapped_column(String(DIGEST_CHARS), primary_key=True)
+    data: Mapped[JsonValue] = mapped_column(JSON, nullable=False)
+    etag: Mapped[str | None] = mapped_column(String(LONGEST_ETAG_CHARS))
+    fetched_at: Mapped[float] = mapped_column(Float(53))
+    confirmed_at: Mapped[float] = mapped_column(Float(53))

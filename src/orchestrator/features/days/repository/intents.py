@@ -1,0 +1,104 @@
+"""What people want to learn, and whose next day is due."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select, update
+
+from orchestrator.core.ids import new_id
+from orchestrator.db import SYSTEM
+from orchestrator.features.days import events
+from orchestrator.features.days.next_run import IDLE_AFTER, next_run
+from orchestrator.features.days.position import BEGINNING
+from orchestrator.features.days.tables import IntentRow
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from orchestrator.db import Database, Session
+    from orchestrator.features.days.schemas import IntentSync
+    from orchestrator.web.events import Outbox
+
+ACTIVE: Final = select(IntentRow).where(IntentRow.active)
+
+
+class IntentRepository:
+    """The intents' rows: one of a person's is active."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    async def active(self, owner: str) -> IntentRow | None:
+        """What the owner learns now."""
+        async with self._database.session(owner) as session:
+            return await session.one(ACTIVE)
+
+    async def sync(self, owner: str, wanted: IntentSync, now: datetime) -> IntentRow:
+        """Change the active intent if it has the same topic, else put another one in its place."""
+        async with self._database.session(owner) as session:
+            await session.alone(f"the active intent of {owner}")
+            active = await session.one(ACTIVE)
+            if active is not None and _same(active.topic, wanted.topic):
+                _change(active, wanted, now)
+                return active
+            if active is not None:
+                active.active = False
+                active.ready_at = active.next_run_at = None
+                await session.flush()  # before the new one, as only one may be active
+            return self._added(session, owner, wanted, now)
+
+    async def due(self, now: datetime, at_most: int) -> list[IntentRow]:
+        """Everybody's intents whose next plan is to be prepared now, those that wait longest first.
+
+        Those of people who did nothing for long are taken off until they come back.
+        """
+        is_due = IntentRow.next_run_at <= now
+        idle = update(IntentRow).where(is_due, IntentRow.active_at < now - IDLE_AFTER)
+        due = select(IntentRow).where(is_due).order_by(IntentRow.next_run_at).limit(at_most)
+        async with self._database.session(SYSTEM) as session:
+            await session.change(idle.values(next_run_at=None))
+            return await session.all(due)
+
+    async def put_off(self, owner: str, intent_id: str, now: datetime) -> None:
+        """Try again the next morning, after a plan could not be prepared."""
+        async with self._database.session(owner) as session:
+            row = await session.one(select(IntentRow).where(IntentRow.id == intent_id))
+            if row is not None and row.next_run_at is not None:
+                row.next_run_at = next_run(now, row.user_tz)
+
+    def _added(self, session: Session, owner: str, wanted: IntentSync, now: datetime) -> IntentRow:
+        row = IntentRow(
+            id=new_id(),
+            **wanted.model_dump(),
+            active=True,
+            created_at=now,
+            active_at=now,
+            next_week=BEGINNING.week,
+            next_day=BEGINNING.day,
+            ready_at=now,
+            next_run_at=next_run(now, wanted.user_tz),
+        )
+        session.add(row)
+        self._outbox.add(session, events.intent_created(owner, row))
+        return row
+
+
+def _same(topic: str, other: str) -> bool:
+    """Whether two spellings are one topic: letters' case and spaces make no difference."""
+    return topic.casefold().split() == other.casefold().split()
+
+
+def _change(row: IntentRow, wanted: IntentSync, now: datetime) -> None:
+    """Take over what was said, leave what was not, and move the next run with the time zone."""
+    zone = row.user_tz
+    for name in wanted.model_fields_set:
+        setattr(row, name, getattr(wanted, name))
+    if row.ready_at is not None:
+        if row.next_run_at is None:  # whoever comes back after long begins to be prepared for again
+            row.ready_at = now
+            row.next_run_at = next_run(now, row.user_tz)
+        elif row.user_tz != zone:
+            row.next_run_at = next_run(row.ready_at, row.user_tz)
+    row.active_at = max(row.active_at, now)

@@ -1,0 +1,49 @@
+"""What agents said last: the cache of the agent client, in a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from orchestrator.agents.remote import CachedSignal
+from orchestrator.features.days.tables import SignalRow
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+
+    from orchestrator.db import Database
+
+
+class SignalTable:
+    """A `SignalCache`: one row for each question of a person to an agent."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, owner: str, agent: str, key: str) -> CachedSignal | None:
+        """What is kept."""
+        async with self._database.session(owner) as session:
+            row = await session.one(_at(agent, key))
+        if row is None:
+            return None
+        return CachedSignal(row.data, row.etag, row.fetched_at, row.confirmed_at)
+
+    async def put(self, owner: str, agent: str, key: str, signal: CachedSignal) -> None:
+        """Keep ``signal``, unless something newer is kept."""
+        async with self._database.session(owner) as session:
+            await session.alone(f"the signal {key} of {owner}")
+            row = await session.one(_at(agent, key))
+            if row is None:
+                row = SignalRow(owner=owner, agent=agent, key=key)
+                session.add(row)
+            elif row.confirmed_at > signal.confirmed_at:
+                return
+            row.data = signal.data
+            row.etag = signal.etag
+            row.fetched_at = signal.fetched_at
+            row.confirmed_at = signal.confirmed_at
+
+
+def _at(agent: str, key: str) -> Select[SignalRow]:
+    return select(SignalRow).where(SignalRow.agent == agent, SignalRow.key == key)
