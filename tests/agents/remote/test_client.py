@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from opentelemetry import trace
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
+from structlog.testing import capture_logs
 
-from orchestrator.agents.remote import AgentClient, AgentError, AgentReply, AgentRequest
+from orchestrator.agents.remote import AgentClient, AgentError, AgentErrorCode, AgentReply, AgentRequest
+from orchestrator.agents.remote.client import MOST_AT_ONCE
+from orchestrator.core.errors import SettingsError
+from orchestrator.core.telemetry import Metrics
+from orchestrator.testing.clock import ManualClock
 from support.scripted_agent import (
     ADDRESS,
     TOKEN,
     ScriptedAgent,
     answer,
+    broken,
     finished,
+    held,
+    never,
     ok,
+    settled,
     status,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
 
 REQUEST = AgentRequest("clo", "/functions/v1/agent-proxy/clo/signals", query={"user_id": "ada", "week": 1})
 
@@ -28,10 +42,10 @@ class Practice(BaseModel):
     minutes: int
 
 
-async def failure(call: object) -> AgentError:
+async def failure(call: Awaitable[AgentReply]) -> AgentError:
     """The error that a call ends with."""
     with pytest.raises(AgentError) as caught:
-        await call  # type: ignore[misc]
+        await call
     return caught.value
 
 
@@ -94,3 +108,208 @@ async def test_an_etag_that_cannot_be_sent_back_is_none(
     """Too long, or with characters that a header cannot have."""
     agent.script = [answer({"ok": True}, headers={"ETag": etag})]
     assert (await client.call(REQUEST)).etag is None
+
+
+async def test_cookies_are_not_kept(agent: ScriptedAgent, client: AgentClient) -> None:
+    """What an agent sets in one person's call must not come along in another's."""
+    agent.respond = answer({"ok": True}, headers={"Set-Cookie": "session=ada; Path=/"})
+    await client.call(REQUEST)
+    await client.call(REQUEST)
+    assert "cookie" not in agent.asked[1].headers
+
+
+@pytest.mark.parametrize("path", ["evil.example.org/x", "//evil.example.org/x", "/\\evil.example.org", ""])
+def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
+    """The token would go there."""
+    with pytest.raises(ValueError, match="no path below"):
+        AgentRequest("clo", path)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "agents.example.org", "ftp://agents.example.org", "https://", "https://a:b@c", "https://c?d"],
+)
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    """With the setting's name, and what it takes."""
+    with pytest.raises(SettingsError, match="EDGE_BASE_URL is where the agents are"):
+        AgentClient(address, SecretStr(TOKEN), clock=ManualClock(), metrics=Metrics())
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "tökén"])
+def test_a_token_that_no_header_can_have_is_refused(token: str) -> None:
+    """Without showing it."""
+    with pytest.raises(SettingsError, match="EDGE_SERVICE_JWT must be") as caught:
+        AgentClient(ADDRESS, SecretStr(token), clock=ManualClock(), metrics=Metrics())
+    assert not token or token not in str(caught.value)
+
+
+BAD_ANSWERS = {
+    "nothing": b"",
+    "no JSON": b"<html>maintenance</html>",
+    "cut off": b'{"ok": true, "data": [1, 2',
+    "not UTF-8": b'{"ok": true, "data": "\xff"}',
+    "half a character": b'{"ok": true, "data": "\\ud83d"}',
+    "not a number": b'{"ok": true, "data": NaN}',
+    "NUL": b'{"ok": true, "data": "\\u0000"}',
+    "NUL behind a backslash": b'{"ok": true, "data": "\\\\\\u0000"}',
+    "too deep": b'{"ok": true, "data": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+    "too long a number": b'{"ok": true, "data": ' + b"1" * 5_000 + b"}",
+    "another shape": b'{"data": {"minutes": 5}}',
+    "a list": b"[true]",
+    "ok as a word": b'{"ok": "true"}',
+    "an error that is no text": b'{"ok": false, "error": {"a": 1}}',
+    "other data": b'{"ok": true, "data": {"minutes": "secret words", "secret name": 1}}',
+    "too large": b'{"ok": true, "data": "' + b"x" * 1_000_000 + b'"}',
+}
+
+
+@pytest.mark.parametrize("body", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
+async def test_an_answer_that_is_not_the_contract_is_of_no_use(
+    agent: ScriptedAgent, client: AgentClient, body: bytes
+) -> None:
+    """It is not asked for again, and none of its words are in the error."""
+    agent.respond = answer(body)
+    request = AgentRequest("clo", "/signals", shape=Practice)
+    error = await failure(client.call(request))
+    assert error.code is AgentErrorCode.BAD_SCHEMA
+    assert error.message.startswith("The answer of the agent clo is of no use: ")
+    assert "secret" not in str(error)
+    assert len(agent.asked) == 1
+
+
+async def test_the_fields_at_fault_are_named(agent: ScriptedAgent, client: AgentClient) -> None:
+    """Those that the shape knows, so that who writes the agent can mend it."""
+    agent.respond = ok({"minutes": "secret words"})
+    error = await failure(client.call(AgentRequest("clo", "/signals", shape=Practice)))
+    assert error.message.endswith("its data is no Practice (minutes: int_parsing).")
+
+
+async def test_text_that_only_looks_like_nul_is_let_through(
+    agent: ScriptedAgent, client: AgentClient
+) -> None:
+    """A lesson about JSON may well spell it out."""
+    agent.script = [answer(b'{"ok": true, "data": "write \\\\u0000"}')]
+    assert (await client.call(REQUEST)).data == "write \\u0000"
+
+
+async def test_members_that_a_later_contract_adds_are_let_through(
+    agent: ScriptedAgent, client: AgentClient
+) -> None:
+    """Agents may know more than we do."""
+    agent.script = [answer({"ok": True, "data": 1, "error": None, "code": None, "took_ms": 5})]
+    assert (await client.call(REQUEST)).data == 1
+
+
+async def test_a_compressed_answer_is_not_unpacked(agent: ScriptedAgent, client: AgentClient) -> None:
+    """None was asked for, and a small one may unfold to gigabytes."""
+    agent.script = [answer(b"\x1f\x8b", headers={"Content-Encoding": "gzip"})]
+    error = await failure(client.call(REQUEST))
+    assert agent.asked[0].headers["accept-encoding"] == "identity"
+    assert error.code is AgentErrorCode.BAD_SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("RATE_LIMIT", AgentErrorCode.RATE_LIMIT),
+        ("TIMEOUT", AgentErrorCode.TIMEOUT),
+        ("OUT_OF_IDEAS", AgentErrorCode.AGENT_ERROR),
+        (None, AgentErrorCode.AGENT_ERROR),
+    ],
+)
+async def test_an_agents_own_no_is_final(
+    agent: ScriptedAgent, client: AgentClient, said: str | None, code: AgentErrorCode
+) -> None:
+    """``ok: false`` is an answer. Its code is taken over where it is one of ours; its words are not."""
+    agent.respond = answer({"ok": False, "error": "no idea for ada@example.org", "code": said})
+    error = await failure(client.call(REQUEST))
+    assert error.code is code
+    assert "ada" not in str(error)
+    assert len(agent.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (304, "redirects are not followed"),
+        (302, "redirects are not followed"),
+        (400, "does not accept the request"),
+        (401, "EDGE_SERVICE_JWT"),
+        (403, "EDGE_SERVICE_JWT"),
+        (404, "EDGE_BASE_URL"),
+        (408, "does not accept the request"),
+    ],
+)
+async def test_a_refusal_is_not_asked_again(
+    agent: ScriptedAgent, client: AgentClient, number: int, words: str
+) -> None:
+    """Trying again would not help; the message says what does."""
+    agent.respond = status(number)
+    error = await failure(client.call(REQUEST))
+    assert error.code is AgentErrorCode.AGENT_ERROR
+    assert words in error.message
+    assert len(agent.asked) == 1
+
+
+async def test_only_so_many_attempts_go_to_one_agent_at_once(
+    agent: ScriptedAgent, client: AgentClient
+) -> None:
+    """The next goes when one has ended; other agents are not concerned."""
+    gate = asyncio.Event()
+    agent.respond = held(gate, ok(1))
+    calls = [asyncio.ensure_future(client.call(REQUEST)) for _ in range(MOST_AT_ONCE + 2)]
+    await settled()
+    assert len(agent.asked) == MOST_AT_ONCE
+    other = asyncio.ensure_future(client.call(AgentRequest("ta", "/signals")))
+    await settled()
+    assert len(agent.asked) == MOST_AT_ONCE + 1
+    gate.set()
+    await asyncio.gather(*calls, other)
+    assert len(agent.asked) == MOST_AT_ONCE + 3
+
+
+async def test_who_finds_no_place_in_time_is_told(agent: ScriptedAgent, client: AgentClient) -> None:
+    """And the places are as many as before, afterwards."""
+    gate = asyncio.Event()
+    agent.respond = held(gate, ok(1))
+    calls = [asyncio.ensure_future(client.call(REQUEST)) for _ in range(MOST_AT_ONCE)]
+    await settled()
+    late = client.call(REQUEST, deadline=agent.clock.time() + 1)
+    error = await failure(finished(late, agent.clock))
+    assert error.code is AgentErrorCode.TIMEOUT
+    gate.set()
+    await asyncio.gather(*calls)
+    assert len(agent.asked) == MOST_AT_ONCE
+    calls = [asyncio.ensure_future(client.call(REQUEST)) for _ in range(MOST_AT_ONCE)]
+    await asyncio.gather(*calls)
+
+
+async def test_calls_and_timeouts_are_counted(agent: ScriptedAgent, client: AgentClient) -> None:
+    """By agent and outcome, with how long they took; attempts that were too slow by themselves."""
+    agent.script = [ok(1), status(304), never(), ok(1), answer(b"no"), status(429, retry_after="3600")]
+    await client.call(REQUEST)
+    await client.call(REQUEST, etag='"v1"')
+    await finished(client.call(REQUEST), agent.clock)
+    await failure(client.call(REQUEST))
+    await failure(client.call(REQUEST))
+    calls = "orchestrator_agent_calls_total"
+    outcomes = ("ok", "not_modified", "bad_schema", "rate_limit")
+    counted = [agent.counted(calls, agent="clo", outcome=outcome) for outcome in outcomes]
+    assert counted == [2, 1, 1, 1]
+    assert agent.counted("orchestrator_agent_call_duration_seconds_sum", agent="clo") == 16  # 15 and 1
+    assert agent.counted("orchestrator_agent_timeouts_total", agent="clo") == 1
+
+
+async def test_neither_token_nor_question_nor_answer_is_logged(
+    agent: ScriptedAgent, client: AgentClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever happens to a call."""
+    agent.script = [answer(b'{"ok": false, "error": "planted words"}'), broken(), answer(b"planted words")]
+    request = AgentRequest("clo", "/signals", query={"user_id": "planted-user"})
+    with caplog.at_level("DEBUG", "orchestrator"), capture_logs() as lines:
+        await failure(client.call(request))
+        await failure(finished(client.call(request), agent.clock))
+    told = repr(lines) + caplog.text
+    assert "agent call failed" in told
+    assert "planted" not in told
+    assert TOKEN not in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -74,6 +75,9 @@ class AgentClient:
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
             },
+            cookies=CookieJar(
+                DefaultCookiePolicy(allowed_domains=[])
+            ),  # none, ever: people share this client
             transport=transport,
             timeout=None,  # our own clock has the limits
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=MOST_AT_ONCE),
