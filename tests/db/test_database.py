@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from orchestrator.core.errors import ForbiddenError, InternalError
+from orchestrator.core.errors import ForbiddenError, InternalError, InvalidInputError
 from orchestrator.db import SYSTEM
 from orchestrator.features.lessons.tables import SessionRow
 from support.session_rows import MORNING, row
@@ -119,6 +119,42 @@ async def test_a_session_of_nobody_is_refused(database: Database) -> None:
     """An empty owner is a mistake of the caller, not a way to see nothing."""
     with pytest.raises(ValueError, match="needs an owner"):
         async with database.session(""):
+            pass
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        "ann' OR '1'='1",
+        'ann"; RESET ROLE; --',
+        "ann\nbob",
+        "ann,bob",
+        "ann ",
+        "ANN",
+        "%",
+        "none",
+        "orchestrator_system",
+        "åsa 潮 🌊",
+        "x" * 255,
+        "潮" * 255,
+    ],
+)
+async def test_an_owner_is_taken_to_the_letter(database: Database, owner: str) -> None:
+    """Whatever is in the name, it is one name: it has its own rows, and sees no other's."""
+    async with database.session(owner) as session:
+        assert await session.all(select(SessionRow)) == []
+        session.add(row("theirs"))
+    async with database.session(owner) as session:
+        assert [found.owner for found in await session.all(select(SessionRow))] == [owner]
+        assert await session.change(delete(SessionRow)) == 1
+    assert set(await everything(database)) == {"ann", "bob"}
+
+
+@pytest.mark.parametrize("owner", ["a\0nn", "\0", "ann\ud800", "x" * 256])
+async def test_an_owner_that_cannot_be_kept_is_the_callers_mistake(database: Database, owner: str) -> None:
+    """The same on both databases: 400, and no session."""
+    with pytest.raises(InvalidInputError, match=r"user's name (has|holds)"):
+        async with database.session(owner):
             pass
 
 

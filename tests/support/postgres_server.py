@@ -90,7 +90,7 @@ class PostgresServer:
         self._log_file = folder / "postgres.log"
         self._data = data
         self._settings = settings
-        self._programs = _programs()
+        self._programs = programs()
         self._guard: subprocess.Popen[bytes] | None = None
 
     @property
@@ -202,7 +202,7 @@ def unprivileged_user() -> str | None:
     return next(name for name in UNPRIVILEGED if name in known)
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """The folder of the server's programs: that of PATH if it is new enough, else the newest there is.
 
     Raises:

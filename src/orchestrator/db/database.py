@@ -69,6 +69,8 @@ class Database:
         """
         try:
             await self.migrate(lambda: log.info("waiting for another process to migrate", tables=str(self)))
+            for notice in await self.notices():
+                log.warning(notice)
         except BaseException:
             await self.close()
             raise
@@ -92,6 +94,10 @@ class Database:
     async def pending(self) -> Migration:
         """What ``migrate`` would do now; nothing is changed. Raises as it does."""
         return await self._store.pending()
+
+    async def notices(self) -> tuple[str, ...]:
+        """What works and is not as safe as it could be, one sentence each. Raises as ``migrate`` does."""
+        return await self._store.notices()
 
     async def check(self) -> None:
         """See whether the database answers, within the time that a health probe has.

@@ -20,6 +20,7 @@ from orchestrator.core.errors import (
     UnavailableError,
 )
 from orchestrator.db.migrating import APPLICATION_ID, Migration, newest, refuse_newer, upgrade
+from orchestrator.db.row_security import as_script, lacking, passes_by
 from orchestrator.db.tables import Base
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ _MADE_BY_OWNER: Final = (
     "Tables are made and changed by their owner: run `orchestrator migrate` as a user who may CREATE in the "
     "schema."
 )
-_GRANTS: Final = "Their owner has to GRANT this user SELECT, INSERT, UPDATE and DELETE on all tables."
 _NOT_TEXT: Final = ("22021", "22P05")
 
 
@@ -92,8 +92,7 @@ class PostgresStore:
             revision = await connection.run_sync(self._usable_revision)
             if revision == newest():
                 return Migration(revision, revision)
-            migration = await connection.run_sync(upgrade)
-            await connection.execute(text(f"COMMENT ON TABLE alembic_version IS '{MARK}'"))
+            migration = await connection.run_sync(_upgrade)
             await connection.commit()
             return migration
 
@@ -101,6 +100,18 @@ class PostgresStore:
         """What the database lacks."""
         async with self._alone() as connection:
             return Migration(await connection.run_sync(self._usable_revision), newest())
+
+    async def notices(self) -> tuple[str, ...]:
+        """That the second wall would not hold a session that forgot to take a role."""
+        async with self._alone() as connection:
+            reason = await connection.run_sync(passes_by)
+        if reason is None:
+            return ()
+        notice = (
+            f"The user of {self} {reason}, so row-level security holds by what this service does, and not by "
+            "what it may do. To have both, serve as a user who may not; docs/tenancy.md says how."
+        )
+        return (notice,)
 
     def explained(self, error: Exception) -> OrchestratorError | None:
         """That the database is away, or that it cannot keep what it was given."""
@@ -153,7 +164,7 @@ class PostgresStore:
         elif _is_mistrust(error):
             mend = "Check sslmode and sslrootcert in database.url, and the server's certificate."
         elif state.startswith(_NO_RIGHT):
-            mend = f"{_MADE_BY_OWNER} {_GRANTS}"
+            mend = _MADE_BY_OWNER
         return SettingsError(f"{self} cannot be used: {_reason(error)}. {mend}")
 
     def _usable_revision(self, connection: Connection) -> str | None:
@@ -179,20 +190,15 @@ class PostgresStore:
         return revision
 
     def _check_rights(self, connection: Connection) -> None:
-        """See whether this user may change the rows of all tables, before the first request that does.
+        """See whether this user may do all that sessions do, before the first request that does.
 
         Raises:
-            SettingsError: of some table he may not.
+            SettingsError: he may not; it has what is to be run.
         """
-        lacking = text(
-            "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
-            "AND relname = ANY(:names) AND NOT (has_table_privilege(oid, 'SELECT') AND "
-            "has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE') AND "
-            "has_table_privilege(oid, 'DELETE')) ORDER BY relname"
-        )
-        if found := connection.scalars(lacking, {"names": list(Base.metadata.tables)}).all():
+        if statements := lacking(connection, Base.metadata):
             raise SettingsError(
-                f"{self} cannot be used: this user may not read and change {' and '.join(found)}. {_GRANTS}"
+                f"{self} cannot be used: this user lacks rights, or the tables lack row-level security. "
+                f"Have their owner, or the server's administrator, run: {as_script(statements)}"
             )
 
     def _revision(self, connection: Connection) -> str | None:
@@ -215,6 +221,14 @@ class PostgresStore:
             f"{self} is a database of another program: {why}. Nothing was changed. "
             "Name a database of its own in database.url."
         )
+
+
+def _upgrade(connection: Connection) -> Migration:
+    # Of rows that are hidden from it, a migration must not make believe that there are none.
+    connection.execute(text("SET LOCAL row_security = off"))
+    migration = upgrade(connection)
+    connection.execute(text(f"COMMENT ON TABLE alembic_version IS '{MARK}'"))
+    return migration
 
 
 def _connector(address: PostgresAddress) -> Callable[..., Awaitable[Any]]:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, cast
 
 from sqlalchemy import event, func, orm, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from orchestrator.core.errors import ForbiddenError, InternalError
-from orchestrator.db.tables import Base, Owned
+from orchestrator.core.errors import ForbiddenError, InternalError, InvalidInputError
+from orchestrator.db.row_security import ENTER, SYSTEM_ROLE, USER_ROLE
+from orchestrator.db.tables import LONGEST_OWNER_CHARS, Base, Owned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from sqlalchemy import CursorResult, Delete, Select, Update
+    from sqlalchemy import Connection, CursorResult, Delete, Select, Update
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from orchestrator.core.errors import OrchestratorError
 
 T = TypeVar("T")
 Columns = TypeVarTuple("Columns")
+
+
+# U+0000, which PostgreSQL cannot keep, and half a character, which none can.
+_NOT_KEPT: Final = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class System:
@@ -146,12 +152,34 @@ def open_session(engine: AsyncEngine, principal: str | System) -> AsyncSession:
 
     Raises:
         ValueError: an empty owner, which would be everybody and nobody.
+        InvalidInputError: an owner that no database could keep.
     """
     if not principal:
         raise ValueError("a session needs an owner; pass SYSTEM for a sweep over everybody's rows")
+    if isinstance(principal, str):
+        _check_owner(principal)
     return AsyncSession(
         engine, sync_session_class=_OwnedSession, expire_on_commit=False, info={"principal": principal}
     )
+
+
+def _check_owner(owner: str) -> None:
+    """Refuse, on every database alike, what one of them cannot keep."""
+    if len(owner) > LONGEST_OWNER_CHARS:
+        raise InvalidInputError(
+            f"A user's name has {LONGEST_OWNER_CHARS} characters at most; this one has {len(owner)}."
+        )
+    if _NOT_KEPT.search(owner):
+        raise InvalidInputError("A user's name holds a character that cannot be kept, such as U+0000.")
+
+
+@event.listens_for(_OwnedSession, "after_begin")
+def _enter(session: orm.Session, _transaction: object, connection: Connection) -> None:
+    """Have the server narrow the transaction too, where it can."""
+    if connection.dialect.name == "postgresql":
+        owner = session.info["principal"]
+        role, user = (SYSTEM_ROLE, "") if owner is SYSTEM else (USER_ROLE, owner)
+        connection.execute(ENTER, {"role": role, "user": user})
 
 
 @event.listens_for(_OwnedSession, "do_orm_execute")

@@ -76,6 +76,10 @@ class SqliteStore:
         """What the file lacks, found without changing a byte of it."""
         return Migration(await asyncio.to_thread(revision_of, self._file), newest())
 
+    async def notices(self) -> tuple[str, ...]:
+        """Nothing: the file has no users."""
+        return ()
+
     def explained(self, error: Exception) -> OrchestratorError | None:  # noqa: ARG002  # nothing is expected to fail
         """Nothing: a file is there or the service does not start."""
         return None

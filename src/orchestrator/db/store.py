@@ -34,6 +34,10 @@ class Store(Protocol):
         """What ``migrate`` would do now. Raises as it does."""
         ...
 
+    async def notices(self) -> tuple[str, ...]:
+        """What works and is not as safe as it could be, one sentence each. Raises as `migrate` does."""
+        ...
+
     def explained(self, error: Exception) -> OrchestratorError | None:
         """What people are told of an error in a session; None where it is our own fault."""
         ...
