@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from fastapi import APIRouter
 
-from orchestrator.app import admin, backends, schedules
+from orchestrator.app import admin, backends, events, schedules
 from orchestrator.app.data_dir import Claim, claimed
 from orchestrator.app.sharing import check_shared
 from orchestrator.core.clock import SystemClock
@@ -50,6 +50,7 @@ class Service:
     features: tuple[Feature, ...]
     claim: Claim
     metrics: Metrics
+    resources: Resources
 
 
 @contextmanager
@@ -80,13 +81,14 @@ def built(settings: Settings) -> Iterator[Service]:
             )
         else:
             chosen = backends.embedded(settings, _counting(metrics), [claim.token])
-        rooms = _rooms(_resources(settings, chosen))
+        resources = _resources(settings, chosen)
+        rooms = _rooms(resources)
         engine = chosen.engine
-        routes = (admin.build(lambda: engine), schedules.build(lambda: engine))
+        routes = (admin.build(lambda: engine), schedules.build(lambda: engine), events.build(resources))
         features = (*rooms, *routes)
         sign_in = dev_sign_in(claim.token)
         app = _application(settings, chosen, metrics, rooms, shown=features, sign_in=sign_in)
-        yield Service(app, engine, features, claim, metrics)
+        yield Service(app, engine, features, claim, metrics, resources)
 
 
 def worker(settings: Settings) -> FastAPI:
