@@ -21,7 +21,7 @@ from orchestrator.core.telemetry import Metrics, tracer_provider
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.features import lessons
 from orchestrator.web.application import House, create_app
-from orchestrator.web.auth.dev import dev_sign_in
+from orchestrator.web.auth.configured import sign_in_of
 from orchestrator.web.events import Outbox
 from orchestrator.web.feature import Feature, Resources
 from orchestrator.web.idempotency.answers import Answers
@@ -86,7 +86,7 @@ def built(settings: Settings) -> Iterator[Service]:
         engine = chosen.engine
         routes = (admin.build(lambda: engine), schedules.build(lambda: engine), events.build(resources))
         features = (*rooms, *routes)
-        sign_in = dev_sign_in(claim.token)
+        sign_in = sign_in_of(settings.auth, chosen.clock, operator_token=claim.token)
         app = _application(settings, chosen, metrics, rooms, shown=features, sign_in=sign_in)
         yield Service(app, engine, features, claim, metrics, resources)
 
@@ -102,7 +102,9 @@ def worker(settings: Settings) -> FastAPI:
     finish_s = settings.server.shutdown_timeout_s
     chosen = backends.temporal(settings, _counting(metrics), works=True, finish_s=finish_s)
     rooms = _rooms(_resources(settings, chosen))
-    return _application(settings, chosen, metrics, rooms, shown=(), sign_in=dev_sign_in())
+    return _application(
+        settings, chosen, metrics, rooms, shown=(), sign_in=sign_in_of(settings.auth, chosen.clock)
+    )
 
 
 def code_of(settings: Settings) -> tuple[Feature, ...]:
