@@ -22,6 +22,8 @@ from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.features import lessons
 from orchestrator.web.application import House, create_app
 from orchestrator.web.auth.configured import sign_in_of
+from orchestrator.web.auth.keys import routes as key_routes
+from orchestrator.web.auth.keys.service import KeyStore
 from orchestrator.web.events import Outbox
 from orchestrator.web.feature import Feature, Resources
 from orchestrator.web.idempotency.answers import Answers
@@ -84,9 +86,15 @@ def built(settings: Settings) -> Iterator[Service]:
         resources = _resources(settings, chosen)
         rooms = _rooms(resources)
         engine = chosen.engine
-        routes = (admin.build(lambda: engine), schedules.build(lambda: engine), events.build(resources))
+        keys = KeyStore(chosen.database, chosen.clock, key_scopes(rooms))
+        routes = (
+            admin.build(lambda: engine),
+            schedules.build(lambda: engine),
+            events.build(resources),
+            key_routes.build(keys),
+        )
         features = (*rooms, *routes)
-        sign_in = sign_in_of(settings.auth, chosen.clock, operator_token=claim.token)
+        sign_in = sign_in_of(settings.auth, chosen.clock, operator_token=claim.token, keys=keys)
         app = _application(settings, chosen, metrics, rooms, shown=features, sign_in=sign_in)
         yield Service(app, engine, features, claim, metrics, resources)
 
@@ -125,6 +133,11 @@ def code_of(settings: Settings) -> tuple[Feature, ...]:
             model=None,
         )
     )
+
+
+def key_scopes(rooms: Sequence[Feature]) -> frozenset[str]:
+    """What API keys may be made for: the rooms, and events."""
+    return frozenset(str(tag) for room in rooms for tag in room.router.tags) | {"events"}
 
 
 def _no_engine() -> NoReturn:
