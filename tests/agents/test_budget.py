@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.agents.budget import Account, Budget, Check, Entry, Limits
+from orchestrator.agents.budget import Account, Budget, Limits
 from orchestrator.agents.openai_model import OpenAIModel
 from orchestrator.core.errors import BudgetExceededError, OrchestratorError, UnavailableError
 from support import model_server as server_says
+from support.memory_ledger import MemoryLedger
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -29,27 +30,6 @@ class Title(BaseModel):
     """A shape to ask for."""
 
     title: str
-
-
-class MemoryLedger:
-    """A ledger that forgets at the end of the test."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
-
-    async def reserve(self, entry: Entry, check: Check) -> None:
-        """Keep a new entry, if it passes."""
-        on_day = sum(kept.tokens for kept in self.entries.values() if kept.day == entry.day)
-        check(self.spent_in(entry.session), on_day)
-        self.entries[entry.key] = entry
-
-    async def settle(self, entry: Entry) -> None:
-        """Keep the last entry of a key."""
-        self.entries[entry.key] = entry
-
-    def spent_in(self, session: str) -> int:
-        """A session's tokens."""
-        return sum(entry.tokens for entry in self.entries.values() if entry.session == session)
 
 
 @pytest.fixture

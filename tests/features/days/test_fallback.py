@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.days.agents.test_curriculum import DEPTHS, intents
-from features.days.agents.test_spaced_repetition import START, done
 from orchestrator.features.days.agents import clo, socratic, ta
 from orchestrator.features.days.agents.composition import Signals
 from orchestrator.features.days.agents.signals import AlexSignal, DailyPlan, Practice
 from orchestrator.features.days.fallback import fallback_plan
 from orchestrator.features.days.intent import Intent
+from support.learners import DEPTHS, START, done, intents
 
 MINUTES = re.compile(r" \((\d+) min\)$")
 INTENT = Intent("Machine Learning", "informed", "Build production ML models", 60, "America/New_York")

@@ -8,16 +8,8 @@ from hypothesis import strategies as st
 
 from orchestrator.features.days.agents.curriculum import WEEKS, lesson, position, titled
 from orchestrator.features.days.agents.stages import FOUNDATIONS, LIMITS, PROJECT
-from orchestrator.features.days.intent import Depth, Intent
-
-DEPTHS: tuple[Depth, ...] = ("surface", "informed", "expert")
-intents = st.builds(
-    Intent,
-    topic=st.text(min_size=1, max_size=500).filter(str.strip),
-    depth=st.sampled_from(DEPTHS),
-    end_goal=st.text(min_size=1, max_size=500),
-    time_per_day_min=st.integers(20, 180),
-)
+from orchestrator.features.days.intent import Intent
+from support.learners import DEPTHS, intents
 
 
 def test_deeper_takes_longer_and_begins_alike() -> None:

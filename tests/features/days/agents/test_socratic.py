@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.days.agents.test_spaced_repetition import done
 from orchestrator.features.days.agents import socratic
 from orchestrator.features.days.intent import Intent
+from support.learners import done
 
 INTENT = Intent("Machine Learning", "informed", "Build production ML models", 60)
 

@@ -11,25 +11,10 @@ from hypothesis import strategies as st
 
 from orchestrator.features.days.agents.history import DayDone
 from orchestrator.features.days.agents.spaced_repetition import rating, reviews_due
+from support.learners import START, done
 
 if TYPE_CHECKING:
     import random
-
-START = datetime(2026, 1, 5, 18, tzinfo=UTC)
-
-
-def done(number: int, confidence: int, after_days: int, notes: str = "") -> DayDone:
-    """The day of that number, from 0 on, completed so many days after the start."""
-    return DayDone(
-        week=1 + number // 5,
-        day=1 + number % 5,
-        title=f"Subject {number}",
-        minutes=45,
-        confidence=confidence,
-        notes=notes,
-        done_at=START + timedelta(days=after_days),
-    )
-
 
 confidences = st.lists(st.integers(1, 10), max_size=30)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, Field
 
 from orchestrator.features.days.agents.signals import AlexSignal
-from orchestrator.features.days.agents.wording import DATA, Wording, line, lines
+from orchestrator.features.days.agents.wording import DATA, Wording, line, lines, plain
 
 if TYPE_CHECKING:
     from orchestrator.features.days.intent import Intent
@@ -34,10 +34,10 @@ def wording(intent: Intent) -> Wording[AlexAnswer, AlexSignal]:
             research="on",
             summary=line(answer.summary, LONGEST_SUMMARY_CHARS),
             key_ideas=lines(answer.key_ideas, MOST_IDEAS),
-            misconceptions=[line(each) for each in answer.misconceptions if each.strip()][
+            misconceptions=[line(each) for each in answer.misconceptions if plain(each)][
                 :MOST_MISCONCEPTIONS
             ],
-            look_up=[line(each) for each in answer.look_up if each.strip()][:MOST_SEARCHES],
+            look_up=[line(each) for each in answer.look_up if plain(each)][:MOST_SEARCHES],
         )
 
     return Wording(

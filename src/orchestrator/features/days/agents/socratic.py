@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from orchestrator.agents.offline.markdown import sentence_case
 from orchestrator.features.days.agents.curriculum import topic_name
 from orchestrator.features.days.agents.signals import Question, SocraticSignal
-from orchestrator.features.days.agents.wording import DATA, Wording, lines
+from orchestrator.features.days.agents.wording import DATA, Wording, lines, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +60,9 @@ class SocraticAnswer(BaseModel):
 def signal(intent: Intent, done: Sequence[DayDone]) -> SocraticSignal:
     """Questions by rules: about the latest notes, then the least sure days, then the topic as a whole."""
     latest = list(done)[: -RECENT_DAYS - 1 : -1]
-    noted = [_of_notes(each) for each in latest if each.notes.strip()]
+    noted = [_of_notes(each) for each in latest if plain(each.notes)]
     unsure = sorted(
-        (each for each in latest if not each.notes.strip() and each.confidence <= HIGHEST_LOW_CONFIDENCE),
+        (each for each in latest if not plain(each.notes) and each.confidence <= HIGHEST_LOW_CONFIDENCE),
         key=lambda each: each.confidence,
     )
     own = [*noted[: QUESTIONS - 1], *(_of_confidence(each) for each in unsure)]
@@ -82,7 +82,7 @@ def wording(
 ) -> Wording[SocraticAnswer, SocraticSignal]:
     """Ask for questions on the topic itself, where the notes show that something is missing."""
     latest = list(done)[: -RECENT_DAYS - 1 : -1]
-    has_notes = any(each.notes.strip() for each in latest)
+    has_notes = any(plain(each.notes) for each in latest)
     why: Why = "notes" if has_notes else "low_confidence" if latest else "general"
     days: list[JsonValue] = [
         {
@@ -118,7 +118,7 @@ def wording(
 
 def _of_notes(done: DayDone) -> Question:
     """Go back to what was hard where the notes name it, else to what they say."""
-    notes = " ".join(done.notes[:LONGEST_NOTES_CHARS].split())
+    notes = plain(done.notes[:LONGEST_NOTES_CHARS])
     trouble = _TROUBLE.search(notes.replace("’", "'"))  # noqa: RUF001 - as phones write don't
     what = trouble["what"] if trouble else ""
     if 1 < len(what) <= LONGEST_TROUBLE_CHARS:

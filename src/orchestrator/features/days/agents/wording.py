@@ -5,6 +5,7 @@ All that comes from people goes into the user's message as one JSON value, out o
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -41,6 +42,11 @@ class Wording(Generic[ShapeT, SaidT]):
     shape: type[ShapeT]
     apply: Callable[[ShapeT], SaidT]
 
+    @property
+    def user(self) -> str:
+        """The user's message."""
+        return json.dumps(self.data, ensure_ascii=False)
+
 
 class UselessError(ValueError):
     """A model's answer has the right shape, and nothing in it that could be used."""
@@ -58,13 +64,18 @@ def about(intent: Intent, week: int, day: int) -> dict[str, JsonValue]:
     }
 
 
+def plain(text: str) -> str:
+    """``text`` on one line, without NULs, which no table can keep."""
+    return " ".join(text.replace("\x00", " ").split())
+
+
 def line(text: str, longest: int = LONGEST_LINE_CHARS) -> str:
     """``text`` on one line, not too long.
 
     Raises:
         UselessError: nothing is left of it.
     """
-    shown = " ".join(text.split())[:longest].strip()
+    shown = plain(text)[:longest].strip()
     if not shown:
         raise UselessError("an empty line")
     return shown
@@ -76,7 +87,7 @@ def lines(texts: Iterable[str], at_most: int) -> list[str]:
     Raises:
         UselessError: there are none.
     """
-    shown = [line(text) for text in texts if text.strip()][:at_most]
+    shown = [line(text) for text in texts if plain(text)][:at_most]
     if not shown:
         raise UselessError("no lines")
     return shown

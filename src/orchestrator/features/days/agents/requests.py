@@ -1,0 +1,92 @@
+"""What our agents are asked, exactly as on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+from orchestrator.db.tables import LONGEST_OWNER_CHARS
+from orchestrator.features.days.intent import (
+    DAYS_PER_WEEK,
+    LONGEST_DAY_MIN,
+    SHORTEST_DAY_MIN,
+    Depth,
+    Intent,
+)
+from orchestrator.features.days.position import LAST_WEEK
+from orchestrator.features.days.tables import LONGEST_GOAL_CHARS, LONGEST_TOPIC_CHARS, LONGEST_ZONE_CHARS
+
+
+def _visible(text: str) -> str:
+    if not text.strip() or "\x00" in text:
+        raise ValueError("it is blank or holds a NUL; give plain text")
+    return text
+
+
+UserId = Annotated[str, Field(min_length=1, max_length=LONGEST_OWNER_CHARS), AfterValidator(_visible)]
+Topic = Annotated[str, Field(min_length=1, max_length=LONGEST_TOPIC_CHARS), AfterValidator(_visible)]
+Goal = Annotated[str, Field(min_length=1, max_length=LONGEST_GOAL_CHARS), AfterValidator(_visible)]
+Week = Annotated[int, Field(ge=1, le=LAST_WEEK, description="The week, from 1.")]
+Day = Annotated[int, Field(ge=1, le=DAYS_PER_WEEK, description="The day of the week, from 1 to 5.")]
+
+
+class _Given(BaseModel):
+    """A part of the instructor's request. Its names are in capitals; members unknown to us are let go."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=str.upper, validate_by_name=True)
+
+
+class SignalsGiven(_Given):
+    """What the agents said; null where one said nothing."""
+
+    clo: dict[str, JsonValue] | None = None
+    alex: dict[str, JsonValue] | None = None
+    ta: dict[str, JsonValue] | None = None
+    socratic: dict[str, JsonValue] | None = None
+
+
+class CacheStats(BaseModel):
+    """How many of the signals came from the cache."""
+
+    model_config = ConfigDict(frozen=True)
+
+    hits: int = Field(0, ge=0)
+    misses: int = Field(0, ge=0)
+
+
+class DailyRequest(_Given):
+    """A day to be planned, with the signals that there are."""
+
+    user_id: UserId
+    user_tz: str = Field("UTC", max_length=LONGEST_ZONE_CHARS)
+    topic: Topic
+    depth: Depth
+    end_goal: Goal
+    time_per_day_min: int = Field(ge=SHORTEST_DAY_MIN, le=LONGEST_DAY_MIN)
+    week: Week
+    day: Day
+    clarifier_topic_spec: JsonValue = None
+    signals: SignalsGiven = SignalsGiven()
+    signal_quality: dict[str, JsonValue] = {}
+    cache_stats: CacheStats = CacheStats()
+
+    @classmethod
+    def of(cls, user: str, intent: Intent, week: int, day: int, signals: SignalsGiven) -> Self:
+        """The request for this day of that intent."""
+        return cls(
+            user_id=user,
+            user_tz=intent.user_tz,
+            topic=intent.topic,
+            depth=intent.depth,
+            end_goal=intent.end_goal,
+            time_per_day_min=intent.time_per_day_min,
+            week=week,
+            day=day,
+            signals=signals,
+        )
+
+    @property
+    def intent(self) -> Intent:
+        """What the learner wants."""
+        return Intent(self.topic, self.depth, self.end_goal, self.time_per_day_min, self.user_tz)

@@ -1,0 +1,119 @@
+"""Our agents at work: what each of them says, by rules, and worded by a model where there is one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from orchestrator.core.clock import utc
+from orchestrator.features.days.agents import alex, clo, instructor, socratic, ta
+from orchestrator.features.days.agents.etags import still_true, tag_of
+from orchestrator.features.days.agents.history import local_date
+from orchestrator.features.days.agents.signals import (
+    AlexSignal,
+    CloSignal,
+    DailyPlan,
+    Signal,
+    SocraticSignal,
+    TaSignal,
+)
+from orchestrator.features.days.agents.writer import RESEARCH_PATIENCE_S, Asking, Writer
+from orchestrator.features.days.fallback import fallback_plan
+from orchestrator.features.days.intent import Intent
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from orchestrator.core.clock import Clock
+    from orchestrator.features.days.agents.history import History
+    from orchestrator.features.days.agents.requests import DailyRequest
+    from orchestrator.features.days.agents.wording import ShapeT, Wording
+
+SignalT = TypeVar("SignalT", bound=Signal)
+USUAL_DAY_MIN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Generic[SignalT]):
+    """What an agent says, under its tag; None where what the caller holds is still true."""
+
+    said: SignalT | None
+    etag: str
+
+
+class AgentService:
+    """Our four agents and the instructor. ``writer`` is None where there is no model."""
+
+    def __init__(self, history: History, clock: Clock, writer: Writer | None = None) -> None:
+        self._history = history
+        self._clock = clock
+        self._writer = writer
+
+    async def clo(self, asking: Asking, week: int, day: int) -> Told[CloSignal]:
+        """The day's place in the curriculum."""
+        intent = await self._intent(asking)
+        rules = clo.signal(intent, week, day)
+        return await self._told(asking, rules, clo.wording(intent, rules))
+
+    async def ta(self, asking: Asking, week: int, day: int) -> Told[TaSignal]:
+        """The day's practice, and what is due for review."""
+        intent = await self._intent(asking)
+        done = await self._history.days_done(asking.user, asking.topic)
+        rules = ta.signal(intent, week, day, done, self._today(intent))
+        return await self._told(asking, rules, ta.wording(intent, week, day, rules))
+
+    async def socratic(self, asking: Asking) -> Told[SocraticSignal]:
+        """Questions, from what was done so far."""
+        intent = await self._intent(asking)
+        done = await self._history.days_done(asking.user, asking.topic)
+        rules = socratic.signal(intent, done)
+        return await self._told(asking, rules, socratic.wording(intent, done, rules))
+
+    async def alex(self, asking: Asking) -> Told[AlexSignal]:
+        """Research where there is a model, else that it is off.
+
+        Raises:
+            OrchestratorError: there is a model, and it gave nothing.
+        """
+        if self._writer is None:
+            return _known(asking, alex.OFF)
+        wording = alex.wording(await self._intent(asking))
+        facts = self._writer.facts(wording)
+        if held := still_true(asking.if_none_match, facts=facts):
+            return Told(None, held)
+        said = await self._writer.ask(asking, wording, RESEARCH_PATIENCE_S)
+        return Told(said, tag_of(said, facts))
+
+    async def daily(self, request: DailyRequest, key: str = "") -> DailyPlan:
+        """The plan of a day, from the signals that came with the request."""
+        intent, week, day = request.intent, request.week, request.day
+        signals, ignored = instructor.read(request.signals)
+        rules = fallback_plan(intent, week, day, signals).model_copy(update={"ignored_signals": ignored})
+        if self._writer is None:
+            return rules
+        wording = instructor.wording(intent, week, day, signals, rules, self._writer.generator)
+        return await self._writer.ask_or(Asking(request.user_id, request.topic, key), wording, rules)
+
+    async def _told(self, asking: Asking, rules: SignalT, wording: Wording[ShapeT, SignalT]) -> Told[SignalT]:
+        if self._writer is None:
+            return _known(asking, rules)
+        facts = self._writer.facts(wording)
+        if held := still_true(asking.if_none_match, facts=facts):
+            return Told(None, held)
+        said = await self._writer.ask_or(asking, wording, rules)
+        # What rules wrote for want of the model is not what comes of these facts: the model is asked again.
+        return _known(asking, said) if said.fallback else Told(said, tag_of(said, facts))
+
+    async def _intent(self, asking: Asking) -> Intent:
+        """What the learner wants; the middle of everything for one whom we do not know."""
+        known = await self._history.intent(asking.user, asking.topic)
+        return known or Intent(asking.topic, "informed", f"Understand {asking.topic}", USUAL_DAY_MIN)
+
+    def _today(self, intent: Intent) -> date:
+        return local_date(utc(self._clock.time()), intent.user_tz)
+
+
+def _known(asking: Asking, said: SignalT) -> Told[SignalT]:
+    """What was said without a model: its tag is its content alone."""
+    tag = tag_of(said)
+    return Told(None if still_true(asking.if_none_match, tag=tag) else said, tag)

@@ -1,1 +1,0 @@
-"""API keys: for programs that call the service without a person signed in."""
