@@ -172,3 +172,6 @@ async def test_opening_and_closing_are_logged(agent: ScriptedAgent, client: Agen
         await client.call(REQUEST)
     told = [(line["event"], line["agent"]) for line in lines if line["event"] != "agent call failed"]
     assert told == [("agent left alone", "clo"), ("agent answers again", "clo")]
+    assert len(lines) == 5 + len(told)  # not one more for who was not let through
+    name = "orchestrator_agent_calls_total"
+    assert agent.counted(name, agent="clo", outcome="left_alone") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,17 @@ async def test_a_body_is_sent_as_json(agent: ScriptedAgent, client: AgentClient)
     assert json.loads(asked.content) == {"TOPIC": "Größe", "WEEK": 1}
 
 
+@pytest.mark.parametrize("key", ["day-größe", "two\nlines", "k" * 256])
+async def test_a_key_that_no_header_can_have_is_sent_as_its_digest(
+    agent: ScriptedAgent, client: AgentClient, key: str
+) -> None:
+    """Ids of runs may hold any text; the same key is the same digest."""
+    for _ in range(2):
+        await client.call(REQUEST, idempotency_key=key)
+    sent = [asked.headers["x-idempotency-key"] for asked in agent.asked]
+    assert sent == [hashlib.sha256(key.encode()).hexdigest()] * 2
+
+
 async def test_the_trace_goes_on_at_the_agent(agent: ScriptedAgent, client: AgentClient) -> None:
     """By the W3C's traceparent."""
     span = trace.NonRecordingSpan(
@@ -133,6 +145,18 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
     """With the setting's name, and what it takes."""
     with pytest.raises(SettingsError, match="EDGE_BASE_URL is where the agents are"):
         AgentClient(address, SecretStr(TOKEN), clock=ManualClock(), metrics=Metrics())
+
+
+@pytest.mark.parametrize(
+    ("address", "warned"),
+    [("http://agents.internal:8000", 1), ("https://agents.internal", 0), ("http://[::1]:8000", 0)],
+)
+async def test_a_token_that_goes_unencrypted_is_warned_of(address: str, warned: int) -> None:
+    """Once, where it leaves this machine."""
+    with capture_logs() as lines:
+        client = AgentClient(address, SecretStr(TOKEN), clock=ManualClock(), metrics=Metrics())
+        await client.aclose()
+    assert len([line for line in lines if "unencrypted" in line["event"]]) == warned
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "tökén"])

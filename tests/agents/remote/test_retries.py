@@ -72,7 +72,16 @@ async def test_the_first_answer_ends_it(agent: ScriptedAgent, client: AgentClien
 
 @pytest.mark.parametrize(
     ("said", "pause_s"),
-    [("5", 5), ("0", 0), ("1.5", 1.5), (http_date(9), 9), (http_date(-9), 0), ("soon", 1), ("nan", 1)],
+    [
+        ("5", 5),
+        ("0", 0),
+        ("1.5", 1.5),
+        (http_date(9), 9),
+        (http_date(-9), 0),
+        ("Thu Jan  1 00:00:05 2026", 5),
+        ("soon", 1),
+        ("nan", 1),
+    ],
 )
 async def test_who_asks_to_slow_down_is_asked_again_when_it_says(
     agent: ScriptedAgent, client: AgentClient, said: str, pause_s: float

@@ -27,26 +27,44 @@ OK = b'{"ok": true, "data": "here"}'
 
 
 class RawAgent:
-    """Takes one request per connection, remembers it, and sends the bytes that a test gives it."""
+    """Takes requests, remembers them, and sends the bytes that a test gives it, once for each connection.
 
-    def __init__(self, send: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> None:
+    With ``keep`` it answers all requests of a connection.
+    """
+
+    def __init__(
+        self, send: Callable[[asyncio.StreamWriter], Awaitable[None]], *, keep: bool = False
+    ) -> None:
         self.asked: list[bytes] = []
         self.arrived = asyncio.Event()
+        self.connections = 0
         self._send = send
+        self._keep = keep
+        self._serving: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
         """Listen on a free port while inside; gives the address."""
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+        async with await asyncio.start_server(self._accept, "127.0.0.1", 0) as server:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            await asyncio.gather(*self._serving)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._serving.add(asyncio.ensure_future(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+                self.arrived.set()
+                await self._send(writer)
+                await writer.drain()
+                if not self._keep:
+                    break
         with suppress(ConnectionError):
-            self.asked.append(await reader.readuntil(b"\r\n\r\n"))
-            self.arrived.set()
-            await self._send(writer)
-            await writer.drain()
-        writer.close()
+            writer.close()
+            await writer.wait_closed()
 
 
 def sending(*pieces: bytes) -> RawAgent:
@@ -83,6 +101,22 @@ async def test_an_answer_comes_over_a_socket() -> None:
     (request,) = agent.asked
     assert request.startswith(b"GET /signals HTTP/1.1\r\n")
     assert f"Authorization: Bearer {TOKEN}".lower().encode() in request.lower()
+
+
+async def test_connections_are_used_again(clock: ManualClock) -> None:
+    """After an answer as after a 304, which is what most calls get."""
+    answers = [head("200 OK", f"Content-Length: {len(OK)}", 'ETag: "1"') + OK, head("304 Not Modified")]
+
+    async def send(writer: asyncio.StreamWriter) -> None:
+        writer.write(answers[0 if len(agent.asked) == 1 else 1])
+
+    agent = RawAgent(send, keep=True)
+    async with agent.listening() as address:
+        client = AgentClient(address, SecretStr(TOKEN), clock=clock, metrics=Metrics())
+        replies = [await client.call(REQUEST, etag='"1"') for _ in range(3)]
+        await client.aclose()
+    assert [reply.not_modified for reply in replies] == [False, True, True]
+    assert agent.connections == 1
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ async def read_reply(
     """
     status = response.status_code
     if status == HTTPStatus.NOT_MODIFIED and etag is not None:
+        await _body(response, request)  # there is none; once read, the connection serves the next call
         return AgentReply(None, _etag(response) or etag, not_modified=True)
     if not response.is_success:
         raise _refusal(request.agent, status, retry_after(response.headers, now))

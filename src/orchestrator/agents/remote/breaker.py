@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from orchestrator.agents.remote.contract import AgentAwayError, AgentError, AgentErrorCode
+from orchestrator.agents.remote.contract import (
+    AgentAwayError,
+    AgentError,
+    AgentErrorCode,
+    AgentLeftAloneError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,13 +53,13 @@ class CircuitBreaker:
         """Return where an attempt may be made.
 
         Raises:
-            AgentError: it is open, or a probe is under way.
+            AgentLeftAloneError: it is open, or a probe is under way.
         """
         if self._open_until is None:
             return
         wait_s = self._open_until - self._clock.time()
         if wait_s > 0 or self._probing:
-            raise AgentError(
+            raise AgentLeftAloneError(
                 AgentErrorCode.AGENT_ERROR,
                 f"The agent {self._agent} failed {OPENS_AFTER_FAILURES} times in a row and is left alone; "
                 f"it is tried again after {OPEN_FOR_S:g} s.",
@@ -66,7 +71,7 @@ class CircuitBreaker:
         """Make one attempt inside, and learn from how it ends.
 
         Raises:
-            AgentError: no attempt may be made now.
+            AgentLeftAloneError: no attempt may be made now.
         """
         self.check()
         if not self.is_closed:

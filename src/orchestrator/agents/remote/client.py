@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import httpx2
 import structlog
@@ -21,6 +21,7 @@ from orchestrator.agents.remote.contract import (
     AgentBusyError,
     AgentError,
     AgentErrorCode,
+    AgentLeftAloneError,
     AgentReply,
     AgentRequest,
     Allowance,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 BACKOFF_S: Final = (1.0, 2.0, 4.0)
 MOST_AT_ONCE: Final = 64  # attempts under way, per agent
+LONGEST_KEY_CHARS: Final = 255
 
 log = structlog.get_logger()
 
@@ -67,8 +69,12 @@ class AgentClient:
         self._metrics = metrics
         self._allowance = allowance
         self._lines: dict[str, _Line] = {}
+        url = _checked(base_url)
+        on_this_machine = transport is not None or is_loopback(url.netloc.decode())
+        if url.scheme == "http" and not on_this_machine:
+            log.warning("the service token goes to the agents unencrypted; use https in EDGE_BASE_URL")
         self._http = httpx2.AsyncClient(
-            base_url=_checked(base_url),
+            base_url=url,
             headers={
                 "Authorization": f"Bearer {_sound(service_jwt)}",
                 "Content-Type": "application/json",
@@ -82,7 +88,7 @@ class AgentClient:
             timeout=None,  # our own clock has the limits
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=MOST_AT_ONCE),
             follow_redirects=False,
-            trust_env=not is_loopback(urlsplit(base_url).netloc),
+            trust_env=not on_this_machine,  # no proxy stands between this machine and itself
         )
 
     async def aclose(self) -> None:
@@ -111,7 +117,7 @@ class AgentClient:
         began = self._clock.time()
         deadline = began + most_s if deadline is None else min(deadline, began + most_s)
         start_by = deadline if start_by is None else min(start_by, deadline)
-        headers = {"X-Idempotency-Key": idempotency_key or new_id()}
+        headers = {"X-Idempotency-Key": _sendable(idempotency_key or new_id())}
         if etag is not None:
             headers["If-None-Match"] = etag
         TraceContextTextMapPropagator().inject(headers)
@@ -120,6 +126,9 @@ class AgentClient:
         try:
             reply = await self._tried(call)
             outcome = "not_modified" if reply.not_modified else "ok"
+        except AgentLeftAloneError:
+            outcome = "left_alone"  # the breaker has logged why, once
+            raise
         except AgentError as error:
             outcome = error.code.lower()
             log.warning("agent call failed", agent=request.agent, code=error.code, reason=error.message)
@@ -242,7 +251,14 @@ def _pause_s(error: AgentError, backoff_s: float) -> float:
     return max(backoff_s, error.retry_after or 0.0)
 
 
-def _checked(base_url: str) -> str:
+def _sendable(key: str) -> str:
+    """The key, or a digest of one that no header can have: ids of runs may hold any text."""
+    if key.isascii() and key.isprintable() and len(key) <= LONGEST_KEY_CHARS:
+        return key
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+
+
+def _checked(base_url: str) -> httpx2.URL:
     """The address, where it is one."""
     try:
         url = httpx2.URL(base_url)
@@ -253,7 +269,7 @@ def _checked(base_url: str) -> str:
             "EDGE_BASE_URL is where the agents are, such as https://agents.example.org: http or https, a "
             "host, perhaps a port and a path, and neither user nor query."
         )
-    return base_url
+    return url
 
 
 def _sound(service_jwt: SecretStr) -> str:

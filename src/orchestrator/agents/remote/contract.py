@@ -48,6 +48,10 @@ class AgentBusyError(AgentError):
     """The agent asks to slow down: worth another try when it says so."""
 
 
+class AgentLeftAloneError(AgentError):
+    """The agent failed so often that it was not asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class AgentRequest:
     """One request to an agent. ``path`` is below the address of all agents, and begins with a slash.
