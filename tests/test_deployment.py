@@ -167,16 +167,17 @@ def test_compose_has_all_parts_where_the_documents_have_them() -> None:
         assert re.match(r"v?\d+\.\d+", tag), f"{name} has no version"
 
 
-def test_this_version_refuses_to_start_there_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until there is sign-in, nobody is served beyond this machine; the files say so too."""
-    monkeypatch.setenv("ORCHESTRATOR_AUTH_JWT_SECRET", "secret")
-    monkeypatch.setenv("ORCHESTRATOR_SERVER_HOST", "0.0.0.0")  # noqa: S104  # refused
-    with pytest.raises(SettingsError, match="sign-in, which this version does not have yet"):
+def test_what_listens_for_others_starts_with_sign_in_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the secret the start is refused with what to set; the files say so too."""
+    monkeypatch.setenv("ORCHESTRATOR_SERVER_HOST", "0.0.0.0")  # noqa: S104  # as in a container
+    with pytest.raises(SettingsError, match=r"Set auth\.jwt_secret \(ORCHESTRATOR_AUTH_JWT_SECRET;"):
         load_settings()
+    monkeypatch.setenv("ORCHESTRATOR_AUTH_JWT_SECRET", "as-openssl-rand-base64-48-would-make-it")
+    assert load_settings().auth.is_on
     for path in (COMPOSE, *MANIFESTS):
         said = path.read_text().replace("\n# ", " ")
         assert "not deployed" in said, path
-        assert "start to serve with sign-in, the next release" in said or "starts to serve with" in said, path
+        assert "start without sign-in" in said, path
 
 
 def test_the_image_is_small_hashed_and_not_root() -> None:

@@ -1,4 +1,4 @@
-"""What every cache of agents' signals promises. A room adds its own to ``signal_cache``."""
+"""What every cache of agents' signals promises."""
 
 from __future__ import annotations
 
@@ -7,21 +7,50 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.agents.remote import CachedSignal
+from orchestrator.features.days.repository.signals import SignalTable
 from support.memory_signals import MemorySignals
+from support.tables import Tables, postgres_tables
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
     from pydantic import JsonValue
 
     from orchestrator.agents.remote import SignalCache
 
 FIRST = CachedSignal({"level": 2}, '"v1"', 1_767_225_600.125, 1_767_225_601.5)
 CHANGED = CachedSignal({"level": 3}, None, 1_767_312_000.0, 1_767_312_000.0)
+ALL_JSON: list[JsonValue] = [
+    None,
+    True,
+    0,
+    -1.5,
+    2**53,
+    "",
+    "Größe 🎓 \x01",
+    [],
+    {},
+    {"a": [1, {"b": None}]},
+    [[["deep"]]],
+    "x" * 100_000,
+]
 
 
-@pytest.fixture
-def signal_cache() -> SignalCache:
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def signal_cache(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SignalCache]:
     """An empty cache."""
-    return MemorySignals()
+    if request.param == "memory":
+        yield MemorySignals()
+    elif request.param == "sqlite":
+        async with Tables(tmp_path / "tables.db").database() as database:
+            yield SignalTable(database)
+    else:
+        async with (
+            postgres_tables(request.getfixturevalue("postgres"), tmp_path) as tables,
+            tables.database() as database,
+        ):
+            yield SignalTable(database)
 
 
 async def test_nothing_is_kept_at_first(signal_cache: SignalCache) -> None:
@@ -29,55 +58,27 @@ async def test_nothing_is_kept_at_first(signal_cache: SignalCache) -> None:
     assert await signal_cache.get("ada", "clo", "k1") is None
 
 
-async def test_a_signal_comes_back_as_it_was_put(signal_cache: SignalCache) -> None:
-    """With its times to the millisecond."""
+async def test_the_last_signal_comes_back_as_it_was_put(signal_cache: SignalCache) -> None:
+    """As a whole, with its times to the millisecond."""
     await signal_cache.put("ada", "clo", "k1", FIRST)
     assert await signal_cache.get("ada", "clo", "k1") == FIRST
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        None,
-        True,
-        0,
-        -1.5,
-        "",
-        "Größe 🎓 \x01",
-        [],
-        {},
-        {"a": [1, {"b": None}]},
-        [[["deep"]]],
-        2**53,
-        "x" * 100_000,
-    ],
-    ids=range(12),
-)
-async def test_all_json_is_kept(signal_cache: SignalCache, data: JsonValue) -> None:
-    """Also none at all, which is not the same as nothing kept."""
-    signal = CachedSignal(data, None, 1.0, 2.0)
-    await signal_cache.put("ada", "clo", "k1", signal)
-    assert await signal_cache.get("ada", "clo", "k1") == signal
-
-
-async def test_the_last_one_is_kept(signal_cache: SignalCache) -> None:
-    """In place of the one before, as a whole."""
-    await signal_cache.put("ada", "clo", "k1", FIRST)
     await signal_cache.put("ada", "clo", "k1", CHANGED)
     assert await signal_cache.get("ada", "clo", "k1") == CHANGED
 
 
-@pytest.mark.parametrize(
-    "other",
-    [("bob", "clo", "k1"), ("ada", "ta", "k1"), ("ada", "clo", "k2")],
-    ids=["owner", "agent", "question"],
-)
-async def test_owners_agents_and_questions_have_their_own(
-    signal_cache: SignalCache, other: tuple[str, str, str]
-) -> None:
+async def test_all_json_is_kept(signal_cache: SignalCache) -> None:
+    """Also none at all, which is not the same as nothing kept."""
+    signals = {f"k{number}": CachedSignal(data, None, 1.0, 2.0) for number, data in enumerate(ALL_JSON)}
+    for key, signal in signals.items():
+        await signal_cache.put("ada", "clo", key, signal)
+    assert {key: await signal_cache.get("ada", "clo", key) for key in signals} == signals
+
+
+async def test_owners_agents_and_questions_have_their_own(signal_cache: SignalCache) -> None:
     """What differs in one of them is another signal."""
     await signal_cache.put("ada", "clo", "k1", FIRST)
-    assert await signal_cache.get(*other) is None
-    await signal_cache.put(*other, CHANGED)
+    for other in (("bob", "clo", "k1"), ("ada", "ta", "k1"), ("ada", "clo", "k2")):
+        assert await signal_cache.get(*other) is None
+        await signal_cache.put(*other, CHANGED)
+        assert await signal_cache.get(*other) == CHANGED
     assert await signal_cache.get("ada", "clo", "k1") == FIRST
-    assert await signal_cache.get(*other) == CHANGED

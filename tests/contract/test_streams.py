@@ -76,6 +76,18 @@ async def test_an_unknown_stream_is_empty(streams: Streams) -> None:
     assert await streams.read("nothing") == []
 
 
+async def test_the_last_offset_is_known_also_when_its_entry_is_gone(streams: Streams) -> None:
+    """So a follower can begin with what comes from now on."""
+    assert await streams.last("a") == 0
+    for number in range(3):
+        await streams.append("a", "t", str(number).encode())
+    assert await streams.last("a") == 3
+    await streams.trim("a", keep=0)
+    assert await streams.last("a") == 3
+    await streams.delete("a")
+    assert await streams.last("a") == 0
+
+
 async def test_following_gives_what_is_there_and_then_what_comes(streams: Streams) -> None:
     """A follower sees old and new entries once, in order."""
     await streams.append("a", "t", b"old")

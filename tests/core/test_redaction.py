@@ -29,6 +29,7 @@ LARGE_CHARS = 1_000_000
         ("postgres://me:hunter2@db:5432/x", "postgres://me:***@db:5432/x"),
         ("https://h/x?a=1&access_token=hunter2&b=2", "https://h/x?a=1&access_token=***&b=2"),
         ("key sk-proj-hunter2hunter2 refused", "key *** refused"),
+        ("ork_0123456789ab_hunter2hunter2hunter2 refused", "*** refused"),
         ("stripe sk_live_hunter2hunter2", "stripe ***"),
         (f"token {JWT} expired", "token *** expired"),
         ("AKIAIOSFODNN7EXAMPLE", "***"),

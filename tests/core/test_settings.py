@@ -183,11 +183,34 @@ telemetry:
             },
             ["telemetry.otlp_endpoint and telemetry.jaeger.collector_endpoint name different places"],
         ),
-        ({"ORCHESTRATOR_AUTH_JWT_SECRET": "s3cret"}, ["auth.jwt_secret ask for sign-in", "does not start"]),
-        ({"ORCHESTRATOR_AUTH_ENABLED": "true"}, ["auth.enabled and auth.jwt_secret ask for sign-in"]),
+        ({"ORCHESTRATOR_AUTH_JWT_SECRET": "s3cret"}, ["auth.jwt_secret is shorter than 32 bytes"]),
+        (
+            {"ORCHESTRATOR_AUTH_JWT_SECRET": "-----BEGIN PUBLIC KEY----- s3cret -----END PUBLIC KEY-----"},
+            ["auth.jwt_secret is a key in PEM", "auth.jwks_url"],
+        ),
+        (
+            {"ORCHESTRATOR_AUTH_ENABLED": "true"},
+            ["nothing says whose tokens are valid", "Set auth.jwt_secret (ORCHESTRATOR_AUTH_JWT_SECRET;"],
+        ),
+        (
+            {"ORCHESTRATOR_AUTH_ENABLED": "false", "SUPABASE_URL": "https://a.supabase.co"},
+            ["auth.enabled is false, and auth.supabase_url turns sign-in on"],
+        ),
+        (
+            {"SUPABASE_ANON_KEY": "s3cret", "EDGE_SERVICE_JWT": "s3cret"},
+            ["auth.supabase_anon_key, which everybody may know"],
+        ),
+        (
+            {
+                "ORCHESTRATOR_SERVER_HOST": "0.0.0.0",  # noqa: S104 - it is refused
+                "SUPABASE_URL": "https://a.supabase.co",
+                "SUPABASE_SERVICE_ROLE_KEY": "your-service-role-key",
+            },
+            ["SUPABASE_SERVICE_ROLE_KEY", "shorter than 32 characters, so it could be guessed"],
+        ),
         (
             {"ORCHESTRATOR_SERVER_HOST": "0.0.0.0"},  # noqa: S104 - it is refused
-            ["other machines can reach", "Set server.host to 127.0.0.1"],
+            ["other machines can reach", "Set auth.jwt_secret", "or set server.host to 127.0.0.1"],
         ),
         ({"ORCHESTRATOR_SERVER_HOST": "example.org"}, ["server.host is 'example.org'"]),
     ],
@@ -333,3 +356,40 @@ def test_keys_of_the_cluster_and_the_bucket_are_secrets(monkeypatch: pytest.Monk
     assert settings.temporal.api_key.get_secret_value() == "sesame-cloud"
     assert settings.temporal.has_tls_details
     assert "sesame" not in repr(settings)
+
+
+SECRET = "a-secret-that-is-thirty-two-bytes-long-at-least"  # noqa: S105
+
+
+def test_sign_in_is_on_once_something_says_whose_tokens_are_believed() -> None:
+    """A secret, an address of keys, or a Supabase project; then other machines may be served."""
+    for name, value in {
+        "auth.jwt_secret": SECRET,
+        "auth.jwks_url": "https://example.org/jwks.json",
+        "auth.supabase_url": "https://your-project.supabase.co",
+    }.items():
+        settings = load_settings(None, {name: value, "server.host": "0.0.0.0"})  # noqa: S104 - served
+        assert settings.auth.is_on
+    assert not load_settings().auth.is_on
+    assert load_settings(None, {"auth.jwt_secret": SECRET, "auth.enabled": True}).auth.is_on
+    assert SECRET not in repr(load_settings(None, {"auth.jwt_secret": SECRET}))
+
+
+def test_a_supabase_project_is_where_its_tokens_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The documents' variables, and what they stand for; what is set beside them wins."""
+    for name, value in {
+        "SUPABASE_URL": "https://your-project.supabase.co/",
+        "SUPABASE_SERVICE_ROLE_KEY": "your-service-role-key",
+        "SUPABASE_ANON_KEY": "your-anon-key",
+        "EDGE_SERVICE_JWT": "your-service-role-jwt",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    auth = load_settings().auth
+    other = load_settings(None, {"auth.issuer": "mine", "auth.jwks_url": "http://keys/"}).auth
+
+    assert auth.token_issuer == "https://your-project.supabase.co/auth/v1"  # noqa: S105 - an address
+    assert auth.jwks_address == "https://your-project.supabase.co/auth/v1/.well-known/jwks.json"
+    assert auth.audience == "authenticated"
+    assert auth.service_keys == ("your-service-role-key", "your-service-role-jwt")
+    assert (other.token_issuer, other.jwks_address) == ("mine", "http://keys/")

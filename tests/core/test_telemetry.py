@@ -190,6 +190,14 @@ def test_metrics_are_not_read_under_a_foreign_name(host: str) -> None:
     assert "orchestrator" not in refused.text
 
 
+def test_metrics_for_other_machines_are_read_under_any_name() -> None:
+    """Prometheus calls a replica by its address in the cluster."""
+    with served_metrics(Metrics(), "0.0.0.0", 0) as port:  # noqa: S104  # as in a container
+        answered = httpx2.get(f"http://127.0.0.1:{port}/metrics", headers={"Host": f"10.1.2.3:{port}"})
+
+    assert answered.status_code == 200
+
+
 def test_a_taken_metrics_port_is_a_clear_error() -> None:
     """The sentence names the address, the reason and the setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

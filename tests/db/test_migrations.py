@@ -15,6 +15,7 @@ from orchestrator.db.migrating import APPLICATION_ID, MIGRATIONS, migrations, ne
 from orchestrator.db.postgres import MARK
 from orchestrator.features.days.tables import DaySessionRow, IntentRow, SignalRow
 from orchestrator.features.lessons.tables import SessionRow, SpendingRow
+from orchestrator.web.auth.keys.tables import ApiKeyRow
 from orchestrator.web.events.tables import OutboxRow
 from orchestrator.web.idempotency.tables import IdempotencyRow
 
@@ -63,6 +64,7 @@ async def test_a_filled_database_of_every_revision_is_upgraded(tables: Tables, r
             told = await session.all(select(OutboxRow))
             answered = await session.all(select(IdempotencyRow))
             days = [len(await session.all(select(row))) for row in (IntentRow, DaySessionRow, SignalRow)]
+            keys = await session.all(select(ApiKeyRow))
             found = await database.pending()
 
     assert not found.changes
@@ -70,6 +72,7 @@ async def test_a_filled_database_of_every_revision_is_upgraded(tables: Tables, r
     assert len(sessions) == len(before["lesson_sessions"]) >= 3
     assert len(spent) == len(before["lesson_spending"]) >= 1
     assert len(told) == len(before.get("outbox", []))
+    assert len(keys) == len(before.get("api_keys", []))
     assert len(answered) == len(before.get("idempotency_keys", []))
     assert days == [len(before.get(name, [])) for name in ("day_intents", "day_sessions", "day_signals")]
     assert all(row.created_at.utcoffset() is not None for row in sessions)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from fastapi import APIRouter
 
-from orchestrator.app import admin, backends, schedules
+from orchestrator.app import admin, backends, events, schedules
 from orchestrator.app.data_dir import Claim, claimed
 from orchestrator.app.sharing import check_shared
 from orchestrator.core.clock import SystemClock
@@ -21,7 +21,9 @@ from orchestrator.core.telemetry import Metrics, tracer_provider
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.features import lessons
 from orchestrator.web.application import House, create_app
-from orchestrator.web.auth.dev import dev_sign_in
+from orchestrator.web.auth.configured import sign_in_of
+from orchestrator.web.auth.keys import routes as key_routes
+from orchestrator.web.auth.keys.service import KeyStore
 from orchestrator.web.events import Outbox
 from orchestrator.web.feature import Feature, Resources
 from orchestrator.web.idempotency.answers import Answers
@@ -50,6 +52,7 @@ class Service:
     features: tuple[Feature, ...]
     claim: Claim
     metrics: Metrics
+    resources: Resources
 
 
 @contextmanager
@@ -80,13 +83,20 @@ def built(settings: Settings) -> Iterator[Service]:
             )
         else:
             chosen = backends.embedded(settings, _counting(metrics), [claim.token])
-        rooms = _rooms(_resources(settings, chosen))
+        resources = _resources(settings, chosen)
+        rooms = _rooms(resources)
         engine = chosen.engine
-        routes = (admin.build(lambda: engine), schedules.build(lambda: engine))
+        keys = KeyStore(chosen.database, chosen.clock, key_scopes(rooms))
+        routes = (
+            admin.build(lambda: engine),
+            schedules.build(lambda: engine),
+            events.build(resources),
+            key_routes.build(keys),
+        )
         features = (*rooms, *routes)
-        sign_in = dev_sign_in(claim.token)
+        sign_in = sign_in_of(settings.auth, chosen.clock, operator_token=claim.token, keys=keys)
         app = _application(settings, chosen, metrics, rooms, shown=features, sign_in=sign_in)
-        yield Service(app, engine, features, claim, metrics)
+        yield Service(app, engine, features, claim, metrics, resources)
 
 
 def worker(settings: Settings) -> FastAPI:
@@ -100,7 +110,9 @@ def worker(settings: Settings) -> FastAPI:
     finish_s = settings.server.shutdown_timeout_s
     chosen = backends.temporal(settings, _counting(metrics), works=True, finish_s=finish_s)
     rooms = _rooms(_resources(settings, chosen))
-    return _application(settings, chosen, metrics, rooms, shown=(), sign_in=dev_sign_in())
+    return _application(
+        settings, chosen, metrics, rooms, shown=(), sign_in=sign_in_of(settings.auth, chosen.clock)
+    )
 
 
 def code_of(settings: Settings) -> tuple[Feature, ...]:
@@ -121,6 +133,11 @@ def code_of(settings: Settings) -> tuple[Feature, ...]:
             model=None,
         )
     )
+
+
+def key_scopes(rooms: Sequence[Feature]) -> frozenset[str]:
+    """What API keys may be made for: the rooms, and events."""
+    return frozenset(str(tag) for room in rooms for tag in room.router.tags) | {"events"}
 
 
 def _no_engine() -> NoReturn:

@@ -30,6 +30,11 @@ def is_loopback(authority: str) -> bool:
         return False
 
 
+def is_loopback_host(host: str) -> bool:
+    """Whether ``host``, as one listens on it, is reached from this machine alone."""
+    return is_loopback(f"[{host}]" if ":" in host else host)
+
+
 def cannot_listen(error: OSError, host: str, port: int, setting: str) -> SettingsError | ConflictError:
     """The error to raise when ``host:port`` is refused: a conflict when another program has it.
 

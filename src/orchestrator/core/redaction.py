@@ -159,6 +159,7 @@ _SHAPES: Final = (
     _Shape(("token=", "key=", "password=", "secret=", "signature=", "sig="), _PARAMETER, _all_but_kept),
     _shape("sk-", r"sk-[\w-]{8,}", _if_made_up),  # OpenAI, Anthropic and others
     _shape("_live_ _test_", r"[rsp]k_(?:live|test)_\w{8,}"),  # Stripe
+    _shape("ork_", r"ork_[0-9a-f]{12}_[\w-]{16,}"),  # our own API keys
     _shape("eyj", r"eyJ[\w-]{5,1000}\.eyJ[\w-]+(?:\.[\w-]*)?"),  # JSON Web Token
     _shape("akia asia", r"A(?:KI|SI)A[A-Z0-9]{16}(?![A-Z0-9])"),  # AWS
     _shape("ghp_ gho_ ghu_ ghs_ ghr_ github_pat_", r"(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{20,})"),

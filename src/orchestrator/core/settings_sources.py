@@ -29,6 +29,10 @@ ALIASES = {
     "LOG_LEVEL": "telemetry.log_level",
     "OPENAI_API_KEY": "model.api_key",
     "OPENAI_BASE_URL": "model.base_url",
+    "SUPABASE_URL": "auth.supabase_url",
+    "SUPABASE_SERVICE_ROLE_KEY": "auth.supabase_service_role_key",
+    "SUPABASE_ANON_KEY": "auth.supabase_anon_key",
+    "EDGE_SERVICE_JWT": "auth.edge_service_jwt",
 }
 
 

@@ -22,7 +22,7 @@ from prometheus_client import (
     make_wsgi_app,
 )
 
-from orchestrator.core.listening import cannot_listen, is_loopback
+from orchestrator.core.listening import cannot_listen, is_loopback, is_loopback_host
 from orchestrator.core.redaction import Redactor, is_secret_log_field
 
 if TYPE_CHECKING:
@@ -213,14 +213,17 @@ class Metrics:
 def served_metrics(metrics: Metrics, host: str, port: int) -> Iterator[int]:
     """Serve ``metrics`` under ``/metrics`` on a thread of its own while inside; gives the port.
 
-    As on every other port, only callers are answered that call this machine by a loopback name.
+    On a loopback address only callers are answered that call this machine by a loopback name, as in dev mode
+    on every other port. On any other address whoever reaches the port may read them: Prometheus calls it by
+    all kinds of names.
 
     Raises:
         ConflictError: Another program has the port.
         SettingsError: The address cannot be listened on for another reason.
     """
     try:
-        server = _MetricsServer(host, port, _for_loopback(make_wsgi_app(metrics.registry)))
+        app = make_wsgi_app(metrics.registry)
+        server = _MetricsServer(host, port, _for_loopback(app) if is_loopback_host(host) else app)
     except OSError as error:
         raise cannot_listen(error, host, port, "server.metrics_port") from error
     thread = Thread(target=server.serve_forever, name="metrics", daemon=True)

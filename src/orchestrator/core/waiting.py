@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from orchestrator.core.clock import Clock
 
 
-async def passed(clock: Clock, seconds: float) -> None:
-    """Wait so long, as the clock has it."""
+async def passed(clock: Clock, seconds: float, *, background: bool = False) -> None:
+    """Wait so long, as the clock has it; nobody waits for what is in the ``background``."""
     over = asyncio.Event()
-    wake = clock.call_at(clock.time() + seconds, over.set)
+    wake = clock.call_at(clock.time() + seconds, over.set, background=background)
     try:
         await over.wait()
     finally:

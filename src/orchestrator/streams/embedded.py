@@ -76,6 +76,11 @@ class EmbeddedStreams:
         number = self._find(stream)
         return [] if number is None else await self._log.page(number, after, limit)
 
+    async def last(self, stream: str) -> int:
+        """The offset of the last entry, trimmed or not; 0 where there never was one."""
+        number = self._find(stream)
+        return 0 if number is None else self._log.durable_extent(number).end
+
     async def follow(self, stream: str, after: int = 0) -> AsyncGenerator[Entry, None]:
         """Every entry above ``after``: first what is there, then each one as it becomes durable.
 

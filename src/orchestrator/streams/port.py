@@ -148,6 +148,10 @@ class Streams(Protocol):
         """Up to ``limit`` entries with offsets above ``after``, or above what was trimmed."""
         ...
 
+    async def last(self, stream: str) -> int:
+        """The offset of the last entry, also if it was trimmed since; 0 where there never was one."""
+        ...
+
     def follow(self, stream: str, after: int = 0) -> AsyncIterator[Entry]:
         """Every entry above ``after``: first what is there, then each one as it becomes durable.
 

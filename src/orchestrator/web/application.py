@@ -26,7 +26,7 @@ from orchestrator.web.limits.deadline import Deadline
 from orchestrator.web.limits.memory import MemoryBuckets
 from orchestrator.web.limits.requests import LimitRequests
 from orchestrator.web.openapi import describe
-from orchestrator.web.origins import LoopbackOnly, OpenCors, OpenRoutes
+from orchestrator.web.origins import Cors, LoopbackOnly, OpenRoutes
 from orchestrator.web.parts import Part, Parts
 from orchestrator.web.problems import LastResort, render_problems
 from orchestrator.web.requests import Accompany
@@ -73,6 +73,7 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
 
     Returns:
         The application. ``app.state.closing`` ends its event streams, ``app.state.metrics`` has its metrics,
+        ``app.state.sign_in`` tells who has a token that came otherwise than in a header,
         ``app.state.parts`` tells should its start fail after it began to listen.
 
     Raises:
@@ -102,6 +103,7 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
         telemetry=_native_telemetry(house),
     )
     app.state.closing = closing
+    app.state.sign_in = house.sign_in
     app.state.metrics = house.metrics
     app.state.parts = all_parts
     app.state.shutdown_timeout_s = house.settings.server.shutdown_timeout_s
@@ -127,8 +129,8 @@ def _passed_by_every_request(house: House, open_routes: OpenRoutes) -> list[Midd
     server = house.settings.server
     return [
         Middleware(Accompany, house.metrics),
-        Middleware(LoopbackOnly, open_routes),
-        Middleware(OpenCors, open_routes),
+        *([Middleware(LoopbackOnly, open_routes)] if house.sign_in.is_dev else []),
+        Middleware(Cors, open_routes, is_dev=house.sign_in.is_dev),
         Middleware(LastResort),
         Middleware(Deadline, server.request_timeout_s),
         Middleware(Identify, house.sign_in),

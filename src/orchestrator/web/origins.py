@@ -1,4 +1,4 @@
-"""Who may call from a browser: loopback pages everywhere, any page where a room says so.
+"""Which pages a browser may call from. In dev mode: loopback pages, and any page where a room says so.
 
 The reasons are in docs/decisions/0003-dev-mode-and-open-cors.md.
 """
@@ -27,6 +27,18 @@ OPEN_CORS = {
     "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type, X-CSRF-Token",
     "Access-Control-Expose-Headers": "Link",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+# What the clients of Supabase, and ours, send and read; `*` would not cover Authorization.
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": (
+        "authorization, x-client-info, apikey, content-type, x-retry-count, traceparent, tracestate, "
+        "baggage, x-user-id, x-region, accept, x-csrf-token, idempotency-key, x-idempotency-key, "
+        "last-event-id, if-none-match"
+    ),
+    "Access-Control-Expose-Headers": "x-relay-error, retry-after, ratelimit, ratelimit-policy, etag, link",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 GIVEN_ONCE = ("host", "origin")  # of two, another reader might take the other one
@@ -80,37 +92,56 @@ class LoopbackOnly:
         )
 
 
-class OpenCors:
-    """Document 001's open CORS, on the open routes alone."""
+class Cors:
+    """What pages of other origins may read, and send: said before anybody has to sign in.
 
-    def __init__(self, app: ASGIApp, open_routes: OpenRoutes) -> None:
+    With sign-in every page may use every route, since what it may do there is its user's to say, by a token
+    that no browser sends on its own accord. In dev mode pages of this machine may, and document 001's open
+    routes are for all, as it has them.
+    """
+
+    def __init__(self, app: ASGIApp, open_routes: OpenRoutes, *, is_dev: bool) -> None:
         self.app = app
         self.open_routes = open_routes
+        self.is_dev = is_dev
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer preflights of open routes, and open the answers of those routes."""
-        if scope["type"] != "http" or not self.open_routes.takes(scope):
+        """Answer preflights, and open the answers."""
+        allowed = self._allowed(scope) if scope["type"] == "http" else None
+        if allowed is None:
             await self.app(scope, receive, send)
             return
         if scope["method"] == "OPTIONS":
-            await Response(headers=OPEN_CORS)(scope, receive, send)
+            await Response(headers=allowed)(scope, receive, send)
             return
 
         async def opened(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(OPEN_CORS)
+                MutableHeaders(scope=message).update(allowed)
             await send(message)
 
         await self.app(scope, receive, opened)
+
+    def _allowed(self, scope: Scope) -> dict[str, str] | None:
+        if not self.is_dev:
+            return CORS
+        origin = Headers(scope=scope).get("origin")
+        if origin is not None and _is_local(origin):
+            return CORS
+        return OPEN_CORS if self.open_routes.takes(scope) else None
 
 
 def _is_foreign_page(headers: Headers) -> bool:
     origin = headers.get("origin")
     if origin is not None:
-        return not is_loopback(origin.partition("://")[2])
+        return not _is_local(origin)
     # Pictures and scripts are fetched without an Origin; following a link to us is no harm.
     is_cross_site = headers.get("sec-fetch-site") == "cross-site"
     return is_cross_site and headers.get("sec-fetch-mode") != "navigate"
+
+
+def _is_local(origin: str) -> bool:
+    return is_loopback(origin.partition("://")[2])
 
 
 def _asked_method(scope: Scope) -> str:

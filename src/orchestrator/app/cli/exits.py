@@ -27,7 +27,7 @@ MEANINGS = {
     ExitCode.OK: "done",
     ExitCode.FAILED: "it was tried and failed, or a check of `doctor` found something broken",
     ExitCode.USAGE: "the command line, a setting or the input is not valid; nothing was done",
-    ExitCode.NOT_FOUND: "there is no such run, session or schedule",
+    ExitCode.NOT_FOUND: "there is no such run, session, schedule or key",
     ExitCode.CONFLICT: "something is in the way: the data directory or the port is in use, or a file exists, "
     "or the run has ended",
     ExitCode.UNAVAILABLE: "a service that is needed cannot be reached right now; try again later",

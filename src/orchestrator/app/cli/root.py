@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from orchestrator.app.cli import (
     check,
     doctor,
+    keys,
     lesson,
     migrate,
     migrate_engine,
@@ -51,6 +52,7 @@ runs.group.command("check", cls=Command, epilog=check.EXAMPLES)(check.check)
 runs.group.command("sweep", cls=Command, epilog=sweep.EXAMPLES)(sweep.sweep)
 root.add_typer(runs.group, name="runs")
 root.add_typer(schedules.group, name="schedules")
+root.add_typer(keys.group, name="keys")
 root.command("migrate", cls=Command, epilog=migrate.EXAMPLES)(migrate.migrate)
 root.command("migrate-engine", cls=Command, epilog=migrate_engine.EXAMPLES)(migrate_engine.migrate_engine)
 root.command("doctor", cls=Command, epilog=doctor.EXAMPLES)(doctor.doctor)

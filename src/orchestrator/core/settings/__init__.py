@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.core.errors import SettingsError
-from orchestrator.core.settings.auth import AuthSettings
+from orchestrator.core.settings.auth import WHAT_TO_SET, AuthSettings
 from orchestrator.core.settings.limits import LimitSettings
 from orchestrator.core.settings.model import LessonSettings, ModelSettings
 from orchestrator.core.settings.section import LaterSection, lower
@@ -50,6 +50,8 @@ __all__ = [
     "load_settings",
 ]
 
+SHORTEST_SERVICE_KEY_CHARS = 32
+
 
 class Settings(BaseSettings):
     """Everything that can be set."""
@@ -76,18 +78,19 @@ class Settings(BaseSettings):
     agent_manager: LaterSection = LaterSection()
 
     @model_validator(mode="after")
-    def _no_promise_of_sign_in(self) -> Settings:
-        if self.auth.enabled or self.auth.jwt_secret is not None:
+    def _open_to_whom(self) -> Settings:
+        if self.server.is_loopback:
+            return self
+        if not self.auth.is_on:
             raise ValueError(
-                "auth.enabled and auth.jwt_secret ask for sign-in, which this version does not have yet. "
-                "Serving without it would leave every route open, so the service does not start. "
-                "Remove both settings to run for this machine alone"
+                f"server.host is {self.server.host!r}, which other machines can reach, and nobody would have "
+                f"to sign in. Set {WHAT_TO_SET}; or set server.host to 127.0.0.1, to serve this machine alone"
             )
-        if not self.server.is_loopback:
+        if any(len(key) < SHORTEST_SERVICE_KEY_CHARS for key in self.auth.service_keys):
             raise ValueError(
-                f"server.host is {self.server.host!r}, which other machines can reach, and this version has "
-                "no sign-in yet, so anyone could use the service. Set server.host to 127.0.0.1, and use "
-                "an SSH tunnel to reach it from elsewhere"
+                f"server.host is {self.server.host!r}, which other machines can reach, and a service's "
+                "secret (SUPABASE_SERVICE_ROLE_KEY, EDGE_SERVICE_JWT) is shorter than "
+                f"{SHORTEST_SERVICE_KEY_CHARS} characters, so it could be guessed. Set the project's own"
             )
         return self
 

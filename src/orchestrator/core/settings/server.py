@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from orchestrator.core.listening import is_loopback
+from orchestrator.core.listening import is_loopback_host
 from orchestrator.core.settings.section import Port, Seconds, Section
 
 
@@ -30,7 +30,7 @@ class ServerSettings(Section):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
-        return is_loopback(f"[{self.host}]" if ":" in self.host else self.host)
+        return is_loopback_host(self.host)
 
 
 class WorkerSettings(Section):

@@ -157,6 +157,14 @@ return {id, redis.call('HGET', stem, 'ends'), entries}
 """
 )
 
+# now. Gives the last offset.
+LAST = Script(
+    COMMON
+    + """
+return alive(stem) and last_offset(stem) or 0
+"""
+)
+
 # now, "keep" or "before", how many or which, "1" to take what is not acknowledged too, how many at once.
 TRIM = Script(
     COMMON

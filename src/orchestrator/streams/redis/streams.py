@@ -119,6 +119,10 @@ class RedisStreams:
         """Up to ``limit`` entries with offsets above ``after``."""
         return (await self._store.page(stream, after, limit)).entries
 
+    async def last(self, stream: str) -> int:
+        """The offset of the last entry, trimmed or not; 0 where there never was one."""
+        return cast("int", await self._store.run(scripts.LAST, stream))
+
     async def follow(self, stream: str, after: int = 0) -> AsyncGenerator[Entry, None]:
         """Every entry above ``after``: first what is there, then each one as it comes.
 

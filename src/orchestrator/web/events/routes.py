@@ -1,0 +1,98 @@
+"""Server-Sent Events of whatever happens to the caller's things."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import structlog
+from fastapi import APIRouter, Header, Request, Response
+
+from orchestrator.core.clock import rfc3339
+from orchestrator.core.errors import UnavailableError
+from orchestrator.web.auth.access import Learner
+from orchestrator.web.events.event import compact_json
+from orchestrator.web.events.feed import FellBehindError
+from orchestrator.web.problems import problems
+from orchestrator.web.sse import EventStream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from orchestrator.web.events.event import Event
+    from orchestrator.web.events.feed import Feed
+
+EVENTS: Final = "/api/v1/events"
+MOST_OFFSET_DIGITS: Final = 15
+# What stands in the `data:` of an event. Before OpenAPI 3.2 a stream's schema is that of each of its events.
+EVENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["id", "type", "at", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "The same wherever the event is told, webhooks included."},
+        "type": {"type": "string", "examples": ["lesson_completed"]},
+        "at": {"type": "string", "format": "date-time"},
+        "data": {"type": "object"},
+    },
+}
+STREAM: Final[dict[str, Any]] = {
+    "description": "Server-Sent Events, without an end.",
+    "content": {
+        "text/event-stream": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "id": {"type": "string"},
+                    "data": {
+                        "type": "string",
+                        "contentMediaType": "application/json",
+                        "contentSchema": EVENT,
+                    },
+                },
+            }
+        }
+    },
+}
+
+log = structlog.get_logger()
+
+
+def events_router(feed: Feed) -> APIRouter:
+    """The route over ``feed``."""
+    router = APIRouter(tags=["events"])
+
+    @router.get(
+        EVENTS,
+        response_class=Response,
+        responses={200: STREAM, **problems(401)},
+        summary="Watch what happens to your things, from now on or after the last event received",
+    )
+    async def watch(
+        request: Request,
+        caller: Learner,
+        last_event_id: Annotated[
+            str | None, Header(description="The id of the last event that the client got.")
+        ] = None,
+    ) -> Response:
+        feed.check_room(caller.user)
+        return EventStream(request, _told(feed.events(caller.user, _offset(last_event_id))))
+
+    return router
+
+
+def _offset(last_event_id: str | None) -> int | None:
+    """The offset that a client names; None where it names none, and so begins with what comes."""
+    given = last_event_id or ""
+    is_offset = given.isascii() and given.isdigit() and len(given) <= MOST_OFFSET_DIGITS
+    return int(given) if is_offset else None
+
+
+async def _told(events: AsyncGenerator[Event]) -> AsyncGenerator[tuple[str, str]]:
+    """Ids and JSON, until the client has to come again and say which was its last event."""
+    async with aclosing(events):
+        try:
+            async for event in events:
+                told = {"id": event.id, "type": event.type, "at": rfc3339(event.at), "data": event.data}
+                yield str(event.offset), compact_json(told).decode()
+        except (FellBehindError, UnavailableError) as error:
+            log.info("event stream ended", reason=error.message)

@@ -1,0 +1,46 @@
+"""A whole service in this process, behind a real socket."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.app.server import Server
+from orchestrator.app.wiring import built
+from orchestrator.core.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+    from pathlib import Path
+
+    from orchestrator.web.events import NewEvent
+    from orchestrator.web.feature import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """Where it listens, and what it stands on."""
+
+    url: str
+    server: Server
+    resources: Resources
+
+    async def tell(self, *events: NewEvent) -> None:
+        """Commit these events, each in a transaction of its owner."""
+        for event in events:
+            async with self.resources.database.session(event.owner) as session:
+                self.resources.outbox.add(session, event)
+
+
+@asynccontextmanager
+async def running_service(
+    folder: Path, settings: Mapping[str, object] | None = None
+) -> AsyncGenerator[RunningService]:
+    """The service on fresh data in ``folder``; settings by their dotted names."""
+    ours = {"data_dir": str(folder), "server.port": 0, "server.enable_metrics": False}
+    read = load_settings(overrides={**ours, **(settings or {})})
+    with built(read) as service:
+        server = Server(service.app, read.server, handle_signals=False)
+        async with server.running() as url:
+            yield RunningService(url, server, service.resources)

@@ -1,0 +1,228 @@
+"""Signed tokens: whose are believed, and every way in which one may be wrong."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+from jwt.warnings import InsecureKeyLengthWarning
+
+from orchestrator.core.errors import UnauthorizedError
+from orchestrator.web.auth.caller import NOBODY, SERVICE, Caller, Role
+from orchestrator.web.auth.key_set import KeySet
+from orchestrator.web.auth.tokens import LEEWAY_S, LONGEST_TOKEN_CHARS, Expected, VerifiedTokens
+from support.tokens import (
+    ISSUER,
+    NOW,
+    OTHER_SECRET,
+    SECRET,
+    KeyHost,
+    SetClock,
+    SigningKey,
+    claims,
+    signed,
+    unsigned,
+)
+
+ELLIPTIC, RSA = SigningKey("e1"), SigningKey("r1", "RS256")
+ADA = Caller(Role.USER, "ada", "user:ada")
+NAMES = ["sub", "aud", "exp", "nbf", "iss", "role", "app_metadata"]
+ANY_VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+SUPABASE = Expected("authenticated", ISSUER, is_supabase=True)
+
+
+def tokens(secret: str | None = SECRET, expected: Expected = SUPABASE) -> VerifiedTokens:
+    """Tokens by a secret and by the two public keys."""
+    clock = SetClock()
+    host = KeyHost(ELLIPTIC.public(), RSA.public())
+    key_set = KeySet("https://keys.example/jwks.json", clock, transport=host)
+    return VerifiedTokens(expected, clock, secret=secret, key_set=key_set)
+
+
+async def refusal(token: str, expected: Expected = SUPABASE, secret: str | None = SECRET) -> str:
+    """Why the token is not believed."""
+    with pytest.raises(UnauthorizedError) as refused:
+        await tokens(secret, expected).caller(token)
+    return refused.value.message
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        signed(claims()),
+        ELLIPTIC.sign(claims()),
+        RSA.sign(claims()),
+        ELLIPTIC.sign(claims(), kid=None),
+        signed(claims(aud=["other", "authenticated"])),
+        signed(claims(role=None)),
+        signed(claims(nbf=NOW + LEEWAY_S, exp=NOW - LEEWAY_S + 1)),
+        signed(claims(user_metadata={"role": "admin"})),
+        signed(claims(app_metadata={"role": "Admin"})),
+        signed(claims(app_metadata="admin")),
+    ],
+)
+async def test_a_users_token_is_believed(token: str) -> None:
+    """By a secret and by public keys; what users write of themselves makes nobody an admin."""
+    assert await tokens().caller(token) == ADA
+
+
+@pytest.mark.parametrize(
+    ("told", "caller"),
+    [
+        (claims(app_metadata={"role": "admin"}), Caller(Role.ADMIN, "ada", "user:ada")),
+        (claims(role="service_role"), SERVICE),
+        (claims(sub=None, role="service_role", aud=None), SERVICE),
+        ({"iss": "supabase", "role": "service_role", "exp": NOW + 9}, SERVICE),
+        ({"iss": "supabase", "role": "anon", "exp": NOW + 9}, NOBODY),
+        (claims(role="service_role", app_metadata={"role": "admin"}), SERVICE),
+        (claims("0" * 255), Caller(Role.USER, "0" * 255, f"user:{'0' * 255}")),
+    ],
+)
+async def test_roles_are_the_issuers_to_give(told: dict[str, object], caller: Caller) -> None:
+    """The project's own keys are tokens too; an admin is one by what only the issuer writes."""
+    assert await tokens().caller(signed(told)) == caller
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (claims(exp=NOW - LEEWAY_S), "has expired"),
+        (claims(exp=None), "no end"),
+        (claims(exp="tomorrow"), "`exp` is no moment"),
+        (claims(exp=True), "`exp` is no moment"),
+        (claims(exp=float("inf")), "`exp` is no moment"),
+        (claims(nbf=NOW + LEEWAY_S + 1), "not valid yet"),
+        (claims(nbf=[]), "`nbf` is no moment"),
+        (claims(aud="anon"), "another audience"),
+        (claims(aud=None), "another audience"),
+        (claims(aud=[]), "another audience"),
+        (claims(aud={"authenticated": 1}), "another audience"),
+        (claims(aud="anon", role="service_role"), "another audience"),
+        (claims(iss="https://evil.example/auth/v1"), "another issuer"),
+        (claims(iss="supabase"), "another issuer"),
+        (claims(iss=None), "another issuer"),
+        (claims(iss=["supabase"], role="service_role"), "another issuer"),
+        (claims(sub=None), "`sub`"),
+        (claims(""), "`sub`"),
+        (claims("x" * 256), "`sub`"),
+        (claims("a\x00b"), "`sub`"),
+        (claims("local"), "`sub`"),
+        (claims(sub=7), "`sub`"),
+    ],
+)
+async def test_a_token_that_is_not_for_this_service_now_is_refused(
+    told: dict[str, object], reason: str
+) -> None:
+    """Each claim by itself; `local` is this machine's own user, whom no token makes."""
+    assert reason in await refusal(signed(told))
+
+
+async def test_the_issuer_of_supabases_keys_is_supabases_alone() -> None:
+    """Another issuer's `iss` has no second spelling; without one that is set, any will do."""
+    key = signed({"iss": "supabase", "role": "service_role", "exp": NOW + 9})
+
+    assert "another issuer" in await refusal(key, Expected("authenticated", ISSUER))
+    assert await tokens(expected=Expected("authenticated")).caller(key) == SERVICE
+
+
+def part(value: object) -> str:
+    """One part of a token."""
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def with_header(**header: object) -> str:
+    """A token with that header, and any signature."""
+    return f"{part(header)}.{part(claims())}.AAAA"
+
+
+PUBLIC_TEXT = RSA.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def confused(secret: bytes) -> str:
+    """A token that uses a public key's text as if it were the secret."""
+    told = f"{part({'alg': 'HS256', 'kid': RSA.id})}.{part(claims())}"
+    signature = hmac.new(secret, told.encode(), hashlib.sha256).digest()
+    return f"{told}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (signed(claims(), OTHER_SECRET), "signature"),
+        (f"{signed(claims()).rpartition('.')[0]}.AAAA", "signature"),
+        (unsigned(claims()), "algorithm"),
+        (with_header(alg="NONE"), "algorithm"),
+        (with_header(alg=None), "algorithm"),
+        (with_header(alg="HS384"), "algorithm"),
+        (with_header(alg="PS256", kid="r1"), "algorithm"),
+        (with_header(alg=["HS256"]), "algorithm"),
+        (with_header(), "algorithm"),
+        (confused(PUBLIC_TEXT), "signature"),
+        (confused(json.dumps(RSA.public()).encode()), "signature"),
+        (RSA.sign(claims(), kid="e1"), "does not show"),
+        (ELLIPTIC.sign(claims(), kid="r1"), "does not show"),
+        (SigningKey("e1").sign(claims()), "signature"),
+        (RSA.sign(claims(), kid="../../dev/null"), "does not show"),
+        (RSA.sign(claims(), kid="k" * 201), "does not show"),
+        (with_header(alg="RS256", kid={"$ne": None}), "no JSON Web Token"),
+        (with_header(alg="RS256", kid="x", jku="https://evil.example/jwks.json"), "does not show"),
+        (with_header(alg="ES256", jwk=SigningKey("own").public()), "signature"),
+        (signed(claims(), crit=["b64"], b64=False), "signature"),
+        (signed(claims(), crit=["exp"]), "no JSON Web Token"),
+        ("a" * (LONGEST_TOKEN_CHARS + 1), "longer than"),
+        (signed(claims(padding="x" * LONGEST_TOKEN_CHARS)), "longer than"),
+        ("", "no JSON Web Token"),
+        ("..", "no JSON Web Token"),
+        ("YOUR_JWT_TOKEN", "no JSON Web Token"),
+        (part("[" * 5_000) + ".a.b", "no JSON Web Token"),
+        ("é.é.é", "no JSON Web Token"),
+    ],
+)
+async def test_forged_tokens_are_refused(token: str, reason: str) -> None:
+    """The key decides the algorithm, and no key comes from the token or from anywhere that it names."""
+    assert reason in await refusal(token)
+
+
+async def test_without_a_secret_none_is_guessed() -> None:
+    """Where only public keys are configured, no token with a secret is looked at."""
+    assert "algorithm" in await refusal(signed(claims()), secret=None)
+    assert "algorithm" in await refusal(confused(PUBLIC_TEXT), secret=None)
+
+
+async def test_a_short_public_key_is_not_trusted() -> None:
+    """RSA keys below 2048 bits can be broken."""
+    weak, clock = SigningKey("w", "RS256", bits=1_024), SetClock()
+    key_set = KeySet("https://keys.example", clock, transport=KeyHost(weak.public()))
+
+    with pytest.warns(InsecureKeyLengthWarning):
+        token = weak.sign(claims())
+
+    with pytest.raises(UnauthorizedError, match="signature"):
+        await VerifiedTokens(SUPABASE, clock, key_set=key_set).caller(token)
+
+
+@given(st.text() | st.binary().map(lambda raw: raw.decode("latin-1")))
+async def test_whatever_is_sent_is_believed_or_refused(sent: str) -> None:
+    """No text that a stranger sends ends in an error of ours."""
+    with pytest.raises(UnauthorizedError):
+        await tokens().caller(sent)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), ANY_VALUE))
+async def test_whatever_a_token_says_is_believed_or_refused(told: dict[str, object]) -> None:
+    """A claim of a shape that nobody expects is refused as any other wrong one."""
+    try:
+        caller = await tokens(expected=Expected("authenticated")).caller(signed(claims() | told))
+    except UnauthorizedError:
+        return
+    assert caller in {NOBODY, SERVICE} or caller.user
