@@ -10,11 +10,12 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, select, text
 
+from orchestrator.agents.spending import SpendingRow
 from orchestrator.db import SYSTEM
 from orchestrator.db.migrating import APPLICATION_ID, MIGRATIONS, migrations, newest
 from orchestrator.db.postgres import MARK
 from orchestrator.features.days.tables import DaySessionRow, IntentRow, SignalRow
-from orchestrator.features.lessons.tables import SessionRow, SpendingRow
+from orchestrator.features.lessons.tables import SessionRow
 from orchestrator.web.auth.keys.tables import ApiKeyRow
 from orchestrator.web.events.tables import OutboxRow
 from orchestrator.web.idempotency.tables import IdempotencyRow

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from orchestrator.agents.budget import Entry
+from orchestrator.agents.spending import SpendingLedger, SpendingRow
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import InvalidInputError, SettingsError, UnavailableError
 from orchestrator.core.postgres_address import PostgresAddress
@@ -21,8 +22,7 @@ from orchestrator.db import database as database_module
 from orchestrator.db import postgres as postgres_store
 from orchestrator.db.migrating import APPLICATION_ID, newest
 from orchestrator.db.postgres import PostgresStore
-from orchestrator.features.lessons.repository import SpendingLedger
-from orchestrator.features.lessons.tables import SessionRow, SpendingRow
+from orchestrator.features.lessons.tables import SessionRow
 from support.postgres_server import PASSWORD, own_postgres_server
 from support.services import LOOPBACK
 from support.session_rows import row

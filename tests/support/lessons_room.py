@@ -10,15 +10,15 @@ from sqlalchemy import select
 from orchestrator import EmbeddedEngine
 from orchestrator.agents.budget import Budget, Limits
 from orchestrator.agents.openai_model import OpenAIModel
+from orchestrator.agents.spending import SpendingLedger, SpendingRow
 from orchestrator.core.settings import ModelSettings
 from orchestrator.db import SYSTEM
 from orchestrator.features.lessons.model_composer import ModelComposer
 from orchestrator.features.lessons.offline_composer import OfflineComposer
-from orchestrator.features.lessons.repository import SessionRepository, SpendingLedger
+from orchestrator.features.lessons.repository import SessionRepository
 from orchestrator.features.lessons.schemas import NewSession
 from orchestrator.features.lessons.service import LessonService
 from orchestrator.features.lessons.steps import LessonSteps
-from orchestrator.features.lessons.tables import SpendingRow
 from orchestrator.features.lessons.workflow import lesson
 from orchestrator.journal.blobs import BlobStore
 from support.impatient_clock import ImpatientClock

@@ -75,20 +75,19 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """The most tokens to spend; None for no limit."""
+class Rule:
+    """A limit in words: whose tokens it counts, the setting that raises it, and the error's code."""
 
-    session_tokens: int | None = None
-    daily_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
     whose: str
     setting: str
     code: str
 
     def check(self, limit: int | None, spent: int, wanted: int) -> None:
+        """Let a call of ``wanted`` tokens through, or not.
+
+        Raises:
+            BudgetExceededError: they do not fit any more.
+        """
         if limit is None or spent + wanted <= limit:
             return
         raise BudgetExceededError(
@@ -98,8 +97,17 @@ class _Rule:
         )
 
 
-_SESSION = _Rule("In this session", "lessons.session_budget_tokens", "session_budget_exceeded")
-_DAY = _Rule("Today, in all sessions together,", "lessons.daily_cap_tokens", "daily_cap_exceeded")
+SESSION = Rule("In this session", "lessons.session_budget_tokens", "session_budget_exceeded")
+DAY = Rule("Today, in all sessions together,", "lessons.daily_cap_tokens", "daily_cap_exceeded")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most tokens to spend; None for no limit. ``session`` says what a session is to this room."""
+
+    session_tokens: int | None = None
+    daily_tokens: int | None = None
+    session: Rule = SESSION
 
 
 @dataclass(slots=True)
@@ -129,8 +137,8 @@ class Budget:
         key = f"{account.step_key}:{account.attempt}:{new_id()}"
 
         def check(in_session: int, on_day: int) -> None:
-            _SESSION.check(self.limits.session_tokens, in_session, tokens)
-            _DAY.check(self.limits.daily_tokens, on_day, tokens)
+            self.limits.session.check(self.limits.session_tokens, in_session, tokens)
+            DAY.check(self.limits.daily_tokens, on_day, tokens)
 
         entry = Entry(key, account.owner, account.session, tokens, day)
         await self.ledger.reserve(entry, check)

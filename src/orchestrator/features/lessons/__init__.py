@@ -34,9 +34,9 @@ def build(resources: Resources) -> Feature:
 
 def _composer(resources: Resources) -> Composer:
     from orchestrator.agents.budget import Budget, Limits
+    from orchestrator.agents.spending import SpendingLedger
     from orchestrator.features.lessons.model_composer import ModelComposer
     from orchestrator.features.lessons.offline_composer import OfflineComposer
-    from orchestrator.features.lessons.repository import SpendingLedger
 
     if resources.model is None:
         return OfflineComposer()

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, func, select, update
 
 from orchestrator.core.errors import NotFoundError
-from orchestrator.core.patience import patiently
 from orchestrator.db import SYSTEM
 from orchestrator.features.lessons.kept import Kept
 from orchestrator.features.lessons.lesson import Material
 from orchestrator.features.lessons.schemas import NewMetadata
-from orchestrator.features.lessons.tables import Intent, SessionRow, SpendingRow
+from orchestrator.features.lessons.tables import Intent, SessionRow
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from orchestrator.agents.budget import Check, Entry
-    from orchestrator.core.clock import Clock
     from orchestrator.db import Database
 
 
@@ -136,48 +133,3 @@ def titled(text: str, number: int) -> str:
     """What to call a text without a title: its first heading, or its place in the list."""
     heading = _HEADING.match(text)
     return heading[1] if heading else f"Material {number}"
-
-
-_tokens = select(func.sum(SpendingRow.tokens))
-
-
-class SpendingLedger:
-    """Where spent tokens are written down: the `Ledger` of the budget.
-
-    It waits for tables that are away: a step that gave up would ask, and pay, its model again.
-    """
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
-
-    async def reserve(self, entry: Entry, check: Check) -> None:
-        """Keep a new entry, durable when this returns, unless ``check`` raises."""
-        await patiently(lambda: self._reserve(entry, check), self._clock)
-
-    async def settle(self, entry: Entry) -> None:
-        """Give the kept entry of that key this one's tokens; durable when this returns."""
-        await patiently(lambda: self._settle(entry), self._clock)
-
-    async def _reserve(self, entry: Entry, check: Check) -> None:
-        async with self._database.session(SYSTEM) as session:
-            await session.alone(SpendingRow.__tablename__)
-            if await session.one(select(SpendingRow.key).where(SpendingRow.key == entry.key)):
-                return  # kept before, and the answer was lost
-            in_session = await session.one(_tokens.where(SpendingRow.session_id == entry.session))
-            on_day = await session.one(_tokens.where(SpendingRow.day == entry.day))
-            check(in_session or 0, on_day or 0)
-            session.add(
-                SpendingRow(
-                    key=entry.key,
-                    owner=entry.owner,
-                    session_id=entry.session,
-                    tokens=entry.tokens,
-                    day=entry.day,
-                )
-            )
-
-    async def _settle(self, entry: Entry) -> None:
-        settled = update(SpendingRow).where(SpendingRow.key == entry.key).values(tokens=entry.tokens)
-        async with self._database.session(entry.owner) as session:
-            await session.change(settled)

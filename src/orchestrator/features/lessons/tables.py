@@ -1,8 +1,8 @@
-"""The tables of lessons: what was asked for, and what was spent. All else is told by the runs."""
+"""The table of lessons: what was asked for. All else is told by the runs."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import JsonValue
@@ -12,7 +12,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from orchestrator.db import Base, Owned, UtcTime
 
 UUID_CHARS = 36
-LONGEST_KEY_CHARS = 255
 LONGEST_TOPIC_CHARS = 500
 STATUS_CHARS = 16
 
@@ -56,17 +55,3 @@ class SessionRow(Owned, Base):
     kept: Mapped[dict[str, JsonValue] | None] = mapped_column(JSON, deferred=True, deferred_raiseload=True)
 
     __table_args__ = (Index("ix_lesson_sessions_owner_id", "owner", "id"),)
-
-
-class SpendingRow(Owned, Base):
-    """Tokens of one call of a model: the most it can take, until it is known what it took.
-
-    It outlives its session, since the day's cap counts it.
-    """
-
-    __tablename__ = "lesson_spending"
-
-    key: Mapped[str] = mapped_column(String(LONGEST_KEY_CHARS), primary_key=True)
-    session_id: Mapped[str] = mapped_column(String(UUID_CHARS), index=True)
-    tokens: Mapped[int]
-    day: Mapped[date] = mapped_column(index=True)
