@@ -17,7 +17,7 @@ DESCRIPTION = (
     "Every answer carries `X-Request-ID` and `traceparent`; both are taken over from the request."
 )
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
-ANY_ROUTE = (400, 403, 421, 429, 500, 504)
+ANY_ROUTE = (400, 401, 403, 421, 429, 500, 504)
 
 
 def describe(app: FastAPI) -> None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response, WebSocket
 from orchestrator.core.errors import InternalError
 from orchestrator.core.settings import Settings
 from orchestrator.web.application import House, create_app
-from orchestrator.web.auth.access import Admin, Anyone, Learner, Service, User, access_of, routes_of
+from orchestrator.web.auth.access import Admin, Anyone, Learner, Service, User, Viewer, access_of, routes_of
 from orchestrator.web.auth.caller import caller_of
 from orchestrator.web.feature import Feature
 
@@ -27,6 +27,9 @@ def room() -> APIRouter:
 
     @router.get("/learner")
     async def learner(_: Learner) -> None: ...
+
+    @router.get("/viewer")
+    async def viewer(_: Viewer) -> None: ...
 
     @inner.get("/user")
     async def user(_: User) -> None: ...
@@ -58,6 +61,7 @@ def test_a_route_says_who_may_call_it() -> None:
         "/room/inner/user": "user",
         "/room/learner": "learner",
         "/room/service": "service",
+        "/room/viewer": "viewer",
     }
 
 

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
+from orchestrator.core.clock import utc
 from orchestrator.features.lessons.schemas import (
     NewSession,
     Session,
     SessionCreated,
     SessionPage,
     SessionResult,
+    StreamToken,
 )
-from orchestrator.web.auth.access import Learner
+from orchestrator.web.auth.access import Learner, Viewer
+from orchestrator.web.auth.links import links_of
 from orchestrator.web.feature import OpenRoute
 from orchestrator.web.problems import problems
 from orchestrator.web.sse import EventStream
@@ -125,6 +128,17 @@ def _add_runs(router: APIRouter, service: LessonService) -> None:
     async def run(session_id: SessionId, caller: Learner, request: Request) -> Response:
         return EventStream(request, _encoded(await service.run(caller.user, session_id)))
 
+    @router.post(
+        "/{session_id}/stream-token",
+        responses=problems(404),
+        summary="Get a token for the session's stream and pictures, which browsers ask for without headers",
+    )
+    async def stream_token(session_id: SessionId, caller: Learner, request: Request) -> StreamToken:
+        """Good for ten minutes, as `?token=` on GET of the run and of the pictures, and nowhere else."""
+        await service.check(caller.user, session_id)
+        token, end = links_of(request).token(caller.user, f"{SESSIONS}/{session_id}")
+        return StreamToken(token=token, expires_at=utc(end))
+
     @router.get(
         "/{session_id}/run",
         response_class=Response,
@@ -132,7 +146,7 @@ def _add_runs(router: APIRouter, service: LessonService) -> None:
         summary="Watch a session from its first event or after the last one received; an idle one starts",
     )
     async def watch(
-        session_id: SessionId, caller: Learner, request: Request, last_event_id: LastEventId = None
+        session_id: SessionId, caller: Viewer, request: Request, last_event_id: LastEventId = None
     ) -> Response:
         events = await service.watch(caller.user, session_id, last_event_id)
         return Response(status_code=204) if events is None else EventStream(request, _encoded(events))
@@ -155,7 +169,7 @@ def _add_lessons(router: APIRouter, service: LessonService) -> None:
     )
     async def picture(
         session_id: SessionId,
-        caller: Learner,
+        caller: Viewer,
         name: Annotated[str, Path(examples=["image1.jpg"])],
         if_none_match: Annotated[str | None, Header()] = None,
     ) -> Response:

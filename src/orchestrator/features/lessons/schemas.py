@@ -88,6 +88,13 @@ class SessionCreated(BaseModel):
     id: str
 
 
+class StreamToken(BaseModel):
+    """What lets a browser read a session's stream and pictures."""
+
+    token: str = Field(description="For the query: `?token=…`.")
+    expires_at: Time
+
+
 class SessionResult(BaseModel):
     """A finished lesson."""
 

@@ -86,6 +86,10 @@ class LessonService:
         await self._sessions.add(owner, row)
         return row.id
 
+    async def check(self, owner: str, session_id: str) -> None:
+        """See that the owner has the session."""
+        await self._row(owner, session_id)
+
     async def show(self, owner: str, session_id: str) -> Session:
         """A session with its steps, and its result if it has one."""
         row = await self._row(owner, session_id)

@@ -4,7 +4,8 @@
 |-----------|-----------------------------------------------------------------------------------------------|
 | `Anyone`  | everybody                                                                                     |
 | `Learner` | who has data here: a user, in dev mode this machine's own, a service that names a user        |
-| `User`    | the same without this machine's own                                                           |
+| `Viewer`  | the same, and who has a token for this address in its query: for <img> and EventSource        |
+| `User`    | a learner, but not this machine's own                                                         |
 | `Service` | our other services, and admins                                                                |
 | `Admin`   | admins                                                                                        |
 """
@@ -13,12 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from fastapi.routing import iter_route_contexts
 from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI reads it
 
 from orchestrator.core.errors import ForbiddenError, InvalidInputError, UnauthorizedError
 from orchestrator.web.auth.caller import Caller, Role, caller_of
+from orchestrator.web.auth.links import links_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,17 @@ async def _learner(connection: HTTPConnection) -> Caller:
         raise InvalidInputError(NAME_A_USER, code="user_missing")
     _check_scopes(caller, connection)
     return caller
+
+
+async def _viewer(
+    connection: HTTPConnection,
+    token: Annotated[
+        str | None, Query(description="A token for this address, for clients that cannot send headers.")
+    ] = None,
+) -> Caller:
+    if token is not None and caller_of(connection.scope).role in {Role.NOBODY, Role.LOCAL}:
+        return Caller.of_user(links_of(connection).user(token, connection.scope["path"]))
+    return await _learner(connection)
 
 
 async def _user(connection: HTTPConnection) -> Caller:
@@ -74,6 +87,7 @@ async def _admin(connection: HTTPConnection) -> Caller:
 
 Anyone = Annotated[Caller, Depends(_anyone)]
 Learner = Annotated[Caller, Depends(_learner)]
+Viewer = Annotated[Caller, Depends(_viewer)]
 User = Annotated[Caller, Depends(_user)]
 Service = Annotated[Caller, Depends(_service)]
 Admin = Annotated[Caller, Depends(_admin)]
@@ -81,6 +95,7 @@ Admin = Annotated[Caller, Depends(_admin)]
 _NAMES: Final = {
     _anyone: "anyone",
     _learner: "learner",
+    _viewer: "viewer",
     _user: "user",
     _service: "service",
     _admin: "admin",
@@ -93,7 +108,7 @@ def routes_of(app: FastAPI) -> Iterator[RouteContext]:
 
 
 def access_of(route: RouteContext) -> str | None:
-    """Who may call the route: ``anyone``, ``learner``, ``user``, ``service`` or ``admin``; None if unsaid."""
+    """Who may call the route, by the type's name in lower case, such as ``learner``; None if it is unsaid."""
     dependant: Dependant | None = getattr(route, "dependant", None)
     asked = [] if dependant is None else [dependency.call for dependency in dependant.dependencies]
     return next((_NAMES[call] for call in asked if call in _NAMES), None)

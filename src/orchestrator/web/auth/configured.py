@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator.web.auth.dev import BelievedTokens
 from orchestrator.web.auth.key_ring import NoKeys
 from orchestrator.web.auth.key_set import KeySet
+from orchestrator.web.auth.links import Links
 from orchestrator.web.auth.sign_in import SignIn
 from orchestrator.web.auth.tokens import Expected, VerifiedTokens
 
@@ -31,6 +32,7 @@ def sign_in_of(
         anon_key=_text(auth.supabase_anon_key) or "",
         keys=keys or NoKeys(),
         api_key_header=auth.api_key_header,
+        links=Links(_shared_secret(auth), clock),
     )
 
 
@@ -40,6 +42,11 @@ def _tokens(auth: AuthSettings, clock: Clock) -> Tokens:
     expected = Expected(auth.audience, auth.token_issuer, is_supabase=auth.supabase_url is not None)
     key_set = KeySet(auth.jwks_address, clock) if auth.jwks_address else None
     return VerifiedTokens(expected, clock, secret=_text(auth.jwt_secret), key_set=key_set)
+
+
+def _shared_secret(auth: AuthSettings) -> str | None:
+    """A secret that every process of this service has."""
+    return next(filter(None, (_text(auth.jwt_secret), *auth.service_keys)), None)
 
 
 def _text(secret: SecretStr | None) -> str | None:

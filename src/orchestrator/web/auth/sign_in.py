@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.core.errors import ForbiddenError, InvalidInputError, UnauthorizedError
 from orchestrator.web.auth.caller import LOCAL, LOCAL_USER, NOBODY, OPERATOR, SERVICE, Caller, Role
 from orchestrator.web.auth.key_ring import NoKeys
+from orchestrator.web.auth.links import Links
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +45,7 @@ class SignIn:
         anon_key: what an application sends that nobody has signed in to. No secret.
         keys: the API keys.
         api_key_header: in which header they come.
+        links: tokens that stand in addresses.
     """
 
     tokens: Tokens
@@ -53,6 +55,7 @@ class SignIn:
     anon_key: str = ""
     keys: KeyRing = NoKeys()  # noqa: RUF009 - it has no state
     api_key_header: str = API_KEY_HEADER
+    links: Links = field(default_factory=Links)
 
     async def caller(self, given: Credentials) -> Caller:
         """Who calls with these credentials.
