@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     OnEnded = Callable[[RunInfo], None]
 
+ENGINE = "engine"  # as /health calls it
 PICTURES = "_pictures"  # where they are in what processes share; no Temporal namespace begins so
 
 
@@ -82,7 +83,7 @@ def embedded(settings: Settings, on_ended: OnEnded, secrets: Iterable[str] = ())
         await engine.list(limit=1)
         return Component("healthy")
 
-    part = Part("engine", lambda: engine, health=_told(health))
+    part = Part(ENGINE, lambda: engine, health=_told(health))
     return _backends(settings, clock, engine, lambda: engine.streams, part)
 
 
@@ -108,7 +109,7 @@ def temporal(
         await engine.reach()
         return Component("healthy")
 
-    part = Part("engine", lambda: engine, engine.reach, _told(health))
+    part = Part(ENGINE, lambda: engine, engine.reach, _told(health))
     if pictures is None:
         return _backends(settings, clock, engine, lambda: streams, *of_streams, part)
     blobs = BucketBlobs(pictures, PICTURES)

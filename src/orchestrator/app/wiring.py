@@ -19,7 +19,7 @@ from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.telemetry import Metrics, tracer_provider
 from orchestrator.durable.errors import EngineStoppedError
-from orchestrator.features import lessons
+from orchestrator.features import days, lessons
 from orchestrator.web.application import House, create_app
 from orchestrator.web.auth.configured import sign_in_of
 from orchestrator.web.auth.keys import routes as key_routes
@@ -83,7 +83,7 @@ def built(settings: Settings) -> Iterator[Service]:
             )
         else:
             chosen = backends.embedded(settings, _counting(metrics), [claim.token])
-        resources = _resources(settings, chosen)
+        resources = _resources(settings, chosen, metrics)
         rooms = _rooms(resources)
         engine = chosen.engine
         keys = KeyStore(chosen.database, chosen.clock, key_scopes(rooms))
@@ -109,7 +109,7 @@ def worker(settings: Settings) -> FastAPI:
     metrics = Metrics()
     finish_s = settings.server.shutdown_timeout_s
     chosen = backends.temporal(settings, _counting(metrics), works=True, finish_s=finish_s)
-    rooms = _rooms(_resources(settings, chosen))
+    rooms = _rooms(_resources(settings, chosen, metrics))
     return _application(
         settings, chosen, metrics, rooms, shown=(), sign_in=sign_in_of(settings.auth, chosen.clock)
     )
@@ -124,6 +124,7 @@ def code_of(settings: Settings) -> tuple[Feature, ...]:
         Resources(
             settings=settings,
             clock=clock,
+            metrics=Metrics(),
             engine=_no_engine,
             database=database,
             streams=_no_streams,
@@ -156,10 +157,11 @@ def _counting(metrics: Metrics) -> Callable[[RunInfo], None]:
     return count
 
 
-def _resources(settings: Settings, chosen: Backends) -> Resources:
+def _resources(settings: Settings, chosen: Backends, metrics: Metrics) -> Resources:
     return Resources(
         settings=settings,
         clock=chosen.clock,
+        metrics=metrics,
         engine=lambda: chosen.engine,
         database=chosen.database,
         streams=chosen.streams,
@@ -195,7 +197,14 @@ def _application(
         answers=answers,
     )
     sweeps = Feature("sweeps", APIRouter(), background=(answers.sweep_always,))
-    return create_app(house, (*shown, sweeps), parts=(_tracing(house), *chosen.parts))
+    return create_app(house, (*shown, sweeps), parts=(_tracing(house), *_with(rooms, chosen.parts)))
+
+
+def _with(rooms: Sequence[Feature], parts: Sequence[Part]) -> tuple[Part, ...]:
+    """All parts in order: what rooms stand on is there after the tables, and until all steps have ended."""
+    engine = next(place for place, part in enumerate(parts) if part.name == backends.ENGINE)
+    of_rooms = (part for room in rooms for part in room.parts)
+    return (*parts[:engine], *of_rooms, *parts[engine:])
 
 
 def _tracing(house: House) -> Part:
@@ -214,4 +223,4 @@ def _tracing(house: House) -> Part:
 
 def _rooms(resources: Resources) -> tuple[Feature, ...]:
     """The rooms of this service: one line each."""
-    return (lessons.build(resources),)
+    return (lessons.build(resources), days.build(resources))

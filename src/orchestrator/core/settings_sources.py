@@ -32,6 +32,7 @@ ALIASES = {
     "SUPABASE_URL": "auth.supabase_url",
     "SUPABASE_SERVICE_ROLE_KEY": "auth.supabase_service_role_key",
     "SUPABASE_ANON_KEY": "auth.supabase_anon_key",
+    "EDGE_BASE_URL": "days.edge_base_url",
     "EDGE_SERVICE_JWT": "auth.edge_service_jwt",
 }
 

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from orchestrator.core.clock import Clock
     from orchestrator.core.rates import Buckets
     from orchestrator.core.settings import Settings
+    from orchestrator.core.telemetry import Metrics
     from orchestrator.db import Database
     from orchestrator.durable.engine import Engine
     from orchestrator.durable.workflows import Workflow
     from orchestrator.journal.blobs import Blobs
     from orchestrator.streams import Streams
     from orchestrator.web.events import Outbox
+    from orchestrator.web.parts import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Resources:
 
     settings: Settings
     clock: Clock
+    metrics: Metrics
     engine: Callable[[], Engine]  # asked at call time: the engine is made from what the rooms bring
     database: Database
     streams: Callable[[], Streams]  # likewise: the embedded engine has them in its own file
@@ -66,6 +69,7 @@ class Feature:
     router: APIRouter
     workflows: tuple[Workflow[Any, Any], ...] = ()  # functions with @workflow
     steps: tuple[object, ...] = ()  # functions with @step, or instances of classes that have them
+    parts: tuple[Part, ...] = ()  # what its steps stand on; opened before the engine, closed after it
     on_start: tuple[Hook, ...] = ()  # awaited once before the first request, such as a sweep
     background: tuple[Hook, ...] = ()  # run for the service's life, cancelled at its end
     health: Mapping[str, Probe] = field(default_factory=lambda: MappingProxyType({}))  # by component

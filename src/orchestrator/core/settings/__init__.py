@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.settings.auth import WHAT_TO_SET, AuthSettings
+from orchestrator.core.settings.days import DaySettings
 from orchestrator.core.settings.limits import LimitSettings
 from orchestrator.core.settings.model import LessonSettings, ModelSettings
 from orchestrator.core.settings.section import LaterSection, lower
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthSettings",
     "DatabaseSettings",
+    "DaySettings",
     "JaegerSettings",
     "JournalSettings",
     "LessonSettings",
@@ -71,6 +73,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     payloads: PayloadSettings = PayloadSettings()
     lessons: LessonSettings = LessonSettings()
+    days: DaySettings = DaySettings()
     limits: LimitSettings = LimitSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     auth: AuthSettings = AuthSettings()

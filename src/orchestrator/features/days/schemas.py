@@ -112,9 +112,11 @@ class DayDone(Request):
     ] = None
 
 
-class Intent(BaseModel):
-    """What all shows of an intent have."""
+class IntentSynced(BaseModel):
+    """The active intent."""
 
+    intent_id: str
+    active: Literal[True] = True
     topic: str
     depth: Depth
     end_goal: str
@@ -123,17 +125,16 @@ class Intent(BaseModel):
     created_at: Time
 
 
-class IntentSynced(Intent):
-    """The active intent."""
-
-    intent_id: str
-    active: Literal[True] = True
-
-
-class ActiveIntent(Intent):
+class ActiveIntent(BaseModel):
     """The active intent, as status shows it."""
 
     id: str
+    topic: str
+    depth: Depth
+    end_goal: str
+    time_per_day_min: int
+    user_tz: str
+    created_at: Time
 
 
 class PlanSummary(BaseModel):
@@ -214,10 +215,14 @@ class Completion(BaseModel):
     completed_at: Time
 
 
-class CompletionSummary(Completion):
+class CompletionSummary(BaseModel):
     """How the day of that session went."""
 
     session_id: str
+    completion_time_min: int
+    confidence: int
+    notes: str | None
+    completed_at: Time
 
 
 class DayCompleted(BaseModel):

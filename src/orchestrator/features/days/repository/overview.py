@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select, true
 from sqlalchemy.orm import aliased
 
 from orchestrator.features.days.streak import Streak
@@ -66,7 +66,7 @@ _OVERVIEW: Final = (
         _TOTALS.c.confidence,
     )
     .select_from(_TOTALS)
-    .outerjoin(IntentRow, IntentRow.active)
+    .outerjoin(IntentRow, and_(IntentRow.active, true()))  # a bare column would be taken for a relationship
     .outerjoin(_Latest, _Latest.id == _TOTALS.c.latest_id)
     .outerjoin(_LastDone, _LastDone.id == _LAST_DONE_ID)
 )

@@ -121,13 +121,13 @@ class SessionRepository:
             return row
 
     async def _go_on(self, session: Session, day: DayRequest, now: datetime, *, is_first: bool) -> None:
-        """A new day is there to be done, so that nothing is prepared before it is."""
+        """There is a day to be done now, so that nothing is prepared before it is."""
         intent = await session.one(select(IntentRow).where(IntentRow.id == day.intent_id))
         if intent is None:
             return
         if not day.by_schedule:
             intent.active_at = max(intent.active_at, now)
-        if is_first:
+        if is_first or day.by_schedule:
             intent.ready_at = intent.next_run_at = None
 
 

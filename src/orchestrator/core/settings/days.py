@@ -1,0 +1,27 @@
+"""Daily learning: where its agents are, and how long they may take."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from orchestrator.core.settings.section import HttpUrl, Seconds, Section
+
+
+class DaySettings(Section):
+    """Agents and deadlines of daily plans."""
+
+    edge_base_url: HttpUrl | None = Field(
+        None,
+        description="an address like https://your-project.supabase.co; without one our own agents answer",
+    )
+    research: bool | None = Field(
+        None,
+        description="true or false: whether agents do research, which takes longer; if left out, they do "
+        "where there is a model",
+    )
+    deadline_s: Seconds = Field(
+        12.0, description="seconds in which a plan without research is there, more than 0 and up to 86400"
+    )
+    research_deadline_s: Seconds = Field(
+        30.0, description="seconds in which a plan with research is there, more than 0 and up to 86400"
+    )

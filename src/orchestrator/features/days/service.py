@@ -1,0 +1,131 @@
+"""What can be asked of days: say what to learn, get a day's plan, tell how it went, see where one stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from orchestrator.core.clock import utc
+from orchestrator.core.errors import ConflictError, OrchestratorError, UnavailableError
+from orchestrator.core.ids import new_id
+from orchestrator.core.waiting import time_limit
+from orchestrator.features.days import calls, views
+from orchestrator.features.days.asking import unseen, without_instructor
+from orchestrator.features.days.day import Made
+from orchestrator.features.days.workflow import day as day_workflow
+from orchestrator.features.days.workflow import prepare_days
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.core.clock import Clock
+    from orchestrator.durable.engine import Engine
+    from orchestrator.features.days.day import DayRequest
+    from orchestrator.features.days.deadlines import Deadlines
+    from orchestrator.features.days.repository import (
+        IntentRepository,
+        OverviewRepository,
+        SessionRepository,
+    )
+    from orchestrator.features.days.schemas import (
+        DayCompleted,
+        DayDone,
+        DayPlanned,
+        DayRun,
+        IntentSync,
+        IntentSynced,
+        Status,
+    )
+
+NO_ACTIVE_INTENT: Final = "NO_ACTIVE_INTENT"
+SCHEDULE_ID: Final = "prepare-days"
+# Everywhere on Earth 07:00 is at a full quarter of an hour in UTC.
+PREPARED_EVERY: Final = "*/15 * * * *"
+
+log = structlog.get_logger()
+
+
+class DayService:
+    """The four functions, each for its owner, with one log line per call."""
+
+    def __init__(
+        self,
+        intents: IntentRepository,
+        sessions: SessionRepository,
+        overviews: OverviewRepository,
+        engine: Callable[[], Engine],
+        deadlines: Deadlines,
+        clock: Clock,
+    ) -> None:
+        self._intents = intents
+        self._sessions = sessions
+        self._overviews = overviews
+        self._engine = engine
+        self._deadlines = deadlines
+        self._clock = clock
+
+    async def sync_intent(self, owner: str, wanted: IntentSync) -> IntentSynced:
+        """Take up what the owner wants to learn."""
+        with calls.told(self._clock, "intent.sync", owner):
+            row = await self._intents.sync(owner, wanted, utc(self._clock.time()))
+            return views.synced(row)
+
+    async def run_day(self, owner: str, asked: DayRun) -> DayPlanned:
+        """Plan a day, by the deadline in any case.
+
+        Raises:
+            ConflictError: the owner has no active intent.
+        """
+        with calls.told(self._clock, "day.run", owner) as call:
+            now = self._clock.time()
+            intent = await self._intents.active(owner)
+            if intent is None:
+                raise ConflictError(
+                    "There is no active learning intent. Say what you want to learn by intent.sync first.",
+                    code=NO_ACTIVE_INTENT,
+                )
+            session_id = await self._planned(self._deadlines.asked(intent, asked, now), now)
+            planned = views.planned(await self._sessions.find(owner, session_id))
+            call.cache_hits, call.cache_misses = planned.cache_hits, planned.cache_misses
+            call.degraded_mode = planned.degraded_mode
+            return planned
+
+    async def complete_day(self, owner: str, done: DayDone) -> DayCompleted:
+        """Write down how a day went. Told twice, the first time counts.
+
+        Raises:
+            NotFoundError: the owner has no such session.
+        """
+        with calls.told(self._clock, "day.done", owner):
+            return views.completed(await self._sessions.complete(owner, done, utc(self._clock.time())))
+
+    async def status(self, owner: str) -> Status:
+        """Where the owner stands."""
+        with calls.told(self._clock, "status", owner):
+            overview = await self._overviews.of(owner)
+            return views.status(owner, overview, utc(self._clock.time()))
+
+    async def keep_schedule(self) -> None:
+        """See to it that next days are prepared, whoever they are for."""
+        await self._engine().schedule(prepare_days, id=SCHEDULE_ID, cron=PREPARED_EVERY, zone="UTC")
+
+    async def _planned(self, request: DayRequest, now: float) -> str:
+        """The id of the day's session, as a run leaves it; a plan by rules where none does so in time."""
+        run_id = f"day-{new_id()}"
+        try:
+            async with time_limit(self._clock, self._deadlines.answer_by(now)):
+                run = await self._engine().start(day_workflow, request, id=run_id, owner=request.owner)
+                return (await run.result()).session_id
+        except TimeoutError:
+            code = "TIMEOUT"
+        except UnavailableError:
+            raise  # tables or engine are away, and so would they be for a plan by rules
+        except OrchestratorError as error:
+            log.exception("run of a day failed", run=run_id, code=error.code)
+            code = "AGENT_ERROR"
+        seen = unseen(code)
+        made = Made(
+            run_id=f"{run_id}-late", day=request, seen=seen, written=without_instructor(request, seen, code)
+        )
+        return await self._sessions.store(made, utc(self._clock.time()))
