@@ -35,6 +35,7 @@ BACKLOG = 2_048  # connections that may wait to be accepted; the kernel may hold
 # A watcher is many small objects that live long. By Python's own thresholds all are gone over so often
 # that a service with 5,000 watchers stood still for a second at a time.
 GC_THRESHOLDS = (50_000, 20, 100)
+LARGEST_MESSAGE_BYTES = 1024 * 1024  # of a WebSocket, whatever its route takes
 KEEP_ALIVE_S = 65  # over the 60 s that proxies in front usually keep theirs
 
 log = structlog.get_logger()
@@ -76,6 +77,8 @@ class Server:
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(settings.shutdown_timeout_s),
+            ws_max_size=LARGEST_MESSAGE_BYTES,
+            ws_per_message_deflate=False,  # a small frame could unpack to a large one
         )
         self._uvicorn = _Uvicorn(config, app.state.closing, self._announce, handle_signals=handle_signals)
 

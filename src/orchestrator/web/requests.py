@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -41,7 +42,7 @@ log = structlog.get_logger()
 
 
 class Accompany:
-    """Gives each request its ids, and writes one log line and its metrics when it ends.
+    """Gives each request and WebSocket its ids, and writes one log line and its metrics when it ends.
 
     ``X-Request-ID`` is taken over when it is sound and made otherwise; a W3C ``traceparent`` is continued.
     Both are answered, and both are on every log line in between. The log line has the path and its
@@ -54,7 +55,7 @@ class Accompany:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, accompanied."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -65,9 +66,11 @@ class Accompany:
 
         async def accompanied(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"].endswith("response.start"):
                 status = message["status"]
                 _add(answer_headers, message)
+            elif message["type"] == "websocket.accept":
+                status = HTTPStatus.SWITCHING_PROTOCOLS.value
             await send(message)
 
         began = time.perf_counter()
@@ -81,7 +84,8 @@ class Accompany:
                 self._record(scope, status, time.perf_counter() - began)
 
     def _record(self, scope: Scope, status: int, duration_s: float) -> None:
-        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        method = scope.get("method", "GET")  # a WebSocket begins as one
+        method = method if method in METHODS else "OTHER"
         route = getattr(scope.get("route"), "path", "unmatched")
         self.metrics.request_answered(method, route, status, duration_s)
         log.info(

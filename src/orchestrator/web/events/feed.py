@@ -62,6 +62,10 @@ class Feed:
                 self._hand_out(entry)
             self._position = 0  # the stream was deleted, and its offsets begin anew
 
+    async def begun(self) -> None:
+        """Wait until events are handed out: who subscribes then misses none."""
+        await self._began.wait()
+
     @contextmanager
     def subscribed(self, to: str | System) -> Iterator[Subscription]:
         """Listen while inside to the events of one owner, or of everybody as ``SYSTEM``."""
@@ -93,7 +97,7 @@ class Feed:
         Raises:
             FellBehindError: whoever takes them is too slow. UnavailableError: the stream is away.
         """
-        await self._began.wait()
+        await self.begun()
         with self.subscribed(to) as subscription:
             if after is not None:
                 async for event in self._missed(to, after, subscription.begins_after):

@@ -1,0 +1,1 @@
+"""Supabase Realtime's protocol, for clients that listen with `supabase.channel("wisely.events")`."""

@@ -1,0 +1,111 @@
+"""Where clients connect, and where our other services broadcast to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+from fastapi import APIRouter, Query, Response, WebSocket
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from orchestrator.core.errors import ForbiddenError, InvalidInputError, RateLimitedError
+from orchestrator.db import SYSTEM
+from orchestrator.web.auth.access import Anyone, Service
+from orchestrator.web.auth.credentials import is_user
+from orchestrator.web.events.event import STREAM, NewEvent
+from orchestrator.web.problems import problems
+from orchestrator.web.realtime.conversation import Conversation
+from orchestrator.web.realtime.frames import Version
+from orchestrator.web.realtime.identity import Identity
+from orchestrator.web.realtime.socket import RealtimeSocket
+
+if TYPE_CHECKING:
+    from orchestrator.core.clock import Clock
+    from orchestrator.db import Database
+    from orchestrator.web.auth.caller import Caller
+    from orchestrator.web.auth.sign_in import SignIn
+    from orchestrator.web.events import Feed, Outbox
+
+REALTIME: Final = "/realtime/v1"
+MOST_SOCKETS: Final = 10_000
+MOST_MESSAGES: Final = 100
+
+
+class Message(BaseModel):
+    """One broadcast."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    topic: str = Field(description=f"`{STREAM}`; there is no other.")
+    event: str = Field(description="Its type, such as `instructor_plan_created`.")
+    payload: dict[str, JsonValue] = Field(description="Its data, with the user whose it is as `user_id`.")
+    private: bool = Field(default=False, description="Taken as it comes: all events are private here.")
+
+
+class Broadcasts(BaseModel):
+    """What to tell clients."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    messages: list[Message] = Field(min_length=1, max_length=MOST_MESSAGES)
+
+
+def realtime_router(feed: Feed, clock: Clock, database: Database, outbox: Outbox) -> APIRouter:
+    """The routes over ``feed``."""
+    router = APIRouter(prefix=REALTIME, tags=["events"])
+    open_sockets: set[RealtimeSocket] = set()
+
+    @router.websocket("/websocket")
+    async def connect(
+        websocket: WebSocket,
+        caller: Anyone,
+        apikey: Annotated[str, Query()] = "",
+        vsn: Annotated[str, Query()] = Version.ONE,
+    ) -> None:
+        if vsn not in list(Version):
+            raise ForbiddenError(f"vsn is {vsn[:20]!r}; this service speaks {' and '.join(Version)}.")
+        if len(open_sockets) >= MOST_SOCKETS:
+            raise RateLimitedError("Too many clients are connected. Try again later.", retry_after=30)
+        sign_in: SignIn = websocket.app.state.sign_in
+        identity = Identity(sign_in, caller, apikey or websocket.headers.get("apikey", ""))
+        await identity.check()
+        await websocket.accept()
+        socket = RealtimeSocket(websocket, Version(vsn), Conversation(identity, feed), feed, clock)
+        open_sockets.add(socket)
+        try:
+            await socket.serve()
+        finally:
+            open_sockets.discard(socket)
+
+    @router.post(
+        "/api/broadcast",
+        status_code=202,
+        response_class=Response,
+        responses=problems(401, 403),
+        summary="Tell users' clients of events, as one of our own services",
+    )
+    async def broadcast(given: Broadcasts, caller: Service) -> None:
+        events = [_event(message, caller) for message in given.messages]
+        async with database.session(SYSTEM) as session:
+            for event in events:
+                outbox.add(session, event)
+
+    return router
+
+
+def _event(message: Message, caller: Caller) -> NewEvent:
+    """The event of a message.
+
+    Raises:
+        InvalidInputError: it is on another topic, nobody's, or none that can be told.
+    """
+    if message.topic != STREAM:
+        raise InvalidInputError(f"There is one topic here, {STREAM!r}.")
+    owner = message.payload.get("user_id", caller.user)
+    if not isinstance(owner, str) or not is_user(owner):
+        raise InvalidInputError("The payload says by `user_id` whose event it is.")
+    if caller.user and caller.user != owner:
+        raise ForbiddenError("The payload's `user_id` is another user than the one that X-User-ID names.")
+    try:
+        return NewEvent(message.event, owner, message.payload)
+    except ValueError as error:
+        raise InvalidInputError(f"The event cannot be told: {error}.") from error
