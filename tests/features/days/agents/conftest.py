@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.agents.budget import Budget, Limits
 from orchestrator.features.days.agents.service import AgentService
-from orchestrator.features.days.agents.writer import Writer
+from orchestrator.features.days.agents.writer import Patience, Writer
 from orchestrator.testing.clock import ManualClock
 from support.learners import START, Learners, done
 from support.memory_ledger import MemoryLedger
@@ -42,9 +42,11 @@ def ledger() -> MemoryLedger:
 def agents(clock: ManualClock, learners: Learners, ledger: MemoryLedger) -> Agents:
     """Our agents: by rules, or with that model."""
 
-    def made(model: Model | None = None, limits: Limits | None = None) -> AgentService:
+    def made(
+        model: Model | None = None, limits: Limits | None = None, *, research: bool = True
+    ) -> AgentService:
         budget = Budget(ledger, limits or Limits(), clock)
-        writer = None if model is None else Writer(model, budget, clock)
-        return AgentService(learners, clock, writer)
+        writer = None if model is None else Writer(model, budget, clock, Patience.within(30))
+        return AgentService(learners, clock, writer, research=research)
 
     return made

@@ -60,6 +60,12 @@ def test_every_day_of_every_week_is_about_something(intent: Intent, week: int, d
     assert not any("{" in text or "}" in text for text in (plain.title, plain.aim, *plain.outcomes))
 
 
+def test_a_long_goal_does_not_stand_in_every_sentence() -> None:
+    """It is at the top of the plan already."""
+    found = lesson(Intent("Piano", "surface", "play " + "very " * 30 + "well", 60), 1, 1)
+    assert found.outcomes[2] == "Point to the parts that your goal needs"
+
+
 def test_braces_of_a_learner_are_only_text() -> None:
     """A topic that looks like a placeholder is shown as it is."""
     found = lesson(Intent("{goal} {0}", "informed", "{topic.__class__}", 60), 1, 1)

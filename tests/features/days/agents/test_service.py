@@ -21,7 +21,7 @@ from orchestrator.features.days.agents.requests import DailyRequest, SignalsGive
 from orchestrator.features.days.agents.service import AgentService, Told
 from orchestrator.features.days.agents.signals import Signal
 from orchestrator.features.days.agents.wording import plain
-from orchestrator.features.days.agents.writer import PATIENCE_S, RESEARCH_PATIENCE_S, Asking
+from orchestrator.features.days.agents.writer import Asking, Patience
 from orchestrator.features.days.fallback import fallback_plan
 from orchestrator.testing.model import Refusal, ScriptedModel, Silence
 from support import model_server
@@ -139,6 +139,22 @@ async def test_research_is_off_without_a_model(agents: Agents) -> None:
     assert "Research" not in plan.plan_md
 
 
+async def test_research_can_be_off_with_a_model_too(agents: Agents) -> None:
+    """For plans that are there sooner; the model is not asked for it."""
+    model = ScriptedModel(otherwise=worded)
+    assert (await agents(model, research=False).alex(ADA)).said == alex.OFF
+    assert model.calls == []
+
+
+@given(st.floats(1, 600))
+def test_rules_are_in_time_after_a_model_that_was_not(limit_s: float) -> None:
+    """Signals before their share of the run ends, and a plan, after the last of them, before its own."""
+    patience = Patience.within(limit_s)
+    assert patience.signal_s < 0.6 * limit_s
+    assert patience.research_s < 0.6 * limit_s
+    assert 0.6 * limit_s + patience.plan_s < 0.9 * limit_s
+
+
 async def test_a_model_words_what_the_rules_found(agents: Agents) -> None:
     """Every signal and the plan carry its name; reviews stay, and the time is kept whatever it asks for."""
     service = agents(ScriptedModel(otherwise=worded, generator="model-x"))
@@ -213,14 +229,14 @@ async def test_rules_stand_in_for_a_model_that_fails(agents: Agents, answer: obj
 async def test_a_silent_model_is_not_waited_for(agents: Agents, clock: ManualClock) -> None:
     """Rules answer in time for the caller."""
     asked = asyncio.create_task(agents(ScriptedModel(otherwise=Silence())).clo(ADA, 1, 2))
-    await time_goes_on(clock, PATIENCE_S)
+    await time_goes_on(clock, Patience.within(30).signal_s)
     assert said(await asked).fallback == "model_slow"
 
 
 async def test_silent_research_is_told_as_such(agents: Agents, clock: ManualClock) -> None:
     """There are no rules to answer: the caller may try again."""
     asked = asyncio.create_task(agents(ScriptedModel(otherwise=Silence())).alex(ADA))
-    await time_goes_on(clock, RESEARCH_PATIENCE_S)
+    await time_goes_on(clock, Patience.within(30).research_s)
     with pytest.raises(UnavailableError) as caught:
         await asked
     assert caught.value.code == "model_slow"

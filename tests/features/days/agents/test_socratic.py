@@ -48,6 +48,23 @@ def test_other_notes_are_quoted() -> None:
     assert "…”" in long
 
 
+def test_notes_that_say_nothing_are_not_asked_about() -> None:
+    """Such days count by their confidence alone."""
+    assert [why for why, _ in asked(done(0, 9, 0, "ok"), done(1, 5, 1, " Yay :)"))] == [
+        "low_confidence",
+        "general",
+        "general",
+        "general",
+    ]
+
+
+def test_what_was_noted_twice_is_asked_once() -> None:
+    """About the latest of these days."""
+    days = [done(number, 8, number, f"struggled with Sums, day {number}") for number in range(3)]
+    questions = [question for why, question in asked(*days) if why == "notes"]
+    assert [question.split("”")[0] for question in questions] == ["On “Subject 2"]
+
+
 def test_low_confidence_is_asked_about_where_there_are_no_notes() -> None:
     """The least sure day first; 7 is not low."""
     days = [done(0, 6, 0), done(1, 2, 1), done(2, 7, 2)]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.features.days.intent import Depth, Intent
 
 LONGEST_NAME_CHARS = 80
-LONGEST_GOAL_CHARS = 160
+LONGEST_GOAL_CHARS = 80  # a longer one stands at the top of the plan, and not in its sentences
 
 OTHER_MATERIAL = " Take other material than the last time."
 
@@ -94,8 +94,7 @@ def titled(topic: str, title: str) -> str:
 
 def worded(text: str, intent: Intent) -> str:
     """``text`` with the learner's topic and goal in it, and nothing else of theirs read."""
-    goal = _shortened(" ".join(intent.end_goal.split()), LONGEST_GOAL_CHARS).rstrip(".")
-    return sentence_case(text.format(topic=topic_name(intent.topic), goal=f"your goal “{goal}”"))
+    return sentence_case(text.format(topic=topic_name(intent.topic), goal=_goal_name(intent.end_goal)))
 
 
 def topic_name(topic: str) -> str:
@@ -104,6 +103,12 @@ def topic_name(topic: str) -> str:
     return (
         name if len(name) <= LONGEST_NAME_CHARS else f"“{_shortened(name.strip('“”'), LONGEST_NAME_CHARS)}”"
     )
+
+
+def _goal_name(end_goal: str) -> str:
+    """The goal as it reads inside a sentence."""
+    goal = " ".join(end_goal.split()).rstrip(".")
+    return f"your goal “{goal}”" if 0 < len(goal) <= LONGEST_GOAL_CHARS else "your goal"
 
 
 def _stage(depth: Depth, week: int) -> Stage:

@@ -17,7 +17,7 @@ from orchestrator.features.days.agents.signals import (
     SocraticSignal,
     TaSignal,
 )
-from orchestrator.features.days.agents.writer import RESEARCH_PATIENCE_S, Asking, Writer
+from orchestrator.features.days.agents.writer import Asking, Writer
 from orchestrator.features.days.fallback import fallback_plan
 from orchestrator.features.days.intent import Intent
 
@@ -42,12 +42,18 @@ class Told(Generic[SignalT]):
 
 
 class AgentService:
-    """Our four agents and the instructor. ``writer`` is None where there is no model."""
+    """Our four agents and the instructor.
 
-    def __init__(self, history: History, clock: Clock, writer: Writer | None = None) -> None:
+    ``writer`` is None where there is no model. There is no research without one, or where it is not wanted.
+    """
+
+    def __init__(
+        self, history: History, clock: Clock, writer: Writer | None = None, *, research: bool = True
+    ) -> None:
         self._history = history
         self._clock = clock
         self._writer = writer
+        self._researcher = writer if research else None
 
     async def clo(self, asking: Asking, week: int, day: int) -> Told[CloSignal]:
         """The day's place in the curriculum."""
@@ -70,18 +76,19 @@ class AgentService:
         return await self._told(asking, rules, socratic.wording(intent, done, rules))
 
     async def alex(self, asking: Asking) -> Told[AlexSignal]:
-        """Research where there is a model, else that it is off.
+        """Research where it is on, else that it is off.
 
         Raises:
-            OrchestratorError: there is a model, and it gave nothing.
+            OrchestratorError: it is on, and the model gave nothing.
         """
-        if self._writer is None:
+        writer = self._researcher
+        if writer is None:
             return _known(asking, alex.OFF)
         wording = alex.wording(await self._intent(asking))
-        facts = self._writer.facts(wording)
+        facts = writer.facts(wording)
         if held := still_true(asking.if_none_match, facts=facts):
             return Told(None, held)
-        said = await self._writer.ask(asking, wording, RESEARCH_PATIENCE_S)
+        said = await writer.ask(asking, wording, writer.patience.research_s)
         return Told(said, tag_of(said, facts))
 
     async def daily(self, request: DailyRequest, key: str = "") -> DailyPlan:
@@ -92,7 +99,8 @@ class AgentService:
         if self._writer is None:
             return rules
         wording = instructor.wording(intent, week, day, signals, rules, self._writer.generator)
-        return await self._writer.ask_or(Asking(request.user_id, request.topic, key), wording, rules)
+        asking = Asking(request.user_id, request.topic, key)
+        return await self._writer.ask_or(asking, wording, rules, self._writer.patience.plan_s)
 
     async def _told(self, asking: Asking, rules: SignalT, wording: Wording[ShapeT, SignalT]) -> Told[SignalT]:
         if self._writer is None:
@@ -100,7 +108,7 @@ class AgentService:
         facts = self._writer.facts(wording)
         if held := still_true(asking.if_none_match, facts=facts):
             return Told(None, held)
-        said = await self._writer.ask_or(asking, wording, rules)
+        said = await self._writer.ask_or(asking, wording, rules, self._writer.patience.signal_s)
         # What rules wrote for want of the model is not what comes of these facts: the model is asked again.
         return _known(asking, said) if said.fallback else Told(said, tag_of(said, facts))
 

@@ -25,6 +25,7 @@ Why = Literal["notes", "low_confidence", "general"]
 QUESTIONS = 4  # as many as the longest day has time for, and one to choose from
 RECENT_DAYS = 5
 HIGHEST_LOW_CONFIDENCE = 6  # 7 is not yet high, and no longer low
+SHORTEST_NOTES_CHARS = 12  # "ok" and "went well" leave nothing to ask
 LONGEST_QUOTE_CHARS = 160
 LONGEST_TROUBLE_CHARS = 60
 LONGEST_NOTES_CHARS = 1_000
@@ -60,12 +61,15 @@ class SocraticAnswer(BaseModel):
 def signal(intent: Intent, done: Sequence[DayDone]) -> SocraticSignal:
     """Questions by rules: about the latest notes, then the least sure days, then the topic as a whole."""
     latest = list(done)[: -RECENT_DAYS - 1 : -1]
-    noted = [_of_notes(each) for each in latest if plain(each.notes)]
+    noted = [each for each in latest if len(plain(each.notes)) >= SHORTEST_NOTES_CHARS]
     unsure = sorted(
-        (each for each in latest if not plain(each.notes) and each.confidence <= HIGHEST_LOW_CONFIDENCE),
+        (each for each in latest if each not in noted and each.confidence <= HIGHEST_LOW_CONFIDENCE),
         key=lambda each: each.confidence,
     )
-    own = [*noted[: QUESTIONS - 1], *(_of_confidence(each) for each in unsure)]
+    # What was noted on several days is asked about once: on the latest.
+    once = {_subject_of(each): each for each in reversed(noted)}
+    asked_of = sorted(once.values(), key=lambda each: each.done_at, reverse=True)[: QUESTIONS - 1]
+    own = [*map(_of_notes, asked_of), *map(_of_confidence, unsure)]
     general = [Question(question=asked, why="general") for asked in general_questions(intent, len(done))]
     return SocraticSignal(questions=[*own, *general][:QUESTIONS])
 
@@ -119,9 +123,7 @@ def wording(
 def _of_notes(done: DayDone) -> Question:
     """Go back to what was hard where the notes name it, else to what they say."""
     notes = plain(done.notes[:LONGEST_NOTES_CHARS])
-    trouble = _TROUBLE.search(notes.replace("’", "'"))  # noqa: RUF001 - as phones write don't
-    what = trouble["what"] if trouble else ""
-    if 1 < len(what) <= LONGEST_TROUBLE_CHARS:
+    if what := _trouble(notes):
         asked = (
             f"On “{done.title}” you noted trouble with “{what}”: how would you explain it now, and where "
             "does it still get vague?"
@@ -129,6 +131,19 @@ def _of_notes(done: DayDone) -> Question:
     else:
         asked = f"On “{done.title}” you noted: “{_quote(notes)}” What would you add or correct today?"
     return Question(question=asked, why="notes")
+
+
+def _subject_of(done: DayDone) -> str:
+    """What the notes are about: what was hard, else all they say."""
+    notes = plain(done.notes[:LONGEST_NOTES_CHARS])
+    return (_trouble(notes) or notes).casefold()
+
+
+def _trouble(notes: str) -> str:
+    """What was hard, where the notes say so; else nothing."""
+    found = _TROUBLE.search(notes.replace("’", "'"))  # noqa: RUF001 - as phones write don't
+    what = found["what"] if found else ""
+    return what if 1 < len(what) <= LONGEST_TROUBLE_CHARS else ""
 
 
 def _of_confidence(done: DayDone) -> Question:
@@ -143,4 +158,4 @@ def _quote(notes: str) -> str:
     text = sentence_case(notes)
     if len(text) > LONGEST_QUOTE_CHARS:
         return f"{text[:LONGEST_QUOTE_CHARS].rsplit(' ', 1)[0].rstrip(' ,;:.')}…"
-    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+    return f"{text}." if text[-1].isalnum() else text

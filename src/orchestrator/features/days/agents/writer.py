@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from uuid import NAMESPACE_OID, uuid5
 
 import structlog
@@ -23,12 +23,29 @@ if TYPE_CHECKING:
     from orchestrator.core.clock import Clock
     from orchestrator.features.days.agents.wording import SaidT, ShapeT, Wording
 
-# Callers give a signal 15 s, and a whole plan with research 30 s.
-PATIENCE_S = 10.0
-RESEARCH_PATIENCE_S = 14.0  # no rules could answer in its place
 MOST_TOKENS = 8_000  # room for models that think before they answer
+# Shares of the time for a whole run, which are over before its agents' (0.6) and its instructor's (0.9) end.
+SIGNAL_SHARE, RESEARCH_SHARE, PLAN_SHARE = 0.4, 0.5, 0.25
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds a model has for a signal, for research, and for a plan.
+
+    Rules stand in for a signal and for a plan, so they must still be in time for those who wait; nothing
+    stands in for research, which has all the time that there is.
+    """
+
+    signal_s: float
+    research_s: float
+    plan_s: float
+
+    @classmethod
+    def within(cls, limit_s: float) -> Self:
+        """What fits into a run of so many seconds."""
+        return cls(SIGNAL_SHARE * limit_s, RESEARCH_SHARE * limit_s, PLAN_SHARE * limit_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +64,8 @@ class Asking:
 class Writer:
     """A model on a budget: that of one learner's day, and that of everybody's."""
 
-    def __init__(self, model: Model, budget: Budget, clock: Clock) -> None:
+    def __init__(self, model: Model, budget: Budget, clock: Clock, patience: Patience) -> None:
+        self.patience = patience
         self._model = model
         self._budget = budget
         self._clock = clock
@@ -61,10 +79,12 @@ class Writer:
         """The digest of what an answer depends on: what the model is told, and which model it is."""
         return digest({"system": wording.system, "data": dict(wording.data), "model": self.generator})
 
-    async def ask_or(self, asking: Asking, wording: Wording[ShapeT, SaidT], rules: SaidT) -> SaidT:
+    async def ask_or(
+        self, asking: Asking, wording: Wording[ShapeT, SaidT], rules: SaidT, patience_s: float
+    ) -> SaidT:
         """In the model's words; in those of the rules, and marked so, where it has none."""
         try:
-            return await self.ask(asking, wording, PATIENCE_S)
+            return await self.ask(asking, wording, patience_s)
         except OrchestratorError as error:
             log.warning("rules stand in for the model", shape=wording.shape.__name__, code=error.code)
             return rules.model_copy(update={"fallback": error.code})
