@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from orchestrator.core.settings.model import TokenCount
 from orchestrator.core.settings.section import HttpUrl, Seconds, Section
 
 
@@ -18,6 +19,10 @@ class DaySettings(Section):
         None,
         description="true or false: whether agents do research, which takes longer; if left out, they do "
         "where there is a model",
+    )
+    learner_daily_tokens: TokenCount = Field(
+        200_000,
+        description="the most tokens that our own agents may use on one learner in a UTC day, 1 or more",
     )
     deadline_s: Seconds = Field(
         12.0, description="seconds in which a plan without research is there, more than 0 and up to 86400"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orchestrator.features.days.agents.service import AgentService
     from orchestrator.features.days.deadlines import Deadlines
     from orchestrator.web.feature import Feature, Resources
 
@@ -28,7 +29,7 @@ def build(resources: Resources) -> Feature:
     intents = IntentRepository(resources.database, resources.outbox)
     sessions = SessionRepository(resources.database, resources.outbox)
     deadlines, clock = _deadlines(resources), resources.clock
-    agents = AgentConnection(resources)
+    agents = AgentConnection(resources, _own_agents(resources, deadlines))
     service = DayService(
         intents, sessions, OverviewRepository(resources.database), resources.engine, deadlines, clock
     )
@@ -47,5 +48,29 @@ def _deadlines(resources: Resources) -> Deadlines:
     from orchestrator.features.days.deadlines import Deadlines
 
     settings = resources.settings.days
-    does_research = resources.model is not None if settings.research is None else settings.research
-    return Deadlines(settings.research_deadline_s if does_research else settings.deadline_s)
+    return Deadlines(settings.research_deadline_s if _does_research(resources) else settings.deadline_s)
+
+
+def _does_research(resources: Resources) -> bool:
+    wanted = resources.settings.days.research
+    return resources.model is not None if wanted is None else wanted
+
+
+def _own_agents(resources: Resources, deadlines: Deadlines) -> AgentService:
+    """Ours by rules, and worded by the model where there is one."""
+    from orchestrator.agents.budget import Budget, Limits, Rule
+    from orchestrator.agents.spending import SpendingLedger
+    from orchestrator.features.days.agents.service import AgentService
+    from orchestrator.features.days.agents.writer import Patience, Writer
+    from orchestrator.features.days.repository import DayHistory
+
+    settings, clock, writer = resources.settings, resources.clock, None
+    if resources.model is not None:
+        limits = Limits(
+            settings.days.learner_daily_tokens,
+            settings.lessons.daily_cap_tokens,
+            Rule("For this learner's day", "days.learner_daily_tokens", "learner_budget_exceeded"),
+        )
+        budget = Budget(SpendingLedger(resources.database, clock), limits, clock)
+        writer = Writer(resources.model, budget, clock, Patience.within(deadlines.limit_s))
+    return AgentService(DayHistory(resources.database), clock, writer, research=_does_research(resources))

@@ -11,15 +11,14 @@ from orchestrator.agents.remote import AgentClient, Allowance, Signals
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.ids import new_id
 from orchestrator.features.days.agents.routes import agents_app, agents_router
-from orchestrator.features.days.agents.service import AgentService
 from orchestrator.features.days.asking import ENDPOINTS
-from orchestrator.features.days.repository import DayHistory, SignalTable
+from orchestrator.features.days.repository import SignalTable
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from orchestrator.core.settings import Settings
-    from orchestrator.features.days.agents.writer import Writer
+    from orchestrator.features.days.agents.service import AgentService
     from orchestrator.web.feature import Resources
 
 IN_PROCESS: Final = "http://agents.localhost"
@@ -32,8 +31,7 @@ class AgentConnection:
         SettingsError: the agents are elsewhere, and there is no token for them.
     """
 
-    def __init__(self, resources: Resources, writer: Writer | None = None) -> None:
-        own = AgentService(DayHistory(resources.database), resources.clock, writer)
+    def __init__(self, resources: Resources, own: AgentService) -> None:
         self.router: APIRouter = agents_router(own)
         base_url = resources.settings.days.edge_base_url
         self.client = AgentClient(

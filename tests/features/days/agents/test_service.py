@@ -22,6 +22,7 @@ from orchestrator.features.days.agents.service import AgentService, Told
 from orchestrator.features.days.agents.signals import Signal
 from orchestrator.features.days.agents.wording import plain
 from orchestrator.features.days.agents.writer import Asking, Patience
+from orchestrator.features.days.deadlines import PLAN_SHARE, SIGNALS_SHARE
 from orchestrator.features.days.fallback import fallback_plan
 from orchestrator.testing.model import Refusal, ScriptedModel, Silence
 from support import model_server
@@ -150,9 +151,9 @@ async def test_research_can_be_off_with_a_model_too(agents: Agents) -> None:
 def test_rules_are_in_time_after_a_model_that_was_not(limit_s: float) -> None:
     """Signals before their share of the run ends, and a plan, after the last of them, before its own."""
     patience = Patience.within(limit_s)
-    assert patience.signal_s < 0.6 * limit_s
-    assert patience.research_s < 0.6 * limit_s
-    assert 0.6 * limit_s + patience.plan_s < 0.9 * limit_s
+    assert patience.signal_s < SIGNALS_SHARE * limit_s
+    assert patience.research_s < SIGNALS_SHARE * limit_s
+    assert SIGNALS_SHARE * limit_s + patience.plan_s < PLAN_SHARE * limit_s
 
 
 async def test_a_model_words_what_the_rules_found(agents: Agents) -> None:
