@@ -12,6 +12,7 @@ import httpx2
 from pydantic import SecretStr
 
 from orchestrator.agents.remote import AgentClient
+from orchestrator.core.rates import Rate, Taken
 from orchestrator.core.telemetry import Metrics
 
 if TYPE_CHECKING:
@@ -120,6 +121,21 @@ class ScriptedAgent:
         self.times.append(self.clock.time() - self._began)
         answering = self.script.pop(0) if self.script else self.respond
         return await answering(request)
+
+
+@dataclass
+class ScriptedBuckets:
+    """Buckets that say when the next token comes, in turn; after that there are tokens."""
+
+    waits: list[float]
+    names: list[str] = field(default_factory=list)
+
+    async def take(self, name: str, rate: Rate) -> Taken:  # noqa: ARG002  # the script knows
+        """The next outcome."""
+        self.names.append(name)
+        if self.waits:
+            return Taken(allowed=False, left=0, next_s=self.waits.pop(0))
+        return Taken(allowed=True, left=0, next_s=1)
 
 
 async def settled() -> None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from orchestrator.agents.remote import AgentError, AgentErrorCode, AgentRequest
+from orchestrator.agents.remote import AgentError, AgentErrorCode, AgentRequest, Allowance
+from orchestrator.core.rates import Rate
 from support.scripted_agent import (
     ScriptedAgent,
+    ScriptedBuckets,
     answer,
     broken,
     finished,
@@ -160,6 +162,17 @@ async def test_what_began_before_it_opened_tells_nothing(
     await asyncio.gather(old, return_exceptions=True)
     error = await one_attempt(agent, client)
     assert (error.retry_after, agent.asked) == (20, [])
+
+
+async def test_an_agent_that_is_left_alone_costs_nothing_of_its_allowance(agent: ScriptedAgent) -> None:
+    """Nor is a token waited for."""
+    buckets = ScriptedBuckets([])
+    client = agent.client(Allowance(buckets, Rate(60, 60, 1)))
+    await opened(agent, client)
+    buckets.names.clear()
+    await one_attempt(agent, client)
+    assert buckets.names == []
+    await client.aclose()
 
 
 async def test_opening_and_closing_are_logged(agent: ScriptedAgent, client: AgentClient) -> None:

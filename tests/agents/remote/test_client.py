@@ -168,43 +168,43 @@ def test_a_token_that_no_header_can_have_is_refused(token: str) -> None:
 
 
 BAD_ANSWERS = {
-    "nothing": b"",
-    "no JSON": b"<html>maintenance</html>",
-    "cut off": b'{"ok": true, "data": [1, 2',
-    "not UTF-8": b'{"ok": true, "data": "\xff"}',
-    "half a character": b'{"ok": true, "data": "\\ud83d"}',
-    "not a number": b'{"ok": true, "data": NaN}',
-    "NUL": b'{"ok": true, "data": "\\u0000"}',
-    "NUL behind a backslash": b'{"ok": true, "data": "\\\\\\u0000"}',
-    "too deep": b'{"ok": true, "data": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
-    "too long a number": b'{"ok": true, "data": ' + b"1" * 5_000 + b"}",
-    "another shape": b'{"data": {"minutes": 5}}',
-    "a list": b"[true]",
-    "ok as a word": b'{"ok": "true"}',
-    "an error that is no text": b'{"ok": false, "error": {"a": 1}}',
-    "other data": b'{"ok": true, "data": {"minutes": "secret words", "secret name": 1}}',
-    "too large": b'{"ok": true, "data": "' + b"x" * 1_000_000 + b'"}',
+    "nothing": (b"", "not JSON"),
+    "no JSON": (b"<html>secret maintenance</html>", "not JSON"),
+    "cut off": (b'{"ok": true, "data": [1, 2', "not JSON"),
+    "not UTF-8": (b'{"ok": true, "data": "\xff"}', "not JSON"),
+    "half a character": (b'{"ok": true, "data": "\\ud83d"}', "not JSON"),
+    "not a number": (b'{"ok": true, "data": NaN}', "not JSON"),
+    "NUL": (b'{"ok": true, "data": "\\u0000"}', "the character NUL"),
+    "NUL behind a backslash": (b'{"ok": true, "data": "\\\\\\u0000"}', "the character NUL"),
+    "too deep": (b'{"ok": true, "data": ' + b"[" * 5_000 + b"]" * 5_000 + b"}", "not JSON"),
+    "too long a number": (b'{"ok": true, "data": ' + b"1" * 5_000 + b"}", "not JSON"),
+    "another shape": (b'{"data": {"minutes": 5}}', "(ok: missing)"),
+    "a list": (b"[true]", "(the whole: model_type)"),
+    "ok as a word": (b'{"ok": "true"}', "(ok: bool_type)"),
+    "an error that is no text": (b'{"ok": false, "error": {"secret": 1}}', "(error: string_type)"),
+    "too large": (b'{"ok": true, "data": "' + b"x" * 1_000_000 + b'"}', "larger than 1,000,000 bytes"),
 }
 
 
-@pytest.mark.parametrize("body", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
+@pytest.mark.parametrize(("body", "reason"), BAD_ANSWERS.values(), ids=BAD_ANSWERS)
 async def test_an_answer_that_is_not_the_contract_is_of_no_use(
-    agent: ScriptedAgent, client: AgentClient, body: bytes
+    agent: ScriptedAgent, client: AgentClient, body: bytes, reason: str
 ) -> None:
     """It is not asked for again, and none of its words are in the error."""
     agent.respond = answer(body)
-    request = AgentRequest("clo", "/signals", shape=Practice)
-    error = await failure(client.call(request))
+    error = await failure(client.call(REQUEST))
     assert error.code is AgentErrorCode.BAD_SCHEMA
     assert error.message.startswith("The answer of the agent clo is of no use: ")
+    assert reason in error.message
     assert "secret" not in str(error)
     assert len(agent.asked) == 1
 
 
 async def test_the_fields_at_fault_are_named(agent: ScriptedAgent, client: AgentClient) -> None:
     """Those that the shape knows, so that who writes the agent can mend it."""
-    agent.respond = ok({"minutes": "secret words"})
+    agent.respond = ok({"minutes": "secret words", "secret name": 1})
     error = await failure(client.call(AgentRequest("clo", "/signals", shape=Practice)))
+    assert error.code is AgentErrorCode.BAD_SCHEMA
     assert error.message.endswith("its data is no Practice (minutes: int_parsing).")
 
 

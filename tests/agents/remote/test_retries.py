@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
@@ -12,9 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.agents.remote import AgentError, AgentErrorCode, AgentRequest, Allowance
-from orchestrator.core.rates import Rate, Taken
+from orchestrator.core.rates import Rate
 from orchestrator.testing.clock import BEGINNING, ManualClock
-from support.scripted_agent import Answering, ScriptedAgent, answer, broken, finished, never, ok, status
+from support.scripted_agent import (
+    Answering,
+    ScriptedAgent,
+    ScriptedBuckets,
+    answer,
+    broken,
+    finished,
+    never,
+    ok,
+    status,
+)
 
 if TYPE_CHECKING:
     from orchestrator.agents.remote import AgentClient, AgentReply
@@ -146,21 +155,6 @@ async def test_a_call_without_any_time_is_not_made(agent: ScriptedAgent, client:
     assert isinstance(error, AgentError)
     assert error.code is AgentErrorCode.TIMEOUT
     assert agent.times == []
-
-
-@dataclass
-class ScriptedBuckets:
-    """Buckets that say when the next token comes, in turn; after that there are tokens."""
-
-    waits: list[float]
-    names: list[str] = field(default_factory=list)
-
-    async def take(self, name: str, rate: Rate) -> Taken:  # noqa: ARG002  # the script knows
-        """The next outcome."""
-        self.names.append(name)
-        if self.waits:
-            return Taken(allowed=False, left=0, next_s=self.waits.pop(0))
-        return Taken(allowed=True, left=0, next_s=1)
 
 
 async def test_calls_wait_for_the_agents_allowance(agent: ScriptedAgent) -> None:

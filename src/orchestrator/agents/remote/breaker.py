@@ -76,7 +76,6 @@ class CircuitBreaker:
         self.check()
         if not self.is_closed:
             self._probing = True
-            self._era += 1
         era = self._era
         try:
             yield
