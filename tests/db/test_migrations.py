@@ -16,6 +16,7 @@ from orchestrator.db.migrating import APPLICATION_ID, MIGRATIONS, migrations, ne
 from orchestrator.db.postgres import MARK
 from orchestrator.features.days.tables import DaySessionRow, IntentRow, SignalRow
 from orchestrator.features.lessons.tables import SessionRow
+from orchestrator.web.audit.tables import AuditRow
 from orchestrator.web.auth.keys.tables import ApiKeyRow
 from orchestrator.web.events.tables import OutboxRow
 from orchestrator.web.idempotency.tables import IdempotencyRow
@@ -66,6 +67,7 @@ async def test_a_filled_database_of_every_revision_is_upgraded(tables: Tables, r
             answered = await session.all(select(IdempotencyRow))
             days = [len(await session.all(select(row))) for row in (IntentRow, DaySessionRow, SignalRow)]
             keys = await session.all(select(ApiKeyRow))
+            audited = await session.all(select(AuditRow))
             found = await database.pending()
 
     assert not found.changes
@@ -74,6 +76,7 @@ async def test_a_filled_database_of_every_revision_is_upgraded(tables: Tables, r
     assert len(spent) == len(before["lesson_spending"]) >= 1
     assert len(told) == len(before.get("outbox", []))
     assert len(keys) == len(before.get("api_keys", []))
+    assert len(audited) == len(before.get("audit_entries", []))
     assert len(answered) == len(before.get("idempotency_keys", []))
     assert days == [len(before.get(name, [])) for name in ("day_intents", "day_sessions", "day_signals")]
     assert all(row.created_at.utcoffset() is not None for row in sessions)

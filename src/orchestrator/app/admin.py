@@ -13,6 +13,7 @@ from orchestrator.core.errors import InvalidInputError, TerminalError
 from orchestrator.durable.errors import MismatchError, RunError
 from orchestrator.durable.payloads import PayloadError
 from orchestrator.durable.runs import SAME_INPUT, Status
+from orchestrator.web.audit import Trail
 from orchestrator.web.auth.access import Admin
 from orchestrator.web.feature import Feature
 from orchestrator.web.problems import problems
@@ -82,11 +83,12 @@ def build(engine: Callable[[], Engine]) -> Feature:
     router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
 
     @router.post("/{run_id}/cancel", responses=problems(400, 401, 403, 404))
-    async def cancel(run_id: str, _: Admin, wanted: CancelOfRun | None = None) -> CancelledRun:
+    async def cancel(run_id: str, _: Admin, trail: Trail, wanted: CancelOfRun | None = None) -> CancelledRun:
         """Ask a run to stop.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
+        await trail.record("run.cancel", run_id)
         run = await engine().get(run_id)
         was = (await run.describe()).status
         await run.cancel(force_after=wanted.force_after if wanted else None)
@@ -95,22 +97,24 @@ def build(engine: Callable[[], Engine]) -> Feature:
         return CancelledRun(id=run_id, was=was, status=(await run.describe()).status)
 
     @router.post("/{run_id}/pause", responses=problems(400, 401, 403, 404, 409))
-    async def pause(run_id: str, _: Admin) -> RunNow:
+    async def pause(run_id: str, _: Admin, trail: Trail) -> RunNow:
         """Have a run begin no new step or child until it is resumed; what runs goes on to its end.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
+        await trail.record("run.pause", run_id)
         run = await engine().get(run_id)
         was = (await run.describe()).status
         await run.pause()
         return await _now(run, was)
 
     @router.post("/{run_id}/resume", responses=problems(400, 401, 403, 404, 409, 422))
-    async def resume(run_id: str, _: Admin) -> RunNow:
+    async def resume(run_id: str, _: Admin, trail: Trail) -> RunNow:
         """Let a paused run go on, or try a stuck one again; 422 with the reason where it is stuck still.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
+        await trail.record("run.resume", run_id)
         run = await engine().get(run_id)
         was = (await run.describe()).status
         try:
@@ -120,11 +124,12 @@ def build(engine: Callable[[], Engine]) -> Feature:
         return await _now(run, was)
 
     @router.post("/{run_id}/fork", status_code=201, responses=problems(400, 401, 403, 404, 409, 422))
-    async def fork(run_id: str, wanted: ForkOfRun, _: Admin) -> ForkedRun:
+    async def fork(run_id: str, wanted: ForkOfRun, _: Admin, trail: Trail) -> ForkedRun:
         """Start another run with what a run recorded up to a step. The first one stays as it is.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
+        await trail.record("run.fork", run_id)
         run = await engine().get(run_id)
         with_input = wanted.input if "input" in wanted.model_fields_set else SAME_INPUT
         try:

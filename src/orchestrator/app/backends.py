@@ -18,6 +18,7 @@ from orchestrator.db import Database
 from orchestrator.durable.embedded import EmbeddedEngine
 from orchestrator.journal.blobs import BlobStore, BucketBlobs
 from orchestrator.streams.file import FileStreams
+from orchestrator.web.audit import Audit
 from orchestrator.web.events import Outbox
 from orchestrator.web.feature import Component
 from orchestrator.web.limits.failover import Failover
@@ -55,6 +56,7 @@ class Backends:
     database: Database
     streams: Callable[[], Streams]
     outbox: Outbox
+    audit: Audit
     blobs: Blobs
     model: OpenAIModel | None
     buckets: Buckets
@@ -200,6 +202,7 @@ def _backends(
         database=database,
         streams=streams,
         outbox=outbox,
+        audit=Audit(database, clock, retention=settings.audit.retention),
         blobs=blobs or blobs_of(settings),
         model=model,
         buckets=buckets,

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from orchestrator.durable.schedules import ScheduleStatus
+from orchestrator.web.audit import Trail
 from orchestrator.web.auth.access import Admin
 from orchestrator.web.feature import Feature
 from orchestrator.web.problems import problems
@@ -39,31 +40,34 @@ def build(engine: Callable[[], Engine]) -> Feature:
     router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
 
     @router.post("/{schedule_id}/pause", responses=problems(400, 401, 403, 404))
-    async def pause(schedule_id: str, _: Admin) -> ScheduleNow:
+    async def pause(schedule_id: str, _: Admin, trail: Trail) -> ScheduleNow:
         """Have a schedule start nothing until it is resumed; a run that is open goes on.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
+        await trail.record("schedule.pause", schedule_id)
         schedule = await engine().get_schedule(schedule_id)
         await schedule.pause()
         return await _now(schedule)
 
     @router.post("/{schedule_id}/resume", responses=problems(400, 401, 403, 404, 422))
-    async def resume(schedule_id: str, _: Admin) -> ScheduleNow:
+    async def resume(schedule_id: str, _: Admin, trail: Trail) -> ScheduleNow:
         """Have a schedule start runs again, from its next time on.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
+        await trail.record("schedule.resume", schedule_id)
         schedule = await engine().get_schedule(schedule_id)
         await schedule.resume()
         return await _now(schedule)
 
     @router.post("/{schedule_id}/run-now", responses=problems(400, 401, 403, 404, 409, 422))
-    async def run_now(schedule_id: str, _: Admin) -> StartedRun:
+    async def run_now(schedule_id: str, _: Admin, trail: Trail) -> StartedRun:
         """Start a run of a schedule at once, unless its last one is still open.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
+        await trail.record("schedule.run-now", schedule_id)
         run = await (await engine().get_schedule(schedule_id)).run_now()
         return StartedRun(id=schedule_id, run=run.id)
 

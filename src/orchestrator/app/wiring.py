@@ -21,6 +21,9 @@ from orchestrator.core.telemetry import Metrics, tracer_provider
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.features import days, lessons
 from orchestrator.web.application import House, create_app
+from orchestrator.web.audit import Audit
+from orchestrator.web.audit import routes as audit_routes
+from orchestrator.web.audit.refusals import Refusals
 from orchestrator.web.auth.configured import sign_in_of
 from orchestrator.web.auth.keys import routes as key_routes
 from orchestrator.web.auth.keys.service import KeyStore
@@ -86,16 +89,20 @@ def built(settings: Settings) -> Iterator[Service]:
         resources = _resources(settings, chosen, metrics)
         rooms = _rooms(resources)
         engine = chosen.engine
-        keys = KeyStore(chosen.database, chosen.clock, key_scopes(rooms))
+        keys = KeyStore(chosen.database, chosen.clock, key_scopes(rooms), chosen.audit)
+        refusals = Refusals(chosen.audit, chosen.clock)
         routes = (
             admin.build(lambda: engine),
             schedules.build(lambda: engine),
             events.build(resources),
             key_routes.build(keys),
+            audit_routes.build(chosen.audit, refusals),
         )
         features = (*rooms, *routes)
         sign_in = sign_in_of(settings.auth, chosen.clock, operator_token=claim.token, keys=keys)
-        app = _application(settings, chosen, metrics, rooms, shown=features, sign_in=sign_in)
+        app = _application(
+            settings, chosen, metrics, rooms, shown=features, sign_in=sign_in, refusals=refusals
+        )
         yield Service(app, engine, features, claim, metrics, resources)
 
 
@@ -129,6 +136,7 @@ def code_of(settings: Settings) -> tuple[Feature, ...]:
             database=database,
             streams=_no_streams,
             outbox=Outbox(database, _no_streams, clock),
+            audit=Audit(database, clock, retention=None),
             blobs=blobs,
             buckets=MemoryBuckets(clock),
             model=None,
@@ -166,6 +174,7 @@ def _resources(settings: Settings, chosen: Backends, metrics: Metrics) -> Resour
         database=chosen.database,
         streams=chosen.streams,
         outbox=chosen.outbox,
+        audit=chosen.audit,
         blobs=chosen.blobs,
         buckets=chosen.buckets,
         model=chosen.model,
@@ -180,6 +189,7 @@ def _application(
     *,
     shown: Sequence[Feature],
     sign_in: SignIn,
+    refusals: Refusals | None = None,
 ) -> FastAPI:
     """An application with the routes of ``shown``, on an engine that has the code of all ``rooms``."""
     engine = chosen.engine
@@ -194,6 +204,8 @@ def _application(
         tracer_provider=tracer_provider(settings.telemetry),
         sign_in=sign_in,
         buckets=chosen.buckets,
+        audit=chosen.audit,
+        refusals=refusals,
         answers=answers,
     )
     sweeps = Feature("sweeps", APIRouter(), background=(answers.sweep_always,))

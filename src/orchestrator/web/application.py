@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from orchestrator.core.rates import Buckets
     from orchestrator.core.settings import Settings
+    from orchestrator.web.audit import Audit
+    from orchestrator.web.audit.refusals import Refusals
     from orchestrator.web.auth.sign_in import SignIn
     from orchestrator.web.feature import Feature, Probe
     from orchestrator.web.idempotency.answers import Answers
@@ -59,6 +61,8 @@ class House:
     tracer_provider: TracerProvider | None = None  # None while tracing is off
     sign_in: SignIn = field(default_factory=dev_sign_in)
     buckets: Buckets = field(default_factory=lambda: MemoryBuckets(SystemClock()))
+    audit: Audit | None = None  # None without tables: then nothing is on record
+    refusals: Refusals | None = None  # of sign-ins
     answers: Answers | None = None  # None without tables: then an Idempotency-Key is nothing but a header
 
 
@@ -105,6 +109,7 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
     app.state.closing = closing
     app.state.sign_in = house.sign_in
     app.state.metrics = house.metrics
+    app.state.audit = house.audit
     app.state.parts = all_parts
     app.state.shutdown_timeout_s = house.settings.server.shutdown_timeout_s
     render_problems(app)
@@ -133,7 +138,7 @@ def _passed_by_every_request(house: House, open_routes: OpenRoutes) -> list[Midd
         Middleware(Cors, open_routes, is_dev=house.sign_in.is_dev),
         Middleware(LastResort),
         Middleware(Deadline, server.request_timeout_s),
-        Middleware(Identify, house.sign_in),
+        Middleware(Identify, house.sign_in, house.refusals),
         Middleware(LimitRequests, house.buckets, Limit(REQUESTS, house.settings.limits.requests), FREE_PATHS),
         Middleware(BodyLimit, server.max_body_bytes),
         *([Middleware(Once, house.answers)] if house.answers else []),

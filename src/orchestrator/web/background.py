@@ -10,6 +10,7 @@ import structlog
 
 from orchestrator.core.errors import UnavailableError
 from orchestrator.core.patience import growing_pauses
+from orchestrator.core.waiting import passed
 from orchestrator.web.feature import Component
 
 if TYPE_CHECKING:
@@ -27,12 +28,7 @@ EVERY_HOUR_S = 3_600.0
 async def hourly(clock: Clock) -> AsyncIterator[None]:
     """Once an hour, beginning in an hour, without end."""
     while True:
-        over = asyncio.Event()
-        wake = clock.call_at(clock.time() + EVERY_HOUR_S, over.set, background=True)
-        try:
-            await over.wait()
-        finally:
-            wake.cancel()
+        await passed(clock, EVERY_HOUR_S, background=True)
         yield
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.durable.workflows import Workflow
     from orchestrator.journal.blobs import Blobs
     from orchestrator.streams import Streams
+    from orchestrator.web.audit import Audit
     from orchestrator.web.events import Outbox
     from orchestrator.web.parts import Part
 
@@ -56,6 +57,7 @@ class Resources:
     database: Database
     streams: Callable[[], Streams]  # likewise: the embedded engine has them in its own file
     outbox: Outbox
+    audit: Audit  # what is done without a request; routes take a `Trail`
     blobs: Blobs
     buckets: Buckets  # for limits on what rooms do besides answering, such as calling agents
     model: Model | None  # None: the room does what it can without

@@ -62,11 +62,13 @@ def create(
 
     It is printed now and never again: only its hash is kept. Programs send it as `X-API-Key`.
     """
+    from orchestrator.web.auth.caller import OPERATOR
+
     wanted = _wanted(name=name, scopes=scope, user=user, expires_in_days=expires_in_days)
     body = wanted.model_dump()
 
     async def directly(keys: "KeyStore") -> dict[str, object]:
-        return (await keys.create(wanted, by="operator")).model_dump(mode="json")
+        return (await keys.create(wanted, OPERATOR)).model_dump(mode="json")
 
     made = asyncio.run(_asked(settings_from(config, data_dir), "POST", KEYS, body, directly))
     screen = Screen()
@@ -114,8 +116,10 @@ def revoke(
     """Revoke an API key: from the next request on it opens nothing, in any process."""
     from urllib.parse import quote
 
+    from orchestrator.web.auth.caller import OPERATOR
+
     async def directly(keys: "KeyStore") -> dict[str, object]:
-        return (await keys.revoke(key_id)).model_dump(mode="json")
+        return (await keys.revoke(key_id, OPERATOR)).model_dump(mode="json")
 
     path = f"{KEYS}/{quote(key_id, safe='')}"
     answer = asyncio.run(_asked(settings_from(config, data_dir), "DELETE", path, None, directly))
@@ -151,6 +155,7 @@ async def _asked(
     from orchestrator.app.data_dir import serving
     from orchestrator.app.wiring import code_of, key_scopes
     from orchestrator.core.clock import SystemClock
+    from orchestrator.web.audit import Audit
     from orchestrator.web.auth.keys.service import KeyStore
 
     service = serving(settings.data_dir)
@@ -159,4 +164,6 @@ async def _asked(
             answer: dict[str, Any] = await connection.request(method, path, body, token=service.token)
             return answer
     async with tables_at_hand(settings) as database:
-        return await directly(KeyStore(database, SystemClock(), key_scopes(code_of(settings))))
+        clock = SystemClock()
+        audit = Audit(database, clock, retention=settings.audit.retention)
+        return await directly(KeyStore(database, clock, key_scopes(code_of(settings)), audit))

@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from orchestrator.app.cli import (
+    audit,
     check,
     doctor,
     keys,
@@ -53,6 +54,7 @@ runs.group.command("sweep", cls=Command, epilog=sweep.EXAMPLES)(sweep.sweep)
 root.add_typer(runs.group, name="runs")
 root.add_typer(schedules.group, name="schedules")
 root.add_typer(keys.group, name="keys")
+root.command("audit", cls=Command, epilog=audit.EXAMPLES)(audit.audit)
 root.command("migrate", cls=Command, epilog=migrate.EXAMPLES)(migrate.migrate)
 root.command("migrate-engine", cls=Command, epilog=migrate_engine.EXAMPLES)(migrate_engine.migrate_engine)
 root.command("doctor", cls=Command, epilog=doctor.EXAMPLES)(doctor.doctor)

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.core.errors import SettingsError
+from orchestrator.core.settings.audit import AuditSettings
 from orchestrator.core.settings.auth import WHAT_TO_SET, AuthSettings
 from orchestrator.core.settings.days import DaySettings
 from orchestrator.core.settings.limits import LimitSettings
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "AuditSettings",
     "AuthSettings",
     "DatabaseSettings",
     "DaySettings",
@@ -75,6 +77,7 @@ class Settings(BaseSettings):
     lessons: LessonSettings = LessonSettings()
     days: DaySettings = DaySettings()
     limits: LimitSettings = LimitSettings()
+    audit: AuditSettings = AuditSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     auth: AuthSettings = AuthSettings()
     intent_api: LaterSection = LaterSection()

@@ -17,6 +17,7 @@ from orchestrator.features.lessons.schemas import (
     SessionResult,
     StreamToken,
 )
+from orchestrator.web.audit import Trail
 from orchestrator.web.auth.access import Learner, Viewer
 from orchestrator.web.auth.links import links_of
 from orchestrator.web.feature import OpenRoute
@@ -114,8 +115,9 @@ def _add_sessions(router: APIRouter, service: LessonService) -> None:
         responses=problems(404, 503),
         summary="Stop a session and forget it",
     )
-    async def delete(session_id: SessionId, caller: Learner) -> None:
+    async def delete(session_id: SessionId, caller: Learner, trail: Trail) -> None:
         await service.delete(caller.user, session_id)
+        await trail.record("lesson.delete", session_id)
 
 
 def _add_runs(router: APIRouter, service: LessonService) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 from starlette.datastructures import Headers
 
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import ForbiddenError, OrchestratorError, UnauthorizedError
 from orchestrator.web.auth.caller import SCOPE_KEY
 from orchestrator.web.auth.credentials import Credentials
 from orchestrator.web.problems import problem_of
@@ -15,6 +15,7 @@ from orchestrator.web.problems import problem_of
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from orchestrator.web.audit.refusals import Refusals
     from orchestrator.web.auth.sign_in import SignIn
 
 log = structlog.get_logger()
@@ -23,9 +24,11 @@ log = structlog.get_logger()
 class Identify:
     """Keeps the caller in the request's scope. A credential that is wrong ends it, whatever the route."""
 
-    def __init__(self, app: ASGIApp, sign_in: SignIn) -> None:
+    def __init__(self, app: ASGIApp, sign_in: SignIn, refusals: Refusals | None = None) -> None:
+        """Take who is let in, and where it is written down who is not."""
         self.app = app
         self.sign_in = sign_in
+        self.refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its caller, or refuse it."""
@@ -37,6 +40,8 @@ class Identify:
             scope[SCOPE_KEY] = await self.sign_in.caller(given)
         except OrchestratorError as error:
             log.warning("caller refused", code=error.code, reason=error.message)
+            if self.refusals is not None and isinstance(error, (UnauthorizedError, ForbiddenError)):
+                await self.refusals.note(scope, error)
             await problem_of(error)(scope, receive, send)
             return
         await self.app(scope, receive, send)

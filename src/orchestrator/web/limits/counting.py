@@ -52,7 +52,7 @@ def whose(scope: Scope) -> str:
     if caller.role is not Role.NOBODY:
         return caller.name
     host, _ = scope.get("client") or ("", 0)
-    return f"address:{_network(host)}"
+    return f"address:{network_of(host)}"
 
 
 async def count(scope: Scope, buckets: Buckets, limit: Limit) -> None:
@@ -102,7 +102,7 @@ def headers(counted: Sequence[Counted]) -> dict[str, str]:
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(left)}
 
 
-def _network(host: str) -> str:
+def network_of(host: str) -> str:
     """The address; of IPv6 its network, since whoever has one address there has 2**64."""
     try:
         address = ipaddress.ip_address(host)

@@ -15,6 +15,8 @@ from orchestrator.core.settings import LimitSettings, Settings
 from orchestrator.db import Database
 from orchestrator.testing import ManualClock
 from orchestrator.web.application import House, create_app
+from orchestrator.web.audit import Audit
+from orchestrator.web.audit.schemas import AuditFilter
 from orchestrator.web.auth.access import Admin, Learner, Service, User
 from orchestrator.web.auth.dev import dev_sign_in
 from orchestrator.web.auth.keys import routes
@@ -68,11 +70,12 @@ class Lab:
 
     def __init__(self, database: Database) -> None:
         self.clock, self.database = ManualClock(), database
+        self.audit = Audit(database, self.clock, retention=None)
 
     @asynccontextmanager
     async def process(self) -> AsyncGenerator[httpx2.AsyncClient]:
         """Another process of the service."""
-        keys = KeyStore(self.database, self.clock, ROOMS)
+        keys = KeyStore(self.database, self.clock, ROOMS, self.audit)
         sign_in = replace(dev_sign_in(OPERATOR), is_dev=False, keys=keys)
         answers = Answers(self.database, self.clock, longest_s=60)
         settings = Settings(limits=LimitSettings(burst=1_000))
@@ -160,6 +163,11 @@ async def test_revoked_keys_open_nothing_in_any_process(lab: Lab) -> None:
     assert before == [200, 200]
     assert [answer.status_code for answer in after] == [401, 401]
     assert "revoked" in after[0].json()["detail"]
+    trail = (await lab.audit.page(AuditFilter(subject=key["id"]))).items
+    assert [(entry.action, entry.who) for entry in trail] == [
+        ("key.revoke", "operator"),
+        ("key.create", "operator"),
+    ]
     assert revoked.json()["revoked_at"] == again.json()["revoked_at"] is not None
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Request
 
+from orchestrator.web.audit.trail import source_of
 from orchestrator.web.auth.access import Admin
 from orchestrator.web.auth.keys.schemas import ApiKey, ApiKeys, MadeApiKey, NewApiKey
 from orchestrator.web.feature import Feature
@@ -31,9 +32,9 @@ def build(keys: KeyStore) -> Feature:
         responses=problems(400, 401, 403),
         dependencies=[Depends(secret_answer)],
     )
-    async def create(wanted: NewApiKey, caller: Admin) -> MadeApiKey:
+    async def create(wanted: NewApiKey, caller: Admin, request: Request) -> MadeApiKey:
         """The answer has the key itself, this once."""
-        return await keys.create(wanted, by=caller.name)
+        return await keys.create(wanted, caller, source_of(request.scope))
 
     @router.get("", summary="List all API keys", responses=problems(401, 403))
     async def listed(_: Admin) -> ApiKeys:
@@ -41,8 +42,8 @@ def build(keys: KeyStore) -> Feature:
         return ApiKeys(items=await keys.all())
 
     @router.delete("/{key_id}", summary="Revoke an API key", responses=problems(400, 401, 403, 404))
-    async def revoke(key_id: KeyId, _: Admin) -> ApiKey:
+    async def revoke(key_id: KeyId, caller: Admin, request: Request) -> ApiKey:
         """From the next request on it opens nothing, in any process. It stays in the list."""
-        return await keys.revoke(key_id)
+        return await keys.revoke(key_id, caller, source_of(request.scope))
 
     return Feature(name="keys", router=router)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator.core.clock import Clock
     from orchestrator.db import Database
+    from orchestrator.web.audit import Audit
     from orchestrator.web.auth.keys.schemas import NewApiKey
 
 # Each opens all that its role may use, so it stands alone and names no user.
@@ -39,10 +40,11 @@ class KeyStore:
     ``rooms`` are the scopes that there are beside ``service`` and ``admin``.
     """
 
-    def __init__(self, database: Database, clock: Clock, rooms: Iterable[str]) -> None:
+    def __init__(self, database: Database, clock: Clock, rooms: Iterable[str], audit: Audit) -> None:
         self._database = database
         self._clock = clock
         self._rooms = frozenset(rooms)
+        self._audit = audit
 
     async def find(self, key: str) -> Caller | None:
         """Who calls with this key; None where it opens nothing.
@@ -62,7 +64,7 @@ class KeyStore:
         await self._used(row)
         return _caller(row)
 
-    async def create(self, wanted: NewApiKey, *, by: str) -> MadeApiKey:
+    async def create(self, wanted: NewApiKey, by: Caller, source: str = "") -> MadeApiKey:
         """Make a key. What it is sent as is in the answer, and nowhere else.
 
         Raises:
@@ -77,11 +79,12 @@ class KeyStore:
             sha256=secret.sha256,
             scopes=sorted(set(wanted.scopes)),
             created_at=now,
-            created_by=by,
+            created_by=by.name,
             expires_at=now + timedelta(days=wanted.expires_in_days) if wanted.expires_in_days else None,
         )
         async with self._database.session(SYSTEM) as session:
             session.add(row)
+            self._audit.add(session, "key.create", by, subject=row.id, source=source)
         return MadeApiKey(**_shown(row).model_dump(), key=secret.text)
 
     async def all(self) -> list[ApiKey]:
@@ -90,7 +93,7 @@ class KeyStore:
         async with self._database.session(SYSTEM) as session:
             return [_shown(row) for row in await session.all(query)]
 
-    async def revoke(self, key_id: str) -> ApiKey:
+    async def revoke(self, key_id: str, by: Caller, source: str = "") -> ApiKey:
         """Let the key open nothing from now on; once more changes nothing.
 
         Raises:
@@ -98,7 +101,8 @@ class KeyStore:
         """
         open_one = (ApiKeyRow.id == key_id, ApiKeyRow.revoked_at.is_(None))
         async with self._database.session(SYSTEM) as session:
-            await session.change(update(ApiKeyRow).where(*open_one).values(revoked_at=self._now()))
+            if await session.change(update(ApiKeyRow).where(*open_one).values(revoked_at=self._now())):
+                self._audit.add(session, "key.revoke", by, subject=key_id, source=source)
         row = await self._row(key_id)
         if row is None:
             raise NotFoundError("There is no such API key.", code="key_not_found")
