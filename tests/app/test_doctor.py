@@ -16,6 +16,7 @@ from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE, claimed
 from orchestrator.app.doctor import MASKED, Check, Report, examine
 from orchestrator.durable.embedded import EmbeddedEngine
 from support.services import LOOPBACK, ServiceProcess, free_port
+from support.tokens import SECRET, SigningKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,6 +173,36 @@ def test_a_model_that_cannot_be_reached_is_broken() -> None:
     check = the(examine(None, {"model.base_url": f"http://{LOOPBACK}:{free_port()}/v1"}), "model")
     assert check.verdict == "broken"
     assert "cannot be reached" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "verdict", "said"),
+    [
+        (200, {"keys": [SigningKey("one").public()]}, "ok", "by tokens signed by the keys at http://"),
+        (200, {"keys": []}, "broken", "shows no key for ES256 or RS256"),
+        (200, [], "broken", "it is no JSON Web Key Set"),
+        (404, {}, "broken", "it answers 404"),
+    ],
+)
+def test_the_issuer_is_asked_for_its_keys(status: int, body: object, verdict: str, said: str) -> None:
+    """Without them nobody could sign in."""
+    with provider(status, body) as address:
+        found = the(examine(None, {"auth.jwks_url": address}), "sign-in")
+
+    assert found.verdict == verdict
+    assert said in found.detail
+
+
+def test_how_people_sign_in_is_told() -> None:
+    """Dev mode says what other machines would need."""
+    by_secret = the(examine(None, {"auth.jwt_secret": SECRET}), "sign-in")
+    nobody = the(examine(None, {"auth.supabase_url": f"http://{LOOPBACK}:{free_port()}"}), "sign-in")
+    dev = the(examine(None, {}), "sign-in")
+
+    assert (by_secret.verdict, by_secret.detail) == ("ok", "by tokens signed with auth.jwt_secret")
+    assert nobody.verdict == "broken"
+    assert dev.detail.startswith("dev mode:")
+    assert "ORCHESTRATOR_AUTH_JWT_SECRET" in dev.mend
 
 
 def test_whoever_has_the_directory_but_does_not_answer_is_told(tmp_path: Path) -> None:

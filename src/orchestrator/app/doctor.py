@@ -20,11 +20,13 @@ from urllib.parse import urlsplit
 import httpx2
 from pydantic import BaseModel, SecretStr
 
+from orchestrator.app import doctor_sign_in
 from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE, serving
 from orchestrator.app.doctor_cluster import reached
 from orchestrator.app.encryption import encryption_of
 from orchestrator.core.errors import OrchestratorError, SettingsError, UnavailableError
-from orchestrator.core.settings import DatabaseSettings, ServerSettings, Settings, load_settings
+from orchestrator.core.settings import AuthSettings, DatabaseSettings, ServerSettings, Settings, load_settings
+from orchestrator.core.settings.auth import WHAT_TO_SET
 from orchestrator.core.settings_sources import ALIASES, config_file, leaves, variable
 from orchestrator.db import Database
 from orchestrator.db.file import revision_of
@@ -45,7 +47,6 @@ LARGEST_CHECKED_BYTES = 1_000 * MEGABYTE  # a whole check of more would take min
 OTHERS_MAY_READ = 0o077
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 PROBE_TIMEOUT_S = 5.0
-NOT_USED_YET = ("auth.",)  # how the names of such settings begin
 OF_A_CLUSTER = ("redis.", "temporal.", "worker.")  # used with engine temporal alone
 MASKED = "********"
 
@@ -104,7 +105,7 @@ def _configured(
     settings: Settings, config: Path | None, overrides: Mapping[str, object]
 ) -> Iterator[Setting]:
     said_in_file = dict(_flat(config_file(Settings, config)()))
-    unused = NOT_USED_YET if settings.engine == "temporal" else (*NOT_USED_YET, *OF_A_CLUSTER)
+    unused = () if settings.engine == "temporal" else OF_A_CLUSTER
     for name, _ in leaves(Settings):
         source = _source(name, said_in_file, overrides, config)
         yield Setting(name, _shown(_value(settings, name)), source, not name.startswith(unused))
@@ -153,6 +154,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield from _engine(settings)
     yield from _files(settings.data_dir, settings.database)
     yield from _service_or_ports(settings)
+    yield _sign_in(settings.auth)
     yield _model(settings)
     if settings.payloads.encryption_keys is not None:
         yield _encryption(settings)
@@ -347,6 +349,15 @@ def _metrics_port(server: ServerSettings) -> Check:
     if check.verdict == "broken" and "metrics_port" not in server.model_fields_set:
         return replace(check, verdict="warning", detail=f"{check.detail}; metrics will not be served")
     return check
+
+
+def _sign_in(auth: AuthSettings) -> Check:
+    detail, mend = doctor_sign_in.trouble(auth)
+    if detail:
+        return Check("sign-in", "broken", detail, mend)
+    return Check(
+        "sign-in", "ok", auth.told, "" if auth.is_on else f"To serve other machines, set {WHAT_TO_SET}."
+    )
 
 
 def _model(settings: Settings) -> Check:

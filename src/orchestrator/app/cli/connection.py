@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -11,24 +12,29 @@ import httpx2
 from orchestrator.app.data_dir import Service, serving
 from orchestrator.core.errors import (
     ConflictError,
+    ForbiddenError,
     InternalError,
     InvalidInputError,
     NotFoundError,
     OrchestratorError,
     RateLimitedError,
+    UnauthorizedError,
     UnavailableError,
 )
 from orchestrator.core.private_files import PRIVATE_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Generator
+    from pathlib import Path
 
-    from orchestrator.core.settings import Settings
+    from orchestrator.core.settings import ClientSettings, Settings
 
 LOG_FILE = "service.log"
 ANSWER_TIMEOUT_S = 70.0  # over the service's own limit, so that its problem document arrives
 ERRORS: dict[int, type[OrchestratorError]] = {
     400: InvalidInputError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
     413: InvalidInputError,
@@ -45,22 +51,19 @@ class Connection:
     address: str
     own: bool
 
-    async def request(self, method: str, path: str, body: object = None, token: str = "") -> Any:  # noqa: ANN401  # JSON
+    async def request(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401  # JSON
         """The JSON that the service answers with.
 
         Raises:
             OrchestratorError: what the service's problem document says, as the same kind of error.
             UnavailableError: it cannot be reached.
         """
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return (await self.answer(method, path, body, headers)).json()
+        return (await self.answer(method, path, body)).json()
 
-    async def answer(
-        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
-    ) -> httpx2.Response:
+    async def answer(self, method: str, path: str, body: object = None) -> httpx2.Response:
         """The whole answer; raises as ``request`` does."""
         try:
-            response = await self.http.request(method, path, json=body, headers=headers)
+            response = await self.http.request(method, path, json=body)
         except httpx2.TransportError as error:
             raise unreachable(self.address) from error
         if not response.is_success:
@@ -68,20 +71,58 @@ class Connection:
         return response
 
 
+class Operator(httpx2.Auth):
+    """Sends the token of the data directory as it is now: a service that is started again has another one."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response]:
+        """Add it, if there is a service."""
+        service = serving(self._data_dir)
+        if service is not None and service.token:
+            request.headers["Authorization"] = f"Bearer {service.token}"
+        yield request
+
+
+class TokenOf(httpx2.Auth):
+    """Sends the token that is configured for a service elsewhere."""
+
+    def __init__(self, client: ClientSettings) -> None:
+        self._token = client.token
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response]:
+        """Add it, if there is one."""
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
+        yield request
+
+
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[Connection]:
-    """A way to the service that has the data directory, or to one of our own if none does.
+    """A way to the service of ``client.url``, or where that is not set as ``connected_here``."""
+    if settings.client.url is None:
+        async with connected_here(settings) as connection:
+            yield connection
+    else:
+        async with _client(settings.client.url, TokenOf(settings.client)) as http:
+            yield Connection(http, settings.client.url, own=False)
+
+
+@asynccontextmanager
+async def connected_here(settings: Settings) -> AsyncIterator[Connection]:
+    """A way to the service that has the data directory, or to one of our own if none does, as the operator.
 
     Raises:
         ConflictError: a process has the data directory and does not answer HTTP.
     """
-    service = serving(settings.data_dir)
+    service, operator = serving(settings.data_dir), Operator(settings.data_dir)
     if service is None:
-        async with _own_service(settings) as address, _client(address) as http:
+        async with _own_service(settings) as address, _client(address, operator) as http:
             yield Connection(http, address, own=True)
     else:
         address = _address(service, settings)
-        async with _client(address) as http:
+        async with _client(address, operator) as http:
             yield Connection(http, address, own=False)
 
 
@@ -100,6 +141,8 @@ def error_of(response: httpx2.Response) -> OrchestratorError:
         message, code = str(said["detail"]), str(said["code"])
     except (ValueError, KeyError, TypeError):
         message, code = f"The service answered {response.status_code} {response.reason_phrase}.", ""
+    if response.status_code == HTTPStatus.UNAUTHORIZED and "authorization" not in response.request.headers:
+        message += " Give the command line a token as ORCHESTRATOR_CLIENT_TOKEN."
     return ERRORS.get(response.status_code, InternalError)(message, code=code or None)
 
 
@@ -112,8 +155,8 @@ def _address(service: Service, settings: Settings) -> str:
     return service.address
 
 
-def _client(address: str) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=address, timeout=ANSWER_TIMEOUT_S, trust_env=False)
+def _client(address: str, auth: httpx2.Auth) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(base_url=address, auth=auth, timeout=ANSWER_TIMEOUT_S, trust_env=False)
 
 
 @asynccontextmanager

@@ -158,10 +158,9 @@ async def _asked(
     from orchestrator.web.audit import Audit
     from orchestrator.web.auth.keys.service import KeyStore
 
-    service = serving(settings.data_dir)
-    if service is not None:
+    if settings.client.url is not None or serving(settings.data_dir) is not None:
         async with connected(settings) as connection:
-            answer: dict[str, Any] = await connection.request(method, path, body, token=service.token)
+            answer: dict[str, Any] = await connection.request(method, path, body)
             return answer
     async with tables_at_hand(settings) as database:
         clock = SystemClock()

@@ -70,6 +70,14 @@ def lesson(  # noqa: PLR0913  # one parameter per option
     anew: Annotated[
         bool, typer.Option("--new", help="Begin anew even if the same lesson was left unfinished.")
     ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A service elsewhere, with the token of ORCHESTRATOR_CLIENT_TOKEN. "
+            "\\[default: the one on the data directory]",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -86,7 +94,7 @@ def lesson(  # noqa: PLR0913  # one parameter per option
         raise typer.BadParameter("give either a TOPIC or --resume ID.", param_hint="TOPIC")
     if resume and materials:
         raise typer.BadParameter("a session has its materials already; leave them out.", param_hint="-m")
-    settings = settings_from(config, data_dir)
+    settings = settings_from(config, data_dir, {"client.url": url})
     wish = Wish(topic or "", materials or [], out, resume, anew, force)
     raise typer.Exit(_make(wish, settings, Screen(), as_json=as_json))
 
@@ -113,7 +121,8 @@ async def _lesson(wish: Wish, settings: "Settings", screen: Screen, view: "View"
     try:
         return await _made(wish, texts, settings, screen, view)
     except UnavailableError:
-        if not wish.session_id or wish.own_service or serving(settings.data_dir) is not None:
+        is_elsewhere = settings.client.url is not None
+        if not wish.session_id or wish.own_service or is_elsewhere or serving(settings.data_dir) is not None:
             raise
         view.note("The service does not come back; going on without it.")
         return await _made(wish, texts, settings, screen, view)

@@ -22,6 +22,7 @@ from orchestrator.app.cli import (
     schedules,
     serve,
     sweep,
+    token,
     worker,
 )
 from orchestrator.app.cli.exits import MEANINGS, ExitCode, exit_code_of
@@ -57,6 +58,7 @@ root.add_typer(keys.group, name="keys")
 root.command("audit", cls=Command, epilog=audit.EXAMPLES)(audit.audit)
 root.command("migrate", cls=Command, epilog=migrate.EXAMPLES)(migrate.migrate)
 root.command("migrate-engine", cls=Command, epilog=migrate_engine.EXAMPLES)(migrate_engine.migrate_engine)
+root.command("token", cls=Command, epilog=token.EXAMPLES)(token.token)
 root.command("doctor", cls=Command, epilog=doctor.EXAMPLES)(doctor.doctor)
 
 

@@ -175,12 +175,10 @@ def _check_can_be_told(settings: "Settings", info: "RunInfo") -> None:
 
 async def _cancelled(settings: "Settings", run_id: str, wanted: dict[str, float]) -> dict[str, str]:
     """Ask the service, or one of our own, to cancel the run; gives what it said."""
-    from orchestrator.app.cli.connection import connected
-    from orchestrator.app.data_dir import serving
+    from orchestrator.app.cli.connection import connected_here
 
-    async with connected(settings) as connection:
-        service = serving(settings.data_dir)
-        return await _answer(connection, run_id, "cancel", wanted, service.token if service else "")
+    async with connected_here(settings) as connection:
+        return await _answer(connection, run_id, "cancel", wanted)
 
 
 async def _told(settings: "Settings", run_id: str, verb: str, wanted: object = None) -> dict[str, str]:
@@ -189,25 +187,22 @@ async def _told(settings: "Settings", run_id: str, verb: str, wanted: object = N
     Raises:
         UnavailableError: none runs.
     """
-    from orchestrator.app.cli.connection import connected
+    from orchestrator.app.cli.connection import connected_here
     from orchestrator.app.data_dir import serving
     from orchestrator.core.errors import UnavailableError
 
-    service = serving(settings.data_dir)
-    if service is None:
+    if serving(settings.data_dir) is None:
         raise UnavailableError(
             f"No service runs on {settings.data_dir}, and runs go on only while one does. Start it with "
             "`orchestrator serve`, or check --data-dir."
         )
-    async with connected(settings) as connection:
-        return await _answer(connection, run_id, verb, wanted, service.token)
+    async with connected_here(settings) as connection:
+        return await _answer(connection, run_id, verb, wanted)
 
 
-async def _answer(
-    connection: "Connection", run_id: str, verb: str, wanted: object, token: str
-) -> dict[str, str]:
+async def _answer(connection: "Connection", run_id: str, verb: str, wanted: object) -> dict[str, str]:
     path = f"/api/v1/runs/{quote(run_id, safe='')}/{verb}"
-    return cast("dict[str, str]", await connection.request("POST", path, wanted, token=token))
+    return cast("dict[str, str]", await connection.request("POST", path, wanted))
 
 
 def _id(name: str, config: DataDir, data_dir: DataDir) -> str:

@@ -140,16 +140,15 @@ async def _told(settings: "Settings", schedule_id: str, verb: str) -> dict[str, 
     Raises:
         UnavailableError: none runs.
     """
-    from orchestrator.app.cli.connection import connected
+    from orchestrator.app.cli.connection import connected_here
     from orchestrator.app.data_dir import serving
     from orchestrator.core.errors import UnavailableError
 
-    service = serving(settings.data_dir)
-    if service is None:
+    if serving(settings.data_dir) is None:
         raise UnavailableError(
             f"No service runs on {settings.data_dir}, and only a service starts what is due. Start it with "
             "`orchestrator serve`, or check --data-dir."
         )
     path = f"/api/v1/schedules/{quote(schedule_id, safe='')}/{verb}"
-    async with connected(settings) as connection:
-        return cast("dict[str, object]", await connection.request("POST", path, token=service.token))
+    async with connected_here(settings) as connection:
+        return cast("dict[str, object]", await connection.request("POST", path))

@@ -105,7 +105,7 @@ async def _announce(
     elif settings.telemetry.log_format == "console":
         _welcome(screen, server, settings)
     if settings.telemetry.log_format == "json":
-        structlog.get_logger().info("listening", url=server.url)
+        structlog.get_logger().info("listening", url=server.url, sign_in=settings.auth.told)
 
 
 def _welcome(screen: Screen, server: "Server", settings: "Settings") -> None:
@@ -116,6 +116,7 @@ def _welcome(screen: Screen, server: "Server", settings: "Settings") -> None:
     rows = {
         "Address": Text(url, "bold cyan"),
         "API": Text(f"described at {url}/docs"),
+        "Sign-in": Text(settings.auth.told),
         "Metrics": Text(server.metrics_url or "not served"),
         **({"Runs": Text(_cluster(settings.temporal))} if settings.engine == "temporal" else {}),
         "Data": Text(str(settings.data_dir.resolve())),

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.settings.audit import AuditSettings
 from orchestrator.core.settings.auth import WHAT_TO_SET, AuthSettings
+from orchestrator.core.settings.client import ClientSettings
 from orchestrator.core.settings.days import DaySettings
 from orchestrator.core.settings.limits import LimitSettings
 from orchestrator.core.settings.model import LessonSettings, ModelSettings
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuditSettings",
     "AuthSettings",
+    "ClientSettings",
     "DatabaseSettings",
     "DaySettings",
     "JaegerSettings",
@@ -80,6 +82,7 @@ class Settings(BaseSettings):
     audit: AuditSettings = AuditSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     auth: AuthSettings = AuthSettings()
+    client: ClientSettings = ClientSettings()
     intent_api: LaterSection = LaterSection()
     agent_manager: LaterSection = LaterSection()
 

@@ -109,6 +109,16 @@ class AuthSettings(Section):
         """What our own other services are known by, beside tokens with their role."""
         return tuple(self._service_keys())
 
+    @property
+    def told(self) -> str:
+        """How callers sign in, for people."""
+        ways = []
+        if self.jwt_secret is not None:
+            ways.append("signed with auth.jwt_secret")
+        if self.jwks_address is not None:
+            ways.append(f"signed by the keys at {self.jwks_address}")
+        return f"by tokens {' or '.join(ways)}" if ways else "dev mode: everybody here is who they say"
+
     def _service_keys(self) -> Iterator[str]:
         for key in (self.supabase_service_role_key, self.edge_service_jwt):
             if key is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx2
 import jwt
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from orchestrator.core.errors import UnauthorizedError, UnavailableError
 
@@ -35,7 +35,9 @@ class _Set(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
+class Key:
+    """A public key: its id, and the one algorithm that it is for."""
+
     id: str | None
     algorithm: str
     key: jwt.PyJWK
@@ -55,7 +57,7 @@ class KeySet:
         self._address = address
         self._clock = clock
         self._transport = transport
-        self._keys: tuple[_Key, ...] = ()
+        self._keys: tuple[Key, ...] = ()
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
@@ -101,27 +103,38 @@ class KeySet:
 
     async def _fetched(self) -> None:
         try:
-            self._keys = tuple(_usable(await self._document()))
+            self._keys = await shown_keys(self._address, self._transport)
             self._fetched_at = self._clock.time()
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError, TimeoutError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TimeoutError) as error:
             log.warning("keys of the issuer not fetched", address=self._address, reason=str(error))
         finally:
             self._fetching = None
 
-    async def _document(self) -> _Set:
-        client = httpx2.AsyncClient(transport=self._transport, timeout=FETCH_TIMEOUT_S)
-        async with asyncio.timeout(FETCH_TIMEOUT_S), client, client.stream("GET", self._address) as answer:
-            if answer.status_code != httpx2.codes.OK:
-                raise ValueError(f"it answers {answer.status_code}")
-            body = b""
-            async for part in answer.aiter_bytes():
-                body += part
-                if len(body) > LARGEST_SET_BYTES:
-                    raise ValueError(f"it is larger than {LARGEST_SET_BYTES} bytes")
-        return _Set.model_validate_json(body)
+
+async def shown_keys(address: str, transport: httpx2.AsyncBaseTransport | None = None) -> tuple[Key, ...]:
+    """The keys that ``address`` shows and that can be used.
+
+    Raises:
+        httpx2.HTTPError, httpx2.InvalidURL, TimeoutError: it cannot be reached.
+        ValueError: it shows something else than keys.
+    """
+    client = httpx2.AsyncClient(transport=transport, timeout=FETCH_TIMEOUT_S)
+    async with asyncio.timeout(FETCH_TIMEOUT_S), client, client.stream("GET", address) as answer:
+        if answer.status_code != httpx2.codes.OK:
+            raise ValueError(f"it answers {answer.status_code}")
+        body = b""
+        async for part in answer.aiter_bytes():
+            body += part
+            if len(body) > LARGEST_SET_BYTES:
+                raise ValueError(f"it is larger than {LARGEST_SET_BYTES} bytes")
+    try:
+        shown = _Set.model_validate_json(body)
+    except ValidationError:
+        raise ValueError("it is no JSON Web Key Set") from None
+    return tuple(_usable(shown))
 
 
-def _usable(shown: _Set) -> Iterator[_Key]:
+def _usable(shown: _Set) -> Iterator[Key]:
     """The keys that check signatures of a kind that we know; the set may have others."""
     for told in shown.keys:
         if told.get("use", "sig") != "sig":
@@ -130,7 +143,7 @@ def _usable(shown: _Set) -> Iterator[_Key]:
         if algorithm is None or told.get("alg", algorithm) != algorithm:
             continue
         try:
-            yield _Key(told.get("kid"), algorithm, jwt.PyJWK(told, algorithm))
+            yield Key(told.get("kid"), algorithm, jwt.PyJWK(told, algorithm))
         except jwt.PyJWTError as error:
             log.warning("a key of the issuer cannot be used", key=str(told.get("kid")), reason=str(error))
 
