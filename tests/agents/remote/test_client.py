@@ -252,6 +252,18 @@ async def test_an_agents_own_no_is_final(
     assert len(agent.asked) == 1
 
 
+@pytest.mark.parametrize(("number", "attempts"), [(422, 1), (504, 4)])
+async def test_a_refusals_code_is_taken_over_too(
+    agent: ScriptedAgent, client: AgentClient, number: int, attempts: int
+) -> None:
+    """Whether it is asked again goes by its status."""
+    agent.respond = answer({"ok": False, "error": "ada", "code": "TIMEOUT"}, status=number)
+    error = await failure(finished(client.call(REQUEST), agent.clock))
+    assert error.code is AgentErrorCode.TIMEOUT
+    assert "ada" not in str(error)
+    assert len(agent.asked) == attempts
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
     [

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from support.scripted_agent import Answering
 
 HOUR_S = 3_600.0
-QUERY = {"user_id": "ada", "topic": "Tides"}
 
 
 class Level(BaseModel):
@@ -76,7 +75,7 @@ class Learner:
         return await self._signals.get(
             agent,
             owner=owner,
-            query={"user_id": owner, "topic": topic},
+            query={"topic": topic},
             deadline=self._clock.time() + within_s,
             force=force,
             idempotency_key="run-1/clo",

@@ -53,22 +53,36 @@ async def read_reply(
         await _body(response, request)  # there is none; once read, the connection serves the next call
         return AgentReply(None, _etag(response) or etag, not_modified=True)
     if not response.is_success:
-        raise _refusal(request.agent, status, retry_after(response.headers, now))
+        code = await _code_of_refusal(response, request)
+        raise _refusal(request.agent, status, code, retry_after(response.headers, now))
     envelope = _opened(await _body(response, request), request)
     if not envelope.ok:
-        raise _no(request, envelope.code)
+        code = _known(envelope.code)
+        raise AgentError(code, f"The agent {request.agent} could not do what was asked ({code}).")
     _check_shape(envelope.data, request)
     return AgentReply(envelope.data, _etag(response))
 
 
-def _refusal(agent: str, status: int, wait_s: float | None) -> AgentError:
+async def _code_of_refusal(response: httpx2.Response, request: AgentRequest) -> AgentErrorCode:
+    """Why the agent says that it refuses, where it keeps the contract even then."""
+    try:
+        return _known(_opened(await _body(response, request), request).code)
+    except AgentError:
+        return AgentErrorCode.AGENT_ERROR
+
+
+def _refusal(agent: str, status: int, code: AgentErrorCode, wait_s: float | None) -> AgentError:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         message = f"The agent {agent} asks to slow down (429)."
         return AgentBusyError(AgentErrorCode.RATE_LIMIT, message, retry_after=wait_s)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        message = f"The agent {agent} failed ({status})."
-        return AgentAwayError(AgentErrorCode.AGENT_ERROR, message, retry_after=wait_s)
-    return AgentError(AgentErrorCode.AGENT_ERROR, _explained(agent, status))
+        return AgentAwayError(code, f"The agent {agent} failed ({status}, {code}).", retry_after=wait_s)
+    return AgentError(code, _explained(agent, status))
+
+
+def _known(code: str | None) -> AgentErrorCode:
+    """An agent's own code where it is one of ours; others may be anything."""
+    return next((ours for ours in AgentErrorCode if ours == code), AgentErrorCode.AGENT_ERROR)
 
 
 def _explained(agent: str, status: int) -> str:
@@ -107,12 +121,6 @@ def _opened(body: bytes, request: AgentRequest) -> _Envelope:
         raise _bad(request, f"it is not {{ok, data, error, code}} ({_faults(_Envelope, error)})") from None
     except ValueError:
         raise _bad(request, "it is not JSON") from None
-
-
-def _no(request: AgentRequest, code: str | None) -> AgentError:
-    """What an agent's own no means; its code is taken over where it is one of ours."""
-    known = next((ours for ours in AgentErrorCode if ours == code), AgentErrorCode.AGENT_ERROR)
-    return AgentError(known, f"The agent {request.agent} could not do what was asked ({known}).")
 
 
 def _check_shape(data: JsonValue, request: AgentRequest) -> None:

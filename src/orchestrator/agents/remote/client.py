@@ -81,9 +81,8 @@ class AgentClient:
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
             },
-            cookies=CookieJar(
-                DefaultCookiePolicy(allowed_domains=[])
-            ),  # none, ever: people share this client
+            # None is ever kept: people share this client.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             transport=transport,
             timeout=None,  # our own clock has the limits
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=MOST_AT_ONCE),
