@@ -18,7 +18,7 @@ from orchestrator.db.tables import LONGEST_OWNER_CHARS, Base, Owned
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from sqlalchemy import Connection, CursorResult, Delete, Select, Update
+    from sqlalchemy import Connection, CursorResult, Delete, Row, Select, Update
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from orchestrator.core.errors import OrchestratorError
@@ -67,9 +67,9 @@ class Session:
         """
         return (await self._done(self._inner.execute(query))).scalar_one_or_none()
 
-    async def rows(self, query: Select[*Columns]) -> list[tuple[*Columns]]:
+    async def rows(self, query: Select[*Columns]) -> list[Row[*Columns]]:
         """Everything that is selected, where that is several things at once."""
-        return [row._tuple() for row in await self._done(self._inner.execute(query))]  # noqa: SLF001  # its public name
+        return list(await self._done(self._inner.execute(query)))
 
     def add(self, row: Base) -> None:
         """Insert ``row``; without an owner it gets the session's."""

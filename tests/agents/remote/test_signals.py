@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,7 +29,7 @@ from support.scripted_agent import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from pydantic import JsonValue
 
@@ -70,6 +71,7 @@ class Learner:
         force: bool = False,
         within_s: float = 12,
         topic: str = "Tides",
+        given: Sequence[str | int] = (),
     ) -> Signal:
         """The same, while the test moves the time."""
         return await self._signals.get(
@@ -79,6 +81,7 @@ class Learner:
             deadline=self._clock.time() + within_s,
             force=force,
             idempotency_key="run-1/clo",
+            given=given,
         )
 
 
@@ -147,6 +150,30 @@ async def test_a_stale_signal_that_the_agent_confirms_is_a_hit_and_fresh_again(
     assert (await learner.gets()).source is Source.CACHE
     (kept,) = cache.kept.values()
     assert kept == CachedSignal("a", '"v1"', BEGINNING, BEGINNING + 200 * HOUR_S)
+
+
+async def test_an_outdated_signal_is_asked_for_again_within_its_window(
+    agent: ScriptedAgent, learner: Learner, cache: MemorySignals
+) -> None:
+    """Something happened on which it may depend: confirmed it is fresh again, without an answer it is not."""
+    agent.script = [ok("a", etag='"v1"'), status(304), status(400)]
+    await learner.gets()
+    [(place, kept)] = cache.kept.items()
+    cache.kept[place] = replace(kept, outdated=True)
+    assert outcome(await learner.gets()) == ("a", True, True, True, False)
+    assert (await learner.gets()).source is Source.CACHE
+    cache.kept[place] = replace(kept, outdated=True)
+    assert outcome(await learner.gets()) == ("a", True, False, True, False)
+
+
+async def test_under_other_circumstances_it_is_another_question(
+    agent: ScriptedAgent, learner: Learner
+) -> None:
+    """Such as another depth, which is not in the query; each has an answer of its own."""
+    agent.script = [ok("a"), ok("b")]
+    said = [(await learner.asks(given=given)).data for given in (("deep", 60), ("deep", 30), ("deep", 60))]
+    assert said == ["a", "b", "a"]
+    assert agent.asked[0].url == agent.asked[1].url
 
 
 async def test_a_stale_signal_that_changed_is_a_miss(agent: ScriptedAgent, learner: Learner) -> None:

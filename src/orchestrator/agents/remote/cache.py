@@ -14,21 +14,22 @@ class CachedSignal:
     """What an agent answered. Times are in seconds since 1970.
 
     ``fetched_at`` is when the data came, ``confirmed_at`` when the agent last said that it holds: by sending
-    it, or by 304.
+    it, or by 304. ``outdated`` says that something happened since on which it may depend.
     """
 
     data: JsonValue
     etag: str | None
     fetched_at: float
     confirmed_at: float
+    outdated: bool = False
 
     def is_fresh(self, window_s: float, now: float) -> bool:
-        """Whether it was confirmed within the last ``window_s`` seconds.
+        """Whether it was confirmed within the last ``window_s`` seconds, and nothing happened since.
 
         A moment that the clock has not reached yet (it was set back) counts by its distance, so that nothing
         stays fresh for ever.
         """
-        return abs(now - self.confirmed_at) < window_s
+        return not self.outdated and abs(now - self.confirmed_at) < window_s
 
 
 class SignalCache(Protocol):

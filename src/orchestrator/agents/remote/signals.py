@@ -17,7 +17,7 @@ from orchestrator.core.errors import UnavailableError
 from orchestrator.core.waiting import time_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.agents.remote.client import AgentClient
     from orchestrator.core.clock import Clock
@@ -59,9 +59,11 @@ class Signals:
         deadline: float,
         force: bool = False,
         idempotency_key: str | None = None,
+        given: Sequence[str | int] = (),
     ) -> Signal:
         """The signal of ``agent`` for ``owner`` to that question, by ``deadline`` (seconds since 1970).
 
+        ``given`` is what the answer depends on besides: where it differs, it is another question.
         ``force`` goes past the cache: the agent is asked for everything anew. An answer that comes too
         late for ``deadline`` is kept for the next time.
 
@@ -69,7 +71,7 @@ class Signals:
             KeyError: there is no endpoint for that agent.
         """
         endpoint = self._endpoints[agent]
-        question = _Question(owner, agent, _key(endpoint.path, query), force)
+        question = _Question(owner, agent, _key(endpoint.path, query, given), force)
         lookup = self._lookups.get(question)
         if lookup is None:
             request = AgentRequest(
@@ -211,6 +213,6 @@ class _Lookup:
         return not self.waiting and not self.task.done()
 
 
-def _key(path: str, query: Mapping[str, str | int]) -> str:
+def _key(path: str, query: Mapping[str, str | int], given: Sequence[str | int]) -> str:
     """What is asked, as a digest: short, and telling nothing of the person."""
-    return hashlib.sha256(to_json([path, sorted(query.items())])).hexdigest()
+    return hashlib.sha256(to_json([path, sorted(query.items()), given])).hexdigest()

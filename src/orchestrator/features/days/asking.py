@@ -71,6 +71,7 @@ class AskedAgents:
             deadline=day.signals_by,
             force=day.force_refresh,
             idempotency_key=key,
+            given=_given(question),
         )
         return Seen(
             agent=signal.agent,
@@ -109,6 +110,13 @@ def without_instructor(day: DayRequest, seen: Sequence[Seen], code: str) -> Writ
     return Written(
         plan=read_plan(plan.model_dump(mode="json"), day.time_per_day_min), by=FALLBACK, error_code=code
     )
+
+
+def _given(question: Question) -> tuple[str | int, ...]:
+    """What of the intent the answer depends on, so that a changed one is not answered from the cache."""
+    day = question.day
+    wanted = (day.depth, day.end_goal)
+    return (*wanted, day.time_per_day_min) if question.agent == TA else wanted
 
 
 def unseen(code: str) -> list[Seen]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from orchestrator.agents.remote import CachedSignal
-from orchestrator.features.days.tables import SignalRow
+from orchestrator.features.days.day import SOCRATIC, TA
+from orchestrator.features.days.tables import DaySessionRow, SignalRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
 
     from orchestrator.db import Database
+
+
+# What these two say depends on the days that were done: with the next one it is to be asked for again.
+LOOKING_BACK: Final = frozenset({TA, SOCRATIC})
+_LAST_DONE: Final = select(func.max(DaySessionRow.completed_at))
 
 
 class SignalTable:
@@ -25,9 +31,11 @@ class SignalTable:
         """What is kept."""
         async with self._database.session(owner) as session:
             row = await session.one(_at(agent, key))
-        if row is None:
-            return None
-        return CachedSignal(row.data, row.etag, row.fetched_at, row.confirmed_at)
+            if row is None:
+                return None
+            done = await session.one(_LAST_DONE) if agent in LOOKING_BACK else None
+        outdated = done is not None and done.timestamp() > row.confirmed_at
+        return CachedSignal(row.data, row.etag, row.fetched_at, row.confirmed_at, outdated)
 
     async def put(self, owner: str, agent: str, key: str, signal: CachedSignal) -> None:
         """Keep ``signal``, unless something newer is kept."""
