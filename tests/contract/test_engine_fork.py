@@ -79,8 +79,7 @@ async def test_a_fork_runs_the_named_step_and_later_ones_anew(lab: Lab, kitchen:
         assert info.workflow == "dinner"
         assert fork.id != run.id
         assert (await run.describe()).tags == {"table": "4"}
-        found = await engine.list(tags={"forked_from": run.id})
-        assert [one.id for one in found] == [fork.id]
+        assert await lab.listed(engine, [fork.id], tags={"forked_from": run.id}) == [fork.id]
 
 
 async def test_a_fork_tells_where_it_comes_from(lab: Lab, kitchen: Kitchen) -> None:
@@ -130,7 +129,7 @@ async def test_an_unknown_step_is_refused_with_those_that_there_are(lab: Lab, ki
         for asked in (run.fork(from_step="Kitchen.bake"), run.recorded(until="7")):
             with pytest.raises(InvalidInputError, match=r"no step .*1:Kitchen\.cook.*3:Kitchen\.serve"):
                 await asked
-        assert len(await engine.list()) == 1
+        assert await lab.listed(engine, [run.id]) == [run.id]
 
 
 async def test_without_a_step_a_failed_run_is_taken_up_where_it_failed(lab: Lab, kitchen: Kitchen) -> None:
@@ -389,7 +388,7 @@ async def test_the_same_fork_under_the_same_id_is_the_same_run(lab: Lab, kitchen
             with pytest.raises(ConflictError):
                 await other
         await fork.result()
-        assert len(await engine.list()) == 2
+        assert await lab.listed(engine, [fork.id, run.id]) == [fork.id, run.id]
 
 
 async def test_children_are_steps_to_a_fork(lab: Lab, kitchen: Kitchen) -> None:

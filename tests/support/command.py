@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from support import forked
 from support.services import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-LIMIT_S = 60.0
 
 
 class CommandLine:
@@ -30,17 +30,18 @@ class CommandLine:
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
-        return subprocess.run(
-            ["orchestrator", *arguments],
-            executable=COMMANDS / "orchestrator",
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
+        with TemporaryDirectory() as streams:
+            output, errors = (Path(streams, name) for name in ("output", "errors"))
+            command: forked.Command = {
+                "arguments": arguments,
+                "folder": str(self.folder),
+                "environment": self.environment,
+                "output": str(output),
+                "errors": str(errors),
+            }
+            on_temporal = self.environment.get("ORCHESTRATOR_ENGINE") == "temporal"
+            code = forked.run(command, with_sdk=on_temporal)
+            return subprocess.CompletedProcess(arguments, code, output.read_text(), errors.read_text())
 
     def started(self, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
         """Start it, to be watched or stopped; what still runs at the end is killed."""
