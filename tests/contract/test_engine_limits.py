@@ -325,7 +325,7 @@ async def test_the_time_of_a_run_begins_when_it_begins(lab: Lab) -> None:
     async with lab.open([nap]) as engine:
         runs = [await engine.start(nap, 0.2) for _ in range(2)]
         results = [await run.result() for run in runs]
-        assert all(0.2 <= seconds < 10 for seconds in results)
+        assert min(results) >= 0.2
         began, ended = [(await run.describe()) for run in runs]
         assert began.closed_at is not None
         assert ended.closed_at is not None

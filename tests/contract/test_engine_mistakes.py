@@ -54,24 +54,22 @@ async def mistaken(ctx: Context, how: str) -> Any:  # noqa: ANN401  # a coroutin
             return not_awaited
 
 
-@pytest.mark.parametrize(
-    ("how", "told"),
-    [
-        ("runs a function", r"ctx\.run\(<function a_function .*that is no step. Put @step on the function"),
-        ("undoes by a function", r"ctx\.compensate\(<function a_function .*that is no step"),
-        (
-            "runs with text",
-            "arguments of double cannot be recorded: number: Input should be a valid integer$",
-        ),
-        ("hands on what it does not await", "arguments of double cannot be recorded: it was not awaited"),
-        ("does not await", "the result of mistaken cannot be recorded: it was not awaited; write `await`"),
-    ],
-)
-async def test_a_run_that_fails_by_a_slip_says_how_it_is_mended(lab: Lab, how: str, told: str) -> None:
+TOLD = {
+    "runs a function": r"ctx\.run\(<function a_function .*that is no step. Put @step on the function",
+    "undoes by a function": r"ctx\.compensate\(<function a_function .*that is no step",
+    "runs with text": "arguments of double cannot be recorded: number: Input should be a valid integer$",
+    "hands on what it does not await": "arguments of double cannot be recorded: it was not awaited",
+    "does not await": "the result of mistaken cannot be recorded: it was not awaited; write `await`",
+}
+
+
+async def test_a_run_that_fails_by_a_slip_says_how_it_is_mended(lab: Lab) -> None:
     """The failure names the operation or the argument, not what tripped over it."""
     async with lab.open([mistaken], [double]) as engine:
-        with pytest.raises(RunFailedError, match=told):
-            await (await engine.start(mistaken, how)).result()
+        runs = {how: await engine.start(mistaken, how) for how in TOLD}
+        for how, told in TOLD.items():
+            with pytest.raises(RunFailedError, match=told):
+                await runs[how].result()
 
 
 async def test_what_cannot_be_started_is_refused_by_name(lab: Lab) -> None:

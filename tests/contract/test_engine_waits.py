@@ -56,17 +56,17 @@ async def test_a_sleep_of_no_time_ends(lab: Lab) -> None:
         assert await (await engine.start(nap)).result() == "awake"
 
 
-@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
-async def test_a_sleep_of_impossible_time_is_an_error(lab: Lab, seconds: float) -> None:
+async def test_a_sleep_of_impossible_time_is_an_error(lab: Lab) -> None:
     """The error comes at the call and says what can be given."""
 
     @workflow
-    async def nap(ctx: Context) -> None:
-        await ctx.sleep(seconds)
+    async def nap(ctx: Context, seconds: str) -> None:
+        await ctx.sleep(float(seconds))
 
     async with lab.open([nap]) as engine:
-        with pytest.raises(RunFailedError, match="give 0 or more"):
-            await (await engine.start(nap)).result()
+        for seconds in ("-1", "nan", "inf"):
+            with pytest.raises(RunFailedError, match="give 0 or more"):
+                await (await engine.start(nap, seconds)).result()
 
 
 async def test_time_never_goes_backwards_and_knows_its_zone(lab: Lab) -> None:
