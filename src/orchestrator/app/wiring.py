@@ -145,8 +145,8 @@ def code_of(settings: Settings) -> tuple[Feature, ...]:
 
 
 def key_scopes(rooms: Sequence[Feature]) -> frozenset[str]:
-    """What API keys may be made for: the rooms, and events."""
-    return frozenset(str(tag) for room in rooms for tag in room.router.tags) | {"events"}
+    """What API keys may be made for: the rooms, by the tags of their routes, and events."""
+    return frozenset(room.name for room in rooms) | {"events"}
 
 
 def _no_engine() -> NoReturn:

@@ -84,10 +84,14 @@ def test_keys_are_managed_through_the_service_that_runs(
     with httpx2.Client(base_url=service_process.base_url, headers={"X-API-Key": key}) as http:
         created = http.post("/api/sessions", json={"topic": "Tides"})
         runs = http.post("/api/v1/runs/none/cancel")
+        days = http.get("/functions/v1/orchestrator/status")
+        (wider,) = keys("create", "all", "--user", "ada", "--scope", "lessons", "--scope", "days")
+        as_wider = http.get("/functions/v1/orchestrator/status", headers={"X-API-Key": wider})
         assert keys("revoke", key.split("_")[1], "--json")
         after = http.get("/api/sessions")
     own = httpx2.get(f"{service_process.base_url}/api/sessions", headers={"X-User-ID": "ada"})
 
     assert (created.status_code, runs.status_code, after.status_code) == (201, 403, 401)
+    assert (days.status_code, as_wider.json()["user_id"]) == (403, "ada")
     assert [item["id"] for item in own.json()["items"]] == [created.json()["id"]]
     assert key not in service_process.log_file.read_text()

@@ -63,8 +63,8 @@ class Answering:
     def is_to_be_kept(self) -> bool:
         """Whether another try would get the same: not after what passes, or waits for a sign-in."""
         passing = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
-        is_final = self.status < HTTPStatus.INTERNAL_SERVER_ERROR and self.status not in passing
-        return is_final and not self.is_stream
+        is_told = HTTPStatus.OK <= self.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        return is_told and self.status not in passing and not self.is_stream
 
     @property
     def answer(self) -> Answer:
