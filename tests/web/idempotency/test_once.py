@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from orchestrator.core.errors import NotFoundError, UnavailableError
 from orchestrator.core.settings import LimitSettings, ServerSettings, Settings
-from orchestrator.db import SYSTEM
+from orchestrator.db import SYSTEM, Database
 from orchestrator.testing import ManualClock
 from orchestrator.web.application import House, create_app
 from orchestrator.web.auth.access import Anyone, Learner
@@ -27,8 +27,8 @@ from orchestrator.web.sse import EventStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
+    from pathlib import Path
 
-    from orchestrator.db import Database
     from support.tables import Tables
 
 LONGEST_S = 60.0
@@ -115,6 +115,13 @@ async def lab(tables: Tables) -> AsyncIterator[Lab]:
         yield Lab(database)
 
 
+@pytest.fixture
+async def file_lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    """On SQLite alone, for what has nothing to do with the database."""
+    async with Database(tmp_path / "tables.db") as database:
+        yield Lab(database)
+
+
 def keyed(key: str = "k1", user: str = "ada") -> dict[str, str]:
     """The headers of a request of ``user`` under ``key``."""
     return {"Idempotency-Key": key, "X-User-ID": user}
@@ -166,14 +173,16 @@ async def test_many_requests_at_the_same_moment_order_once(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(("path", "body"), [("/orders", {"n": 2}), ("/orders?gift=yes", {"n": 1})])
-async def test_the_same_key_for_something_else_is_refused(lab: Lab, path: str, body: dict[str, int]) -> None:
+async def test_the_same_key_for_something_else_is_refused(
+    file_lab: Lab, path: str, body: dict[str, int]
+) -> None:
     """422, and nothing is done: the client has mixed up its keys."""
-    async with lab.client() as http:
+    async with file_lab.client() as http:
         await http.post("/orders", json={"n": 1}, headers=keyed())
         other = await http.post(path, json=body, headers=keyed())
 
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
-    assert lab.shop.orders == [{"n": 1}]
+    assert file_lab.shop.orders == [{"n": 1}]
 
 
 async def test_nobody_gets_the_answer_of_another_user_or_address(lab: Lab) -> None:
@@ -228,34 +237,34 @@ async def test_what_passes_is_not_kept(lab: Lab) -> None:
     assert len(await lab.rows()) == 1
 
 
-async def test_a_refusal_is_an_answer_too(lab: Lab) -> None:
+async def test_a_refusal_is_an_answer_too(file_lab: Lab) -> None:
     """A 404 is kept as it is: asking again under the same key changes nothing."""
-    async with lab.client() as http:
+    async with file_lab.client() as http:
         answers = [await http.post("/missing", headers=keyed()) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [404, 404]
     assert answers[0].json()["code"] == answers[1].json()["code"] == "not_found"
-    assert lab.shop.orders == ["missing"]
+    assert file_lab.shop.orders == ["missing"]
 
 
-async def test_streams_are_not_kept(lab: Lab) -> None:
+async def test_streams_are_not_kept(file_lab: Lab) -> None:
     """They are given as they come, and may be asked for again."""
-    async with lab.client() as http:
+    async with file_lab.client() as http:
         answers = [await http.post("/watch", headers=keyed()) for _ in range(2)]
     assert [answer.text.count("data:") for answer in answers] == [1, 1]
-    assert await lab.rows() == []
+    assert await file_lab.rows() == []
 
 
 @pytest.mark.parametrize("path", ["/secrets", "/large"])
-async def test_secrets_and_large_answers_are_given_once(lab: Lab, path: str) -> None:
+async def test_secrets_and_large_answers_are_given_once(file_lab: Lab, path: str) -> None:
     """They are not written down; the second request is told that it was done, and nothing is done twice."""
-    async with lab.client() as http:
+    async with file_lab.client() as http:
         first = await http.post(path, headers=keyed())
         second = await http.post(path, headers=keyed())
-    (row,) = await lab.rows()
+    (row,) = await file_lab.rows()
     assert first.status_code == 200
     assert (second.status_code, second.json()["code"]) == (409, "idempotency_answer_not_kept")
     assert (row.status, row.body) == (200, None)
-    assert lab.shop.orders == [path.removeprefix("/").removesuffix("s")]
+    assert file_lab.shop.orders == [path.removeprefix("/").removesuffix("s")]
 
 
 @pytest.mark.parametrize(
@@ -268,33 +277,33 @@ async def test_secrets_and_large_answers_are_given_once(lab: Lab, path: str) -> 
         {"Idempotency-Key": "one", "X-Idempotency-Key": "two"},
     ],
 )
-async def test_a_key_that_is_none_is_refused(lab: Lab, headers: dict[str, str]) -> None:
+async def test_a_key_that_is_none_is_refused(file_lab: Lab, headers: dict[str, str]) -> None:
     """400 with what a key takes, before anything is done."""
-    async with lab.client() as http:
+    async with file_lab.client() as http:
         sent = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         answer = await http.post("/orders", json={"n": 1}, headers=sent)
     assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key")
-    assert lab.shop.orders == []
+    assert file_lab.shop.orders == []
 
 
-async def test_a_body_that_is_too_large_is_refused_as_ever(lab: Lab) -> None:
+async def test_a_body_that_is_too_large_is_refused_as_ever(file_lab: Lab) -> None:
     """Also where its length is not told beforehand."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield b"x" * 100
 
-    async with lab.client() as http:
+    async with file_lab.client() as http:
         answer = await http.post("/orders", content=chunks(), headers=keyed())
     assert (answer.status_code, answer.json()["code"]) == (400, "payload_too_large")
 
 
-async def test_for_nobody_a_key_is_only_a_header(lab: Lab) -> None:
+async def test_for_nobody_a_key_is_only_a_header(file_lab: Lab) -> None:
     """Who has not signed in is anybody, and gets nothing that another one was answered."""
-    async with lab.client(SignIn(dev_sign_in().tokens, is_dev=False)) as http:
+    async with file_lab.client(SignIn(dev_sign_in().tokens, is_dev=False)) as http:
         answers = [await http.post("/orders", json={"n": 1}, headers={"Idempotency-Key": "k1"}) for _ in "ab"]
     assert [answer.json()["number"] for answer in answers] == [1, 2]
-    assert await lab.rows() == []
+    assert await file_lab.rows() == []
 
 
 async def test_answers_are_swept_after_a_day(lab: Lab) -> None:

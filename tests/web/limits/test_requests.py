@@ -8,21 +8,27 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.datastructures import Headers
 
 from orchestrator.core.rates import Rate
 from orchestrator.core.settings import LimitSettings, Settings
 from orchestrator.testing import ManualClock
 from orchestrator.web.application import House, create_app
 from orchestrator.web.auth.access import Anyone, User
+from orchestrator.web.auth.caller import SCOPE_KEY as CALLER
+from orchestrator.web.auth.caller import Caller
 from orchestrator.web.auth.dev import dev_sign_in
 from orchestrator.web.auth.sign_in import SignIn
 from orchestrator.web.feature import Feature
 from orchestrator.web.limits.counting import Limit, within
 from orchestrator.web.limits.memory import MemoryBuckets
+from orchestrator.web.limits.requests import LimitRequests
 from orchestrator.web.sse import EventStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from starlette.types import Message, Receive, Scope, Send
 
 OPERATOR = "the-secret-of-the-data-directory"
 LIMITS = LimitSettings(requests_per_minute=60, burst=3)
@@ -162,6 +168,31 @@ async def test_a_route_may_have_a_limit_of_its_own(clock: ManualClock) -> None:
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1800")
     assert "the limit reports: 2 an hour." in refused.json()["detail"]
     assert others.status_code == 200
+
+
+async def test_a_websocket_counts_once_and_is_refused_before_it_opens(clock: ManualClock) -> None:
+    """By the answer of any other request, which servers can give in place of the handshake."""
+    opened: list[str] = []
+    sent: list[Message] = []
+
+    async def inner(scope: Scope, _receive: Receive, _send: Send) -> None:
+        opened.append(scope["path"])
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    limited = LimitRequests(inner, MemoryBuckets(clock), Limit("requests", Rate(60, 60, burst=2)), free=())
+    for _ in range(3):
+        scope: Scope = {"type": "websocket", "path": "/live", CALLER: Caller.of_user("ada"), "headers": []}
+        await limited(scope, receive, send)
+
+    assert opened == ["/live"] * 2
+    assert (sent[0]["type"], sent[0]["status"]) == ("websocket.http.response.start", 429)
+    assert Headers(raw=sent[0]["headers"])["retry-after"] == "1"
+    assert Headers(raw=sent[0]["headers"])["ratelimit"] == '"requests";r=0;t=1'
 
 
 async def test_a_stream_counts_once_and_an_event_source_is_asked_to_come_again(clock: ManualClock) -> None:
