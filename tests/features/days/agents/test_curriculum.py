@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.features.days.agents.curriculum import WEEKS, lesson, position, titled
-from orchestrator.features.days.agents.stages import FOUNDATIONS, LIMITS, PROJECT
+from orchestrator.features.days.agents.expert_stages import LIMITS
+from orchestrator.features.days.agents.stages import FOUNDATIONS, PROJECT
 from orchestrator.features.days.intent import Intent
 from support.learners import DEPTHS, intents
 

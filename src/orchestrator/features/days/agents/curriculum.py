@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.agents.offline.markdown import sentence_case
 from orchestrator.agents.offline.study_guide import subject
-from orchestrator.features.days.agents.stages import (
-    FOUNDATIONS,
-    HOW_IT_WORKS,
-    LIMITS,
-    PROJECT,
-    SOURCES,
-    TEACHING,
-    USING_IT,
-    Stage,
-    Unit,
-)
+from orchestrator.features.days.agents.expert_stages import LIMITS, SOURCES, TEACHING
+from orchestrator.features.days.agents.stages import FOUNDATIONS, HOW_IT_WORKS, PROJECT, USING_IT
 from orchestrator.features.days.intent import DAYS_PER_WEEK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.features.days.agents.units import Stage, Unit
     from orchestrator.features.days.intent import Depth, Intent
 
 LONGEST_NAME_CHARS = 80

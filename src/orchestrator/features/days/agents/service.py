@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -65,7 +66,8 @@ class AgentService:
         """The day's practice, and what is due for review."""
         intent = await self._intent(asking)
         done = await self._history.days_done(asking.user, asking.topic)
-        rules = ta.signal(intent, week, day, done, self._today(intent))
+        # Years of learning take a while to replay, and others wait for this loop.
+        rules = await asyncio.to_thread(ta.signal, intent, week, day, done, self._today(intent))
         return await self._told(asking, rules, ta.wording(intent, week, day, rules))
 
     async def socratic(self, asking: Asking) -> Told[SocraticSignal]:

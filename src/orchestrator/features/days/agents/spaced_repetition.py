@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from fsrs import Card, Rating, Scheduler
@@ -75,18 +76,28 @@ def reviews_due(days: Iterable[DayDone], today: date, zone: str, at_most: int) -
         card = before.card if before else Card(card_id=len(learned), due=_noon(on))
         learned[place] = _Learned(done.title, _reviewed(card, rated, on))
     return [
-        Review(learned[place].title, *place, learned[place].card.due.date(), _recall(learned[place], today))
+        Review(
+            learned[place].title,
+            *place,
+            learned[place].card.due.date(),
+            _recall_percent(learned[place], today),
+        )
         for place in _due(learned, today, at_most)
     ]
 
 
 def _due(learned: dict[tuple[int, int], _Learned], on: date, at_most: int) -> list[tuple[int, int]]:
     """The places of what is due, the least likely to be recalled first; of equals the earlier."""
-    due = [place for place, each in learned.items() if each.card.due.date() <= on]
-    return sorted(due, key=lambda place: (_recall(learned[place], on), place))[:at_most]
+    noon = _noon(on)
+    due = [
+        (_SCHEDULER.get_card_retrievability(each.card, noon), place)
+        for place, each in learned.items()
+        if each.card.due <= noon
+    ]
+    return [place for _, place in nsmallest(at_most, due)]
 
 
-def _recall(each: _Learned, on: date) -> int:
+def _recall_percent(each: _Learned, on: date) -> int:
     return round(100 * _SCHEDULER.get_card_retrievability(each.card, _noon(on)))
 
 

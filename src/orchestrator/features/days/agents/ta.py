@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from orchestrator.features.days.agents.curriculum import position, worded
 from orchestrator.features.days.agents.signals import DueReview, Practice, TaSignal
 from orchestrator.features.days.agents.spaced_repetition import reviews_due
-from orchestrator.features.days.agents.stages import Task
 from orchestrator.features.days.agents.timeboxes import frame, shares
+from orchestrator.features.days.agents.units import Task
 from orchestrator.features.days.agents.wording import DATA, UselessError, Wording, about, line, plain
 
 if TYPE_CHECKING:
