@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 from structlog.testing import capture_logs
 
 from orchestrator.agents.remote import AgentClient, AgentError, AgentErrorCode, AgentReply, AgentRequest
-from orchestrator.agents.remote.client import MOST_AT_ONCE
+from orchestrator.agents.remote.line import MOST_AT_ONCE
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.telemetry import Metrics
 from orchestrator.testing.clock import ManualClock

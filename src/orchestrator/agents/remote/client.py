@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
@@ -15,7 +13,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from pydantic_core import to_json
 
 from orchestrator.agents.remote.answers import read_reply
-from orchestrator.agents.remote.breaker import CircuitBreaker
 from orchestrator.agents.remote.contract import (
     AgentAwayError,
     AgentBusyError,
@@ -26,21 +23,19 @@ from orchestrator.agents.remote.contract import (
     AgentRequest,
     Allowance,
 )
+from orchestrator.agents.remote.line import MOST_AT_ONCE, Line
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.ids import new_id
 from orchestrator.core.listening import is_loopback
 from orchestrator.core.waiting import passed, time_limit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from pydantic import SecretStr
 
     from orchestrator.core.clock import Clock
     from orchestrator.core.telemetry import Metrics
 
 BACKOFF_S: Final = (1.0, 2.0, 4.0)
-MOST_AT_ONCE: Final = 64  # attempts under way, per agent
 LONGEST_KEY_CHARS: Final = 255
 
 log = structlog.get_logger()
@@ -68,31 +63,38 @@ class AgentClient:
         self._clock = clock
         self._metrics = metrics
         self._allowance = allowance
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         url = _checked(base_url)
         on_this_machine = transport is not None or is_loopback(url.netloc.decode())
         if url.scheme == "http" and not on_this_machine:
             log.warning("the service token goes to the agents unencrypted; use https in EDGE_BASE_URL")
-        self._http = httpx2.AsyncClient(
-            base_url=url,
-            headers={
-                "Authorization": f"Bearer {_sound(service_jwt)}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-            },
-            # None is ever kept: people share this client.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            transport=transport,
-            timeout=None,  # our own clock has the limits
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=MOST_AT_ONCE),
-            follow_redirects=False,
-            trust_env=not on_this_machine,  # no proxy stands between this machine and itself
-        )
+        headers = {
+            "Authorization": f"Bearer {_sound(service_jwt)}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
+
+        def new_pool() -> httpx2.AsyncClient:
+            return httpx2.AsyncClient(
+                base_url=url,
+                headers=headers,
+                # None is ever kept: people share these connections.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+                transport=transport,
+                timeout=None,  # our own clock has the limits
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=MOST_AT_ONCE),
+                follow_redirects=False,
+                trust_env=not on_this_machine,  # no proxy stands between this machine and itself
+            )
+
+        # A pool looks through all its connections for each request, so each agent has one of its own.
+        self._new_pool = new_pool
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        for line in self._lines.values():
+            await line.http.aclose()
 
     async def call(
         self,
@@ -158,7 +160,7 @@ class AgentClient:
         await self._allowed(call)
         async with line.place(call.start_by):
             with line.breaker.attempt():
-                return await self._exchange(call)
+                return await self._exchange(call, line.http)
 
     async def _allowed(self, call: _Call) -> None:
         """Wait until the agent may be called once more."""
@@ -172,13 +174,13 @@ class AgentClient:
                 )
             await passed(self._clock, wait_s)
 
-    async def _exchange(self, call: _Call) -> AgentReply:
+    async def _exchange(self, call: _Call, http: httpx2.AsyncClient) -> AgentReply:
         request, now = call.request, self._clock.time()
         content = None if request.body is None else to_json(request.body)
         try:
             async with (
                 time_limit(self._clock, min(now + request.timeout_s, call.deadline)),
-                self._http.stream(
+                http.stream(
                     request.method, request.path, params=request.query, content=content, headers=call.headers
                 ) as response,
             ):
@@ -195,10 +197,10 @@ class AgentClient:
                 f"The connection to the agent {request.agent} failed or broke off (EDGE_BASE_URL).",
             ) from None
 
-    def _line_to(self, agent: str) -> _Line:
+    def _line_to(self, agent: str) -> Line:
         line = self._lines.get(agent)
         if line is None:
-            line = self._lines[agent] = _Line(agent, self._clock, self._metrics)
+            line = self._lines[agent] = Line(agent, self._new_pool(), self._clock, self._metrics)
         return line
 
 
@@ -211,36 +213,6 @@ class _Call:
     etag: str | None
     deadline: float
     start_by: float
-
-
-class _Line:
-    """The way to one agent: how many go at once, and whether anybody should."""
-
-    def __init__(self, agent: str, clock: Clock, metrics: Metrics) -> None:
-        self.breaker = CircuitBreaker(agent, clock, metrics)
-        self._agent = agent
-        self._clock = clock
-        self._places = asyncio.Semaphore(MOST_AT_ONCE)
-
-    @asynccontextmanager
-    async def place(self, start_by: float) -> AsyncIterator[None]:
-        """Take one of the places for attempts under way; wait for one where all are taken.
-
-        Raises:
-            AgentError: none was free by ``start_by``.
-        """
-        try:
-            async with time_limit(self._clock, start_by):
-                await self._places.acquire()
-        except TimeoutError:
-            message = (
-                f"{MOST_AT_ONCE} calls of the agent {self._agent} are under way, and none ended in time."
-            )
-            raise AgentError(AgentErrorCode.TIMEOUT, message) from None
-        try:
-            yield
-        finally:
-            self._places.release()
 
 
 def _pause_s(error: AgentError, backoff_s: float) -> float:
