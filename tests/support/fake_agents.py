@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import socket
 import threading
 from collections import Counter, defaultdict
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from support.services import LOOPBACK, free_port
+from support.services import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,25 +139,22 @@ def _no(status: HTTPStatus, error: str) -> Response:
 @contextmanager
 def fake_agents(**manners: Manner) -> Iterator[FakeAgents]:
     """All agents on a free port, on a thread of their own, until the end of the block."""
-    port = free_port()
-    agents = FakeAgents(manners, address=f"http://{LOOPBACK}:{port}")
-    server = _server(agents, port)
-    thread = threading.Thread(target=server.run, name="fake-agents")
-    thread.start()
-    try:
-        while not server.started and thread.is_alive():
-            thread.join(0.01)
-        yield agents
-    finally:
-        server.should_exit = server.force_exit = True
-        thread.join()
+    with socket.create_server((LOOPBACK, 0)) as listening:
+        agents = FakeAgents(manners, address=f"http://{LOOPBACK}:{listening.getsockname()[1]}")
+        server = uvicorn.Server(_config(agents))
+        thread = threading.Thread(target=server.run, args=([listening],), name="fake-agents")
+        thread.start()
+        try:
+            yield agents  # whoever connects before it has begun waits at the socket
+        finally:
+            server.should_exit = server.force_exit = True
+            thread.join()
 
 
-def _server(agents: FakeAgents, port: int) -> uvicorn.Server:
-    config = uvicorn.Config(
+def _config(agents: FakeAgents, port: int = 0) -> uvicorn.Config:
+    return uvicorn.Config(
         agents.app(), host=LOOPBACK, port=port, log_config=None, access_log=False, lifespan="off"
     )
-    return uvicorn.Server(config)
 
 
 def main() -> None:
@@ -171,7 +169,7 @@ def main() -> None:
     for agent, _, name in (text.partition("=") for text in given.manner):
         named = BY_NAME[name]
         manners[agent] = replace(named, delay_s=named.delay_s or usual.delay_s)
-    _server(FakeAgents(manners, usual), given.port).run()
+    uvicorn.Server(_config(FakeAgents(manners, usual), given.port)).run()
 
 
 if __name__ == "__main__":
