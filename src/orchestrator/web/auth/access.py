@@ -77,12 +77,11 @@ async def _admin(connection: HTTPConnection) -> Caller:
     caller = caller_of(connection.scope)
     if caller.role is Role.ADMIN:
         return caller
-    is_signed_in = caller.role in {Role.USER, Role.SERVICE}
-    if not is_signed_in and "authorization" not in connection.headers:
-        raise UnauthorizedError("Give the token of this service as 'Authorization: Bearer …'.")
-    if not is_signed_in:
+    if caller.role in {Role.USER, Role.SERVICE}:
+        raise ForbiddenError("This is for admins.")
+    if caller.role is Role.LOCAL and "authorization" in connection.headers:
         raise ForbiddenError("This is not the token of this service; a restart makes a new one.")
-    raise ForbiddenError("This is for admins.")
+    raise UnauthorizedError("Give the token of this service as 'Authorization: Bearer …'.")
 
 
 Anyone = Annotated[Caller, Depends(_anyone)]
