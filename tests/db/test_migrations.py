@@ -20,6 +20,7 @@ from orchestrator.web.audit.tables import AuditRow
 from orchestrator.web.auth.keys.tables import ApiKeyRow
 from orchestrator.web.events.tables import OutboxRow
 from orchestrator.web.idempotency.tables import IdempotencyRow
+from orchestrator.web.webhooks.tables import DeliveryRow, WebhookRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -64,6 +65,8 @@ async def test_a_filled_database_of_every_revision_is_upgraded(tables: Tables, r
             sessions = await session.all(select(SessionRow))
             spent = await session.all(select(SpendingRow))
             told = await session.all(select(OutboxRow))
+            webhooks = await session.all(select(WebhookRow))
+            deliveries = await session.all(select(DeliveryRow))
             answered = await session.all(select(IdempotencyRow))
             days = [len(await session.all(select(row))) for row in (IntentRow, DaySessionRow, SignalRow)]
             keys = await session.all(select(ApiKeyRow))
@@ -75,6 +78,8 @@ async def test_a_filled_database_of_every_revision_is_upgraded(tables: Tables, r
     assert len(sessions) == len(before["lesson_sessions"]) >= 3
     assert len(spent) == len(before["lesson_spending"]) >= 1
     assert len(told) == len(before.get("outbox", []))
+    assert len(webhooks) == len(before.get("webhooks", []))
+    assert len(deliveries) == len(before.get("webhook_deliveries", []))
     assert len(keys) == len(before.get("api_keys", []))
     assert len(audited) == len(before.get("audit_entries", []))
     assert len(answered) == len(before.get("idempotency_keys", []))

@@ -14,12 +14,15 @@ from fastapi import APIRouter
 
 from orchestrator.app import admin, backends, events, schedules
 from orchestrator.app.data_dir import Claim, claimed
+from orchestrator.app.encryption import encryption_of
 from orchestrator.app.sharing import check_shared
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.telemetry import Metrics, tracer_provider
+from orchestrator.durable.codec import codec_for
 from orchestrator.durable.errors import EngineStoppedError
 from orchestrator.features import days, lessons
+from orchestrator.web import webhooks
 from orchestrator.web.application import House, create_app
 from orchestrator.web.audit import Audit
 from orchestrator.web.audit import routes as audit_routes
@@ -235,4 +238,5 @@ def _tracing(house: House) -> Part:
 
 def _rooms(resources: Resources) -> tuple[Feature, ...]:
     """The rooms of this service: one line each."""
-    return (lessons.build(resources), days.build(resources))
+    codec = codec_for(encryption_of(resources.settings))
+    return (lessons.build(resources), days.build(resources), webhooks.build(resources, codec))

@@ -30,6 +30,7 @@ from orchestrator.core.settings.stores import (
 )
 from orchestrator.core.settings.telemetry import JaegerSettings, TelemetrySettings
 from orchestrator.core.settings.temporal import TemporalSettings
+from orchestrator.core.settings.webhooks import WebhookSettings
 from orchestrator.core.settings_sources import config_file, environment, explain, nested
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ __all__ = [
     "Settings",
     "TelemetrySettings",
     "TemporalSettings",
+    "WebhookSettings",
     "WorkerSettings",
     "load_settings",
 ]
@@ -79,6 +81,7 @@ class Settings(BaseSettings):
     lessons: LessonSettings = LessonSettings()
     days: DaySettings = DaySettings()
     limits: LimitSettings = LimitSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     audit: AuditSettings = AuditSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     auth: AuthSettings = AuthSettings()

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Self
 
-from pydantic import BaseModel, JsonValue
+import structlog
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from orchestrator.core.ids import new_id
 from orchestrator.db.tables import LONGEST_OWNER_CHARS
@@ -26,6 +27,8 @@ MOST_DATA_BYTES: Final = 32 * 1_024  # events say what happened; who wants to kn
 
 _TYPE: Final = re.compile(rf"[a-z][a-z0-9_.]{{0,{LONGEST_TYPE_CHARS - 1}}}")
 _ID: Final = re.compile(rf"[A-Za-z0-9_.:-]{{1,{LONGEST_ID_CHARS}}}")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,15 @@ class Event:
             written.data,
             written.traceparent,
         )
+
+
+def readable(entry: Entry) -> Event | None:
+    """The event of an entry; None, and a line in the log, where somebody else wrote one that is none."""
+    try:
+        return Event.of(entry)
+    except ValidationError:
+        log.warning("no event", stream=STREAM, offset=entry.offset)
+        return None
 
 
 class Written(BaseModel):

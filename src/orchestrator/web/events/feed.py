@@ -7,25 +7,21 @@ from collections import defaultdict, deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-import structlog
-from pydantic import ValidationError
-
 from orchestrator.core.errors import RateLimitedError, RetryableError
 from orchestrator.db import SYSTEM
-from orchestrator.web.events.event import STREAM, Event
+from orchestrator.web.events.event import STREAM, readable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
     from orchestrator.db.session import System
     from orchestrator.streams import Entry, Streams
+    from orchestrator.web.events.event import Event
 
 # A subscriber this far behind is let go, rather than held in memory for ever.
 MOST_WAITING: Final = 256
 MOST_EACH: Final = 100  # subscribers of one owner in this process
 REPLAYED_AT_ONCE: Final = 4  # subscribers who read what they missed; the others wait for their turn
-
-log = structlog.get_logger()
 
 
 class FellBehindError(RetryableError):
@@ -110,13 +106,13 @@ class Feed:
         while after < upto:
             async with self._replaying:
                 page = await self._streams().read(STREAM, after)
-            for event in filter(None, map(_read, page)):
+            for event in filter(None, map(readable, page)):
                 if event.offset <= upto and to in (event.owner, SYSTEM):
                     yield event
             after = page[-1].offset if page else upto
 
     def _hand_out(self, entry: Entry) -> None:
-        event = _read(entry) if self._subscribed else None
+        event = readable(entry) if self._subscribed else None
         if event is not None:
             for subscription in (*self._subscribed.get(event.owner, ()), *self._subscribed.get(SYSTEM, ())):
                 subscription.push(event)
@@ -151,12 +147,3 @@ class Subscription:
         if self._fell_behind:
             raise FellBehindError
         return self._waiting.popleft()
-
-
-def _read(entry: Entry) -> Event | None:
-    """The event of an entry; None, and a line in the log, where somebody else wrote one that is none."""
-    try:
-        return Event.of(entry)
-    except ValidationError:
-        log.warning("no event", stream=STREAM, offset=entry.offset)
-        return None

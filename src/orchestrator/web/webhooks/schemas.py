@@ -1,0 +1,100 @@
+"""Webhooks as they are on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from orchestrator.web.events.event import LONGEST_TYPE_CHARS
+from orchestrator.web.outbound import LONGEST_URL_CHARS
+
+if TYPE_CHECKING:
+    from orchestrator.web.webhooks.tables import DeliveryRow, WebhookRow
+
+MOST_TYPES: Final = 50
+
+EventType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]*$", max_length=LONGEST_TYPE_CHARS)]
+
+
+class NewWebhook(BaseModel):
+    """Where to send which events."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str = Field(
+        min_length=1, max_length=LONGEST_URL_CHARS, examples=["https://example.org/hooks/orchestrator"]
+    )
+    types: list[EventType] = Field(
+        default_factory=list,
+        max_length=MOST_TYPES,
+        description="The types of events to send; all of them where the list is empty.",
+        examples=[["lesson_completed"]],
+    )
+
+
+class Webhook(BaseModel):
+    """A webhook, without its secret."""
+
+    id: str
+    url: str
+    types: list[str] = Field(description="The types of events that are sent; empty: all.")
+    enabled: bool
+    disabled_because: str | None = Field(description="Why nothing is sent; null while it is enabled.")
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: WebhookRow) -> Self:
+        """A row as its owner sees it."""
+        return cls.model_validate(row, from_attributes=True)
+
+
+class WebhookPage(BaseModel):
+    """All webhooks of the caller, oldest first."""
+
+    items: list[Webhook]
+
+
+class Secret(BaseModel):
+    """The secret by which receivers know that a message is ours. It is shown now and never again."""
+
+    secret: str = Field(examples=["whsec_…"])
+
+
+class WebhookCreated(Webhook):
+    """A new webhook and its secret, which is shown now and never again."""
+
+    secret: str = Field(examples=["whsec_…"])
+
+
+class Attempt(BaseModel):
+    """One attempt to deliver."""
+
+    at: datetime
+    status: int | None = Field(description="The HTTP status that was answered; null where nobody answered.")
+    reason: str | None = Field(description="Why nobody answered.")
+
+
+class DeliveryShown(BaseModel):
+    """An event for a webhook, and what became of it."""
+
+    id: str
+    event_id: str = Field(description="The `webhook-id` of the message, the same at every attempt.")
+    type: str
+    at: datetime = Field(description="When it happened.")
+    data: dict[str, JsonValue]
+    state: str = Field(description="pending, delivered or failed.")
+    attempts: list[Attempt]
+
+    @classmethod
+    def of(cls, row: DeliveryRow) -> Self:
+        """A row as its owner sees it."""
+        return cls.model_validate(row, from_attributes=True)
+
+
+class DeliveryPage(BaseModel):
+    """Some deliveries, newest first."""
+
+    items: list[DeliveryShown]
+    next: str | None = Field(description="Give it as `before` to get the next page; null at the end.")
