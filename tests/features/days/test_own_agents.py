@@ -160,6 +160,27 @@ async def test_research_can_be_turned_off(tmp_path: Path) -> None:
     assert "### Research" not in planned["plan_md"]
 
 
+async def test_a_plan_that_is_asked_for_again_is_the_same(tmp_path: Path) -> None:
+    """The model is asked once for one key; the key with another body is refused."""
+    body: dict[str, Any] = {
+        **{name.upper(): value for name, value in INTENT.items()},
+        "USER_ID": "ada",
+        "WEEK": 1,
+        "DAY": 2,
+    }
+    with model_server.model_server() as provider:
+        provider.respond = scripted
+        async with learning(tmp_path, model__base_url=provider.base_url) as ada:
+            headers = {"Authorization": f"Bearer {ada.operator}", "X-Idempotency-Key": "run-1"}
+            address = f"{AGENTS}/instructor/daily"
+            first, again = [await ada.http.post(address, json=body, headers=headers) for _ in range(2)]
+            other = await ada.http.post(address, json={**body, "DAY": 3}, headers=headers)
+    assert first.json()["data"]["plan_json"]["title"] == "Neural Network Fundamentals"
+    assert again.content == first.content
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert len(provider.asked) == 1
+
+
 @pytest.mark.parametrize("name", ["clo", "ta", "alex", "socratic"])
 async def test_the_agents_are_served_to_services_alone(tmp_path: Path, name: str) -> None:
     """A learner is refused, the operator's token is taken, and the answer is the contract's."""

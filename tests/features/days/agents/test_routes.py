@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pydantic import JsonValue, SecretStr
 
 from orchestrator.agents.model import BadAnswerError, Usage
-from orchestrator.agents.remote import AgentClient, AgentError, AgentReply, AgentRequest
+from orchestrator.agents.remote import AgentClient, AgentReply, AgentRequest
 from orchestrator.core.errors import BudgetExceededError, RateLimitedError, UnavailableError
 from orchestrator.core.telemetry import Metrics
 from orchestrator.features.days.agents.requests import DailyRequest
@@ -139,23 +139,6 @@ async def test_the_instructor_plans_from_what_the_agents_said(agents: Agents, cl
     assert DailyPlan.model_validate(reply.data).ignored_signals == []
 
 
-async def test_a_retry_gets_the_same_plan(agents: Agents, clock: ManualClock) -> None:
-    """The model is asked once for one key; the key with another body is refused."""
-    answer = {
-        "title": "Nets",
-        "description": "Layers.",
-        "outcomes": ["Draw"],
-        "steps": [{"task": "Code", "minutes": 9}],
-    }
-    model = ScriptedModel(answer)
-    async with client_of(agents_app(agents(model)), clock) as client:
-        first = await client.call(instructor(DAILY), idempotency_key="run-1")
-        assert await client.call(instructor(DAILY), idempotency_key="run-1") == first
-        with pytest.raises(AgentError, match="422"):
-            await client.call(instructor({**DAILY, "DAY": 3}), idempotency_key="run-1")
-    assert len(model.calls) == 1
-
-
 def test_the_rooms_own_request_is_the_contracts() -> None:
     """Its names in capitals, and nothing of it lost on the way."""
     request = DailyRequest.of("ada", MACHINE_LEARNING, 1, 2, DailyRequest.model_validate(DAILY).signals)
@@ -175,6 +158,7 @@ def test_the_rooms_own_request_is_the_contracts() -> None:
         ({"topic": "x" * 501}, "topic"),
         ({"user_id": ""}, "user_id"),
         ({"user_id": "a\x00b"}, "user_id"),
+        ({"topic": "a\nb"}, "topic"),
     ],
 )
 async def test_wrong_questions_are_told_what_is_right(
@@ -197,6 +181,8 @@ async def test_wrong_questions_are_told_what_is_right(
         {"DEPTH": "deep"},
         {"SIGNALS": {"CLO": "text"}},
         {"DAY": 0},
+        {"DAY": "1"},
+        {"CACHE_STATS": {"hits": True}},
     ],
 )
 async def test_the_instructors_request_is_checked(agents: Agents, body: dict[str, JsonValue]) -> None:

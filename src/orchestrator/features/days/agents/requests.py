@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from orchestrator.db.tables import LONGEST_OWNER_CHARS
 from orchestrator.features.days.intent import (
@@ -16,17 +16,16 @@ from orchestrator.features.days.intent import (
 )
 from orchestrator.features.days.position import LAST_WEEK
 from orchestrator.features.days.tables import LONGEST_GOAL_CHARS, LONGEST_TOPIC_CHARS, LONGEST_ZONE_CHARS
+from orchestrator.web.fields import Line, Text, at_most, line_schema, text_schema
 
-
-def _visible(text: str) -> str:
-    if not text.strip() or "\x00" in text:
-        raise ValueError("it is blank or holds a NUL; give plain text")
-    return text
-
-
-UserId = Annotated[str, Field(min_length=1, max_length=LONGEST_OWNER_CHARS), AfterValidator(_visible)]
-Topic = Annotated[str, Field(min_length=1, max_length=LONGEST_TOPIC_CHARS), AfterValidator(_visible)]
-Goal = Annotated[str, Field(min_length=1, max_length=LONGEST_GOAL_CHARS), AfterValidator(_visible)]
+# Whatever a token may call somebody: any text without control characters.
+UserId = Annotated[str, Field(min_length=1, max_length=LONGEST_OWNER_CHARS, pattern=r"^[^\u0000-\u001f]+$")]
+Topic = Annotated[
+    str, at_most(LONGEST_TOPIC_CHARS), Line, Field(json_schema_extra=line_schema(LONGEST_TOPIC_CHARS))
+]
+Goal = Annotated[
+    str, at_most(LONGEST_GOAL_CHARS), Text, Field(json_schema_extra=text_schema(LONGEST_GOAL_CHARS))
+]
 Week = Annotated[int, Field(ge=1, le=LAST_WEEK, description="The week, from 1.")]
 Day = Annotated[int, Field(ge=1, le=DAYS_PER_WEEK, description="The day of the week, from 1 to 5.")]
 
@@ -34,7 +33,7 @@ Day = Annotated[int, Field(ge=1, le=DAYS_PER_WEEK, description="The day of the w
 class _Given(BaseModel):
     """A part of the instructor's request. Its names are in capitals; members unknown to us are let go."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=str.upper, validate_by_name=True)
+    model_config = ConfigDict(frozen=True, strict=True, alias_generator=str.upper, validate_by_name=True)
 
 
 class SignalsGiven(_Given):
@@ -49,7 +48,7 @@ class SignalsGiven(_Given):
 class CacheStats(BaseModel):
     """How many of the signals came from the cache."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, strict=True)
 
     hits: int = Field(0, ge=0)
     misses: int = Field(0, ge=0)

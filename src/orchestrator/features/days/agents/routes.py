@@ -24,8 +24,6 @@ from orchestrator.core.errors import (
     RetryableError,
     UnauthorizedError,
 )
-from orchestrator.features.days.agents.etags import digest
-from orchestrator.features.days.agents.repeats import KeyReusedError, Repeats
 from orchestrator.features.days.agents.requests import DailyRequest, Day, Topic, UserId, Week
 from orchestrator.features.days.agents.signals import (
     AlexSignal,
@@ -37,6 +35,7 @@ from orchestrator.features.days.agents.signals import (
 from orchestrator.features.days.agents.writer import Asking
 from orchestrator.web.auth.access import Service
 from orchestrator.web.auth.caller import SCOPE_KEY, SERVICE, Role
+from orchestrator.web.problems import problems
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
 AGENTS: Final = "/functions/v1/agent-proxy"
 LONGEST_KEY_CHARS: Final = 255
 MOST_FAULTS: Final = 5
+REFUSING: Final = (400, 401, 403, 422, 429, 500, 502, 503, 504)
 MODEL_TOO_SLOW: Final = "model_slow"
 
 DataT = TypeVar("DataT")
@@ -78,10 +78,14 @@ Key = Annotated[
     str | None,
     Header(
         alias="X-Idempotency-Key",
+        min_length=1,
         max_length=LONGEST_KEY_CHARS,
+        pattern="^[ -~]+$",
         description="The same on every retry of one call.",
     ),
 ]
+# On every POST the house takes a key; it is not described route by route.
+PostKey = Annotated[str | None, Header(alias="X-Idempotency-Key", include_in_schema=False)]
 IfNoneMatch = Annotated[str | None, Header(description="The ETag of the answer that the caller has.")]
 
 
@@ -106,7 +110,7 @@ def agents_app(service: AgentService) -> ASGIApp:
 
 
 def _add_signals_of_a_day(router: APIRouter, service: AgentService) -> None:
-    @router.get("/clo/signals", **_described(CloSignal, "Curriculum: what a day is about"))
+    @router.get("/clo/signals", **_signal_of(CloSignal, "Curriculum: what a day is about"))
     async def clo(
         caller: Service,
         user_id: UserIdQuery,
@@ -119,7 +123,7 @@ def _add_signals_of_a_day(router: APIRouter, service: AgentService) -> None:
         _check_named(caller, user_id)
         return _signal(await service.clo(Asking(user_id, topic, key or "", if_none_match), week, day))
 
-    @router.get("/ta/signals", **_described(TaSignal, "Practice that fits the time, and due reviews"))
+    @router.get("/ta/signals", **_signal_of(TaSignal, "Practice that fits the time, and due reviews"))
     async def ta(
         caller: Service,
         user_id: UserIdQuery,
@@ -134,7 +138,7 @@ def _add_signals_of_a_day(router: APIRouter, service: AgentService) -> None:
 
 
 def _add_signals_of_a_topic(router: APIRouter, service: AgentService) -> None:
-    @router.get("/alex/signals", **_described(AlexSignal, "Research by the model; off without one"))
+    @router.get("/alex/signals", **_signal_of(AlexSignal, "Research by the model; off without one"))
     async def alex(
         caller: Service,
         user_id: UserIdQuery,
@@ -145,7 +149,7 @@ def _add_signals_of_a_topic(router: APIRouter, service: AgentService) -> None:
         _check_named(caller, user_id)
         return _signal(await service.alex(Asking(user_id, topic, key or "", if_none_match)))
 
-    @router.get("/socratic/signals", **_described(SocraticSignal, "Questions from what was done so far"))
+    @router.get("/socratic/signals", **_signal_of(SocraticSignal, "Questions from what was done so far"))
     async def socratic(
         caller: Service,
         user_id: UserIdQuery,
@@ -158,14 +162,10 @@ def _add_signals_of_a_topic(router: APIRouter, service: AgentService) -> None:
 
 
 def _add_instructor(router: APIRouter, service: AgentService) -> None:
-    repeats: Repeats[DailyPlan] = Repeats()
-
     @router.post("/instructor/daily", **_described(DailyPlan, "A day's plan from the signals"))
-    async def daily(caller: Service, asked: DailyRequest, key: Key = None) -> Response:
+    async def daily(caller: Service, asked: DailyRequest, key: PostKey = None) -> Response:
         _check_named(caller, asked.user_id)
-        content = digest(asked.model_dump(mode="json"))
-        plan = await repeats.once(asked.user_id, key, content, lambda: service.daily(asked, key or ""))
-        return _json(HTTPStatus.OK, Answer[DailyPlan](data=plan))
+        return _json(HTTPStatus.OK, Answer(data=await service.daily(asked, key or "")))
 
 
 class _Enveloped(APIRoute):
@@ -205,7 +205,7 @@ def _signal(told: Told[SignalT]) -> Response:
 
 
 def _failed(error: OrchestratorError) -> Response:
-    """The error in the contract's codes; those of access and of keys are the house's own."""
+    """The error in the contract's codes; those of access are the house's own."""
     if isinstance(error, RateLimitedError):
         status, code = HTTPStatus.TOO_MANY_REQUESTS, "RATE_LIMIT"
     elif isinstance(error, BadAnswerError):
@@ -214,7 +214,7 @@ def _failed(error: OrchestratorError) -> Response:
         is_slow = error.code == MODEL_TOO_SLOW
         status = HTTPStatus.GATEWAY_TIMEOUT if is_slow else HTTPStatus.SERVICE_UNAVAILABLE
         code = "TIMEOUT" if is_slow else "AGENT_ERROR"
-    elif isinstance(error, UnauthorizedError | ForbiddenError | KeyReusedError):
+    elif isinstance(error, UnauthorizedError | ForbiddenError):
         status, code = HTTPStatus(error.status), error.code
     else:  # such as a budget that is used up: to ask again would not help
         status, code = HTTPStatus.UNPROCESSABLE_ENTITY, "AGENT_ERROR"
@@ -240,15 +240,23 @@ def _json(status: HTTPStatus, body: BaseModel, headers: dict[str, str] | None = 
     return Response(body.model_dump_json(), status, headers, media_type="application/json")
 
 
+def _signal_of(data: type[Signal], summary: str) -> dict[str, Any]:
+    """How the route of a signal reads in the API's description."""
+    described = _described(data, summary)
+    described["responses"][304] = {"description": "What you have under that ETag is still true."}
+    return described
+
+
 def _described(data: type[BaseModel], summary: str) -> dict[str, Any]:
     """How a route reads in the API's description."""
     refusal: dict[str, Any] = {"model": Refusal, "description": "It could not be done; `code` tells why."}
+    # What stands before all routes, such as limits, answers problem documents here as elsewhere.
+    refusals = {status: {**problem, **refusal} for status, problem in problems(*REFUSING).items()}
     return {
         "summary": summary,
         "response_class": Response,
         "responses": {
             200: {"model": Answer[data]},  # type: ignore[valid-type]
-            304: {"description": "What you have under that ETag is still true."},
-            **dict.fromkeys((400, 401, 403, 422, 429, 500, 502, 503, 504), refusal),
+            **refusals,
         },
     }
