@@ -104,17 +104,53 @@ async def test_nobody_hears_others_whatever_it_joins_with(service: RunningServic
 
 
 async def test_a_token_may_follow_the_join(service: RunningService) -> None:
-    """An anonymous client hears nothing; what it sends that is no token changes nothing; then it is ann."""
+    """An anonymous client hears nothing, whatever it sends; then it is ann, and hears all since its join."""
     async with realtime(service.url, ANON) as client:
         assert await client.join() == OK
         await service.tell(made("ann", 1))
         for nothing in (None, "", "sb_publishable_key"):
             await client.send("1", "2", TOPIC, "access_token", {"access_token": nothing})
         assert await client.is_quiet()
+        assert (await client.next())[3] == "phx_error"
         await client.send("1", "3", TOPIC, "access_token", {"access_token": token("ann")})
+        await service.tell(made("bob", 2), made("ann", 3))
+        assert [(await client.heard())[1]["number"] for _ in range(2)] == [1, 3]
+
+
+async def test_who_is_nobody_at_a_heartbeat_is_asked_to_join_again(service: RunningService) -> None:
+    """Newer clients know their token by then, and send it with a join alone; they hear what they missed."""
+    async with realtime(service.url, ANON) as client:
+        await client.join()
+        await service.tell(made("ann", 1))
         assert await client.is_quiet()
-        await service.tell(made("ann", 2))
+        assert await client.next() == ["1", "1", TOPIC, "phx_error", {}]
+        await client.send("2", "2", TOPIC, "phx_join", {**JOIN, "access_token": token("ann")})
+        assert [(await client.next())[3] for _ in range(2)] == ["phx_close", "phx_reply"]
+        assert (await client.heard())[1]["number"] == 1
+        assert await client.is_quiet()
+        assert await client.is_quiet()
+
+
+async def test_nobody_is_asked_to_join_again_twice(service: RunningService) -> None:
+    """A client without a user goes on as one that hears nothing."""
+    async with realtime(service.url, ANON) as client:
+        await client.join()
+        assert await client.is_quiet()
+        assert (await client.next())[3] == "phx_error"
+        assert await client.is_quiet()
+        assert await client.is_quiet()
+
+
+async def test_who_becomes_another_user_is_told_nothing_of_before(service: RunningService) -> None:
+    """What came while the channel was ann's was not for bob to hear on it."""
+    async with realtime(service.url, ANON) as client:
+        await client.join({"access_token": token("ann")})
+        await service.tell(made("bob", 1), made("ann", 2))
         assert (await client.heard())[1]["number"] == 2
+        await client.send("1", "2", TOPIC, "access_token", {"access_token": token("bob")})
+        assert await client.is_quiet()
+        await service.tell(made("bob", 3))
+        assert (await client.heard())[1]["number"] == 3
 
 
 async def test_a_private_channel_needs_a_user(service: RunningService) -> None:

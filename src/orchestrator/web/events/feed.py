@@ -39,7 +39,7 @@ class Feed:
     def __init__(self, streams: Callable[[], Streams]) -> None:
         self._streams = streams
         self._subscribed: defaultdict[str | System, set[Subscription]] = defaultdict(set)
-        self._position = 0  # the offset up to which events have been handed out
+        self._position = 0
         self._began = asyncio.Event()
         self._replaying = asyncio.Semaphore(REPLAYED_AT_ONCE)
 
@@ -61,6 +61,11 @@ class Feed:
     async def begun(self) -> None:
         """Wait until events are handed out: who subscribes then misses none."""
         await self._began.wait()
+
+    @property
+    def position(self) -> int:
+        """The offset up to which events have been handed out."""
+        return self._position
 
     @contextmanager
     def subscribed(self, to: str | System) -> Iterator[Subscription]:

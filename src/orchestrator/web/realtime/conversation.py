@@ -47,6 +47,7 @@ class Channel:
     join_ref: Ref
     token: str | None
     listens_to: str | System | None
+    since: int  # the offset of the stream above which the client is told
     acknowledges: bool  # whether the client wants to know what became of its broadcasts
 
 
@@ -57,16 +58,22 @@ class Conversation:
         self._identity = identity
         self._feed = feed
         self._channel: Channel | None = None
+        self._asked_again = False
 
     @property
     def listens_to(self) -> str | System | None:
         """Whose events the client is to be told of now."""
         return self._channel.listens_to if self._channel else None
 
+    @property
+    def since(self) -> int:
+        """The offset above which it is to be told: that of its join, also where its token came later."""
+        return self._channel.since if self._channel else self._feed.position
+
     async def answer(self, frame: Frame) -> list[Frame]:
         """What is said to a frame of the client."""
         if frame.topic == HEARTBEATS:
-            return [_reply(frame)] if frame.event == "heartbeat" else []
+            return [_reply(frame), *self._asking_again()] if frame.event == "heartbeat" else []
         if frame.event == "phx_join":
             return await self._join(frame)
         if self._channel is not None and frame.topic == TOPIC:
@@ -100,7 +107,8 @@ class Conversation:
             return [_refusal(frame, refused.reason)]
         before = [_closed(self._channel)] if self._channel else []
         wants_ack = bool(_object(config, "broadcast").get("ack"))
-        self._channel = Channel(frame.join_ref or frame.ref, token, listens_to, wants_ack)
+        since = self.since if self.listens_to is None else self._feed.position
+        self._channel = Channel(frame.join_ref or frame.ref, token, listens_to, since, wants_ack)
         return [*before, _reply(frame, {"postgres_changes": []})]
 
     async def _admitted(self, token: str | None, *, private: bool) -> str | System | None:
@@ -118,6 +126,17 @@ class Conversation:
         if listens_to is None and private:
             raise _RefusedError(NOT_YOURS.format(STREAM))
         return listens_to
+
+    def _asking_again(self) -> list[Frame]:
+        """Have a client that is still nobody at its first heartbeat join once more.
+
+        Newer versions of supabase-js that subscribe before they know their user's token send it with the next
+        join alone. The user misses nothing: the channel is told from the first join on.
+        """
+        if self._channel is None or self._channel.listens_to is not None or self._asked_again:
+            return []
+        self._asked_again = True
+        return [Frame(TOPIC, "phx_error", {}, self._channel.join_ref, self._channel.join_ref)]
 
     async def _on_channel(self, channel: Channel, frame: Frame) -> list[Frame]:
         if frame.join_ref not in (None, channel.join_ref):
@@ -137,14 +156,16 @@ class Conversation:
 
     async def _listen(self, channel: Channel, token: str | None) -> list[Frame]:
         try:
-            channel.listens_to = await self._identity.listens_to(token)
+            listens_to = await self._identity.listens_to(token)
         except UnavailableError:
             return []  # as before, until somebody can tell
         except OrchestratorError as error:
             self._channel = None
             told = {"extension": "system", "status": "error", "message": error.message, "channel": STREAM}
             return [Frame(TOPIC, "system", told, join_ref=channel.join_ref), _closed(channel)]
-        channel.token = token
+        if channel.listens_to not in (None, listens_to):
+            channel.since = self._feed.position  # what happened before was another one's to hear
+        channel.token, channel.listens_to = token, listens_to
         return []
 
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, suppress
+from contextlib import aclosing, suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.websockets import WebSocketDisconnect
 
+from orchestrator.core.errors import RetryableError
 from orchestrator.core.waiting import passed
-from orchestrator.web.events import Event, FellBehindError
+from orchestrator.web.events import Event
 from orchestrator.web.realtime.frames import LONGEST_FRAME_BYTES, MalformedFrameError, decode, encode
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from starlette.websockets import WebSocket
 
     from orchestrator.core.clock import Clock
     from orchestrator.db.session import System
     from orchestrator.web.events import Feed
-    from orchestrator.web.events.feed import Subscription
     from orchestrator.web.realtime.conversation import Conversation
     from orchestrator.web.realtime.frames import Frame, Version
 
@@ -46,7 +48,7 @@ class _Moment(Enum):
     GONE = "gone"
 
 
-Item = str | bytes | Event | FellBehindError | _Moment
+Item = str | bytes | Event | RetryableError | _Moment
 """What the client said, or what else there is to do."""
 
 
@@ -103,7 +105,7 @@ class RealtimeSocket:
     async def _answers(self, item: Item) -> list[Frame]:
         if isinstance(item, Event):
             return self._conversation.told(item)
-        if isinstance(item, FellBehindError):
+        if isinstance(item, RetryableError):
             raise _EndError(TRY_AGAIN, item.message)
         if isinstance(item, _Moment):
             if self._clock.time() - self._heard_at >= SILENT_S:
@@ -111,7 +113,7 @@ class RealtimeSocket:
             answers = await self._conversation.confirm()
         else:
             answers = await self._conversation.answer(self._heard(item))
-        self._listening.to(self._conversation.listens_to)
+        self._listening.to(self._conversation.listens_to, self._conversation.since)
         return answers
 
     def _heard(self, given: str | bytes) -> Frame:
@@ -151,30 +153,28 @@ class _Listening:
         self._feed = feed
         self._inbox = inbox
         self._to: str | System | None = None
-        self._subscribed = ExitStack()
         self._bringing: asyncio.Task[None] | None = None
 
-    def to(self, whom: str | System | None) -> None:
-        """Listen from now on to the events of ``whom``, and of nobody else."""
+    def to(self, whom: str | System | None, since: int) -> None:
+        """Listen to the events of ``whom`` above the offset ``since``, and of nobody else."""
         if whom == self._to:
             return
         self.stop()
         self._to = whom
         if whom is not None:
-            subscription = self._subscribed.enter_context(self._feed.subscribed(whom))
-            self._bringing = asyncio.create_task(self._bring(subscription))
+            self._bringing = asyncio.create_task(self._bring(self._feed.events(whom, since)))
 
     def stop(self) -> None:
         """Listen to nobody."""
         self._to = None
-        self._subscribed.close()
         if self._bringing is not None:
             self._bringing.cancel()
             self._bringing = None
 
-    async def _bring(self, subscription: Subscription) -> None:
+    async def _bring(self, events: AsyncGenerator[Event]) -> None:
         try:
-            while True:
-                await self._inbox.put(await subscription.next())
-        except FellBehindError as error:
+            async with aclosing(events):
+                async for event in events:
+                    await self._inbox.put(event)
+        except RetryableError as error:
             await self._inbox.put(error)
