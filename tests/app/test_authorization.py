@@ -227,7 +227,7 @@ def test_the_table_has_every_route_and_no_other(tmp_path: Path) -> None:
             for method in sorted((route.methods or {"WebSocket"}) - {"HEAD"})
         ]
 
-    assert sorted(served) == sorted(ROUTES), "\n" + "\n".join(
+    assert sorted(served) == sorted(ROUTES), "The rows of docs/authorization.md must be:\n" + "\n".join(
         f"| {route.access} | {route.method} | `{route.path}` | {route.part} |"
         for route in sorted(served, key=lambda route: (ACCESSES.index(route.access), route.path))
     )

@@ -80,6 +80,23 @@ async def test_pages_of_this_machine_may_use_every_route(client: httpx2.AsyncCli
     assert (await client.get("/things", headers={"Origin": origin})).status_code == 200
 
 
+async def test_pages_of_this_machine_are_told_so(client: httpx2.AsyncClient) -> None:
+    """A front end on another loopback port is another origin: without CORS it could read nothing."""
+    page = {"Origin": "http://localhost:3000"}
+    preflight = await client.options("/things", headers=page | {"Access-Control-Request-Method": "GET"})
+    read = await client.get("/things", headers=page)
+    missing = await client.get("/nothing", headers=page)
+
+    assert preflight.status_code == 200
+    for answer in (preflight, read, missing):
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
+        allowed = answer.headers["access-control-allow-headers"].split(", ")
+        assert {"authorization", "apikey", "x-client-info", "x-user-id", "idempotency-key"} <= set(allowed)
+        assert "PATCH" in answer.headers["access-control-allow-methods"]
+        assert "ratelimit" in answer.headers["access-control-expose-headers"]
+
+
 async def test_what_is_fetched_without_an_origin_is_judged_by_its_site(client: httpx2.AsyncClient) -> None:
     """Pictures and scripts carry no Origin; following a link here is harmless."""
     embedded = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import base64
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -15,6 +15,7 @@ from orchestrator.web.application import House, create_app
 from orchestrator.web.auth.access import Admin, Anyone, Learner, Service, User
 from orchestrator.web.auth.dev import dev_sign_in
 from orchestrator.web.feature import Feature
+from support.tokens import unsigned
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -33,11 +34,6 @@ def bearer(token: str) -> Headers:
 def made(claims: dict[str, object], secret: str = "whoever-signed-it-with-thirty-two-bytes") -> str:  # noqa: S107
     """A token that says ``claims``."""
     return jwt.encode(claims, secret, "HS256")
-
-
-def unsigned(claims: object) -> str:
-    """A token without a signature."""
-    return jwt.api_jws.PyJWS().encode(json.dumps(claims).encode(), "", "none")
 
 
 def told(caller: Caller) -> list[str]:
@@ -81,6 +77,9 @@ async def http() -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
+NO_ALGORITHM, NESTED = (
+    base64.urlsafe_b64encode(text).rstrip(b"=").decode() for text in (b'{"alg":"none"}', b"[" * 100_000)
+)
 LOCAL = ["local", "local", "local"]
 ADA = ["user", "ada", "user:ada"]
 AS_ADMIN = {"sub": "ada", "role": "service_role", "app_metadata": {"role": "admin"}, "exp": 1}
@@ -107,6 +106,7 @@ AS_ADMIN = {"sub": "ada", "role": "service_role", "app_metadata": {"role": "admi
         (bearer(unsigned({"sub": ""})), LOCAL),
         (bearer(unsigned({"sub": "a\x00b"})), LOCAL),
         (bearer(unsigned(["ada"])), LOCAL),
+        (bearer(f"{NO_ALGORITHM}.{NESTED}."), LOCAL),
         (bearer("anon-key") | {"apikey": "anon-key"}, LOCAL),
         (bearer(made({"sub": "ada"})) | {"apikey": "anon-key"}, ADA),
         (bearer(OPERATOR), ["admin", "local", "operator"]),

@@ -16,7 +16,7 @@ class BelievedTokens:
         """The user whom the token names; nobody where it names none, or is no token at all."""
         try:
             claims = jwt.decode(token, options={"verify_signature": False})
-        except jwt.InvalidTokenError:
+        except (jwt.InvalidTokenError, ValueError, RecursionError):
             return NOBODY  # such as the YOUR_JWT_TOKEN of document 000
         user = claims.get("sub")
         return Caller.of_user(user) if isinstance(user, str) and is_user(user) else NOBODY

@@ -61,6 +61,8 @@ class VerifiedTokens:
             UnauthorizedError: it is not valid, not valid now, or not for this service.
             UnavailableError: the issuer's keys are not known yet, and cannot be fetched.
         """
+        if not token.isascii():
+            raise _wrong("it is no JSON Web Token")
         if len(token) > LONGEST_TOKEN_CHARS:
             raise _wrong(f"it is longer than {LONGEST_TOKEN_CHARS} characters")
         claims = await self._signed(token)
