@@ -151,6 +151,43 @@ async def offsets(streams: Streams) -> list[int]:
     return [entry.offset for entry in await streams.read("a")]
 
 
+async def test_entries_are_removed_wherever_they_are(streams: Streams) -> None:
+    """Those that are there count; the others keep their offsets, and a key that went may come again."""
+    for number in range(1, 6):
+        await streams.append("a", "t", b"x", key=f"k{number}")
+    assert await streams.remove("a", [2, 4, 4, 99]) == 2
+    assert await streams.remove("a", [2, 4]) == 0
+    assert await offsets(streams) == [1, 3, 5]
+    assert [entry.offset for entry in await first(3, streams.follow("a"))] == [1, 3, 5]
+    assert await streams.append("a", "t", b"x", key="k1", once=True) == 1
+    assert await streams.append("a", "t", b"x", key="k2", once=True) == 6
+    assert await streams.remove("never", [1]) == 0
+    with pytest.raises(InvalidInputError, match=r"10,000 offsets at most"):
+        await streams.remove("a", range(10_001))
+
+
+async def test_the_offset_of_a_removed_last_entry_is_not_used_again(stream_lab: StreamLab) -> None:
+    """Through a restart either, and a group that comes later is handed what there is."""
+    await fill(stream_lab.streams, 3)
+    assert await stream_lab.streams.remove("a", [1, 3]) == 2
+    await stream_lab.restart()
+    assert await stream_lab.streams.append("a", "t", b"4") == 4
+    assert await stream_lab.streams.remove("a", [4]) == 1
+    assert await stream_lab.streams.append("a", "t", b"5") == 5
+    group = await stream_lab.streams.group("a", "g")
+    reads = [await group.read("c", limit=3, wait_s=0) for _ in range(2)]
+    seen = [delivery.entry.offset for deliveries in reads for delivery in deliveries]
+    assert seen == [2, 5]
+
+
+async def test_trimming_passes_over_what_was_removed(streams: Streams) -> None:
+    """More than one commit takes, with a hole in the midst."""
+    await asyncio.gather(*[streams.append("a", "t", b"x") for _ in range(2_500)])
+    await streams.remove("a", range(400, 1_400))
+    await streams.trim("a", keep=1)
+    assert await offsets(streams) == [2_500]
+
+
 async def test_trimming_keeps_the_last_entries(streams: Streams) -> None:
     """``keep`` says how many stay; trimming again has nothing to do."""
     await fill(streams, 5)

@@ -35,6 +35,19 @@ def check_entries(entries: Sequence[NewEntry]) -> None:
         _check_entry(entry)
 
 
+def check_removal(offsets: Sequence[int]) -> None:
+    """Refuse more entries at once than an append takes.
+
+    Raises:
+        InvalidInputError: as ``Streams.remove``.
+    """
+    if len(offsets) > MOST_TOGETHER:
+        raise InvalidInputError(
+            f"remove takes {MOST_TOGETHER:,} offsets at most, and was given {len(offsets):,}; make several "
+            "calls of them"
+        )
+
+
 def check_expiry(after_s: float | None) -> None:
     """Refuse a time that cannot be one.
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.streams.checks import check_entries, check_expiry, check_group, check_trim, check_utf8
+from orchestrator.streams.checks import (
+    check_entries,
+    check_expiry,
+    check_group,
+    check_removal,
+    check_trim,
+    check_utf8,
+)
 from orchestrator.streams.expiry import Sweep
 from orchestrator.streams.follower import follow
 from orchestrator.streams.groups import Groups
@@ -126,6 +133,19 @@ class EmbeddedStreams:
         upto = self._log.extent(number).end - (keep or 0) if before is None else before - 1
         first = None if unacknowledged else self._groups.first_unacknowledged(number)
         return await self._remove(number, upto if first is None else min(upto, first - 1))
+
+    async def remove(self, stream: str, offsets: Sequence[int]) -> int:
+        """Remove these entries wherever they are; gives how many there were."""
+        check_removal(offsets)
+        await self._settled(stream)
+        await self._journal.settled()
+        number = self._log.find(stream)
+        there = [] if number is None else list(await self._log.entries(number, offsets))
+        if number is not None and there:
+            commit = self._log.remove(number, there)
+            self._journal.flush()
+            await self._journal.durable(commit)
+        return len(there)
 
     async def expire(self, stream: str, after_s: float | None) -> None:
         """Forget the stream once nobody has appended to it for so long; None: never."""

@@ -13,7 +13,7 @@ from orchestrator.streams.expiry import Expiries
 from orchestrator.streams.port import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from orchestrator.journal import Group, Journal, JournalError
     from orchestrator.streams.follower import Follower
@@ -54,6 +54,14 @@ TRIM_KEYS = Statement(
     2,
     keyed=True,
 )
+# Of a stream whose last entry was removed, the empty key keeps its offset, which no entry's key is.
+LAST_REMOVED = ""
+REMOVE_KEYS = Statement(
+    7,
+    "WITH gone (stream, offset) AS (VALUES {rows}) DELETE FROM entry_keys WHERE key <> '' "
+    "AND (stream, key, offset) IN (SELECT stream, key, offset FROM gone JOIN entries USING (stream, offset))",
+    2,
+)
 DELETE_KEYS = Statement(7, "DELETE FROM entry_keys WHERE stream IN ({rows})", 1)
 TRIM_ENTRIES = Statement(
     8,
@@ -63,6 +71,7 @@ TRIM_ENTRIES = Statement(
     2,
     keyed=True,
 )
+REMOVE_ENTRIES = Statement(8, "DELETE FROM entries WHERE (stream, offset) IN (VALUES {rows})", 2)
 DELETE_ENTRIES = Statement(8, "DELETE FROM entries WHERE stream IN ({rows})", 1)
 DELETE_STREAM = Statement(9, "DELETE FROM streams WHERE number IN ({rows})", 1)
 
@@ -181,12 +190,12 @@ class Log:
     def durable_extent(self, number: int) -> Extent:
         """The offsets of a stream that are on the disk now."""
         rows = self._journal.read(
-            "SELECT trimmed, (SELECT max(offset) FROM entries WHERE stream = number) FROM streams "
-            "WHERE number = ?",
-            (number,),
+            "SELECT trimmed, (SELECT max(offset) FROM entries WHERE stream = number), "
+            "(SELECT offset FROM entry_keys WHERE stream = number AND key = ?) FROM streams WHERE number = ?",
+            (LAST_REMOVED, number),
         )
-        trimmed, end = rows[0] if rows else (0, 0)
-        return Extent(end or trimmed, trimmed)
+        trimmed, end, removed = rows[0] if rows else (0, 0, 0)
+        return Extent(max(end or 0, removed or 0, trimmed), trimmed)
 
     async def page(self, number: int, after: int, limit: int) -> list[Entry]:
         """Up to ``limit`` entries above ``after``."""
@@ -212,6 +221,15 @@ class Log:
         self._journal.stage(TRIM_DELIVERIES, (number, upto))
         self._journal.stage(TRIM_KEYS, (number, upto))
         return self._journal.stage(TRIM_ENTRIES, (number, upto))
+
+    def remove(self, number: int, offsets: Sequence[int]) -> Group:
+        """Stage the removal of these entries, one at least; the stream's end stays what it is."""
+        end = self.extent(number).end
+        if end in offsets:
+            self._journal.stage(SET_KEY, (number, LAST_REMOVED, end))
+        for offset in offsets:
+            self._journal.stage(REMOVE_KEYS, (number, offset))
+        return [self._journal.stage(REMOVE_ENTRIES, (number, offset)) for offset in offsets][-1]
 
     def delete(self, name: str, number: int) -> Group:
         """Begin to delete a stream; its name is free again once this is durable."""

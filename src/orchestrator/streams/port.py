@@ -198,6 +198,16 @@ class Streams(Protocol):
         """
         ...
 
+    async def remove(self, stream: str, offsets: Sequence[int]) -> int:
+        """Remove these entries wherever they are, for groups too; gives how many there were.
+
+        Their offsets are never used again. One who follows and has them in hand already still gets them.
+
+        Raises:
+            InvalidInputError: more than 10,000 at once.
+        """
+        ...
+
     async def expire(self, stream: str, after_s: float | None) -> None:
         """Forget the stream once nobody has appended to it for so many seconds from now on; None: never.
 

@@ -201,6 +201,25 @@ return redis.call('XTRIM', stem .. ':entries', 'MINID', '=', '0-' .. after)
 """
 )
 
+# now, offsets. Gives how many entries there were; the last id stays that of the stream.
+REMOVE = Script(
+    COMMON
+    + """
+local removed = 0
+if not alive(stem) then return removed end
+for i = 2, #ARGV do
+  local id = '0-' .. ARGV[i]
+  local entry = redis.call('XRANGE', stem .. ':entries', id, id)[1]
+  if entry then
+    local key = entry[2][6]
+    if redis.call('HGET', stem .. ':keys', key) == ARGV[i] then redis.call('HDEL', stem .. ':keys', key) end
+    removed = removed + redis.call('XDEL', stem .. ':entries', id)
+  end
+end
+return removed
+"""
+)
+
 # now, id for a new stream, seconds or "".
 EXPIRE = Script(
     COMMON

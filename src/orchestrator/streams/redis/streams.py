@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Literal, Self, cast
 
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import SettingsError
-from orchestrator.streams.checks import check_entries, check_expiry, check_group, check_trim, check_utf8
+from orchestrator.streams.checks import (
+    check_entries,
+    check_expiry,
+    check_group,
+    check_removal,
+    check_trim,
+    check_utf8,
+)
 from orchestrator.streams.follower import follow
 from orchestrator.streams.port import PAGE, NewEntry
 from orchestrator.streams.redis import scripts
@@ -169,8 +176,13 @@ class RedisStreams:
                 scripts.TRIM, stream, measure, number, "1" if unacknowledged else "", TRIMMED_AT_ONCE
             )
             removed += cast("int", now_removed)
-            if now_removed != TRIMMED_AT_ONCE:
+            if not now_removed:  # fewer than were asked for may be those between removed ones
                 return removed
+
+    async def remove(self, stream: str, offsets: Sequence[int]) -> int:
+        """Remove these entries wherever they are; gives how many there were."""
+        check_removal(offsets)
+        return cast("int", await self._store.run(scripts.REMOVE, stream, *offsets))
 
     async def expire(self, stream: str, after_s: float | None) -> None:
         """Forget the stream once nobody has appended to it for so long; None: never."""
