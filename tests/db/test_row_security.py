@@ -14,14 +14,14 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
-from orchestrator.app import wiring as _every_room  # noqa: F401  # so that all tables are in the metadata
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.postgres_address import PostgresAddress
-from orchestrator.db import SYSTEM, Base, Database, Owned
+from orchestrator.db import SYSTEM, Database
 from orchestrator.db.migrating import newest
 from orchestrator.db.postgres import PostgresStore
 from orchestrator.db.row_security import ENTER, SYSTEM_ROLE, USER_ROLE
 from orchestrator.features.lessons.tables import SessionRow
+from support.planted import all_tables, owned_tables
 from support.postgres_server import PASSWORD, QUICK, USER, own_postgres_server, programs
 from support.session_rows import row
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from support.postgres_server import Databases
+from support.postgres_server import Databases
 
 pytestmark = pytest.mark.postgres
 
@@ -168,7 +168,7 @@ async def refused(connection: AsyncConnection, statements: Iterable[str], reason
 
 async def test_every_table_has_its_wall(database: Database) -> None:
     """Whoever makes a table protects it in its migration, or else reserves it for the system."""
-    owned = {str(mapper.local_table) for mapper in Base.registry.mappers if issubclass(mapper.class_, Owned)}
+    every, owned = all_tables(), owned_tables()
     async with database.engine.connect() as connection:
         walled = set(
             await connection.scalars(
@@ -177,7 +177,7 @@ async def test_every_table_has_its_wall(database: Database) -> None:
         )
         policies = await connection.execute(text("SELECT tablename, policyname FROM pg_policies"))
     found = {(table, policy) for table, policy in policies}
-    assert walled >= set(Base.metadata.tables)
+    assert walled >= every
     assert found >= {(table, USER_ROLE) for table in owned}
     assert found == {(table, USER_ROLE) for table in owned} | {(table, SYSTEM_ROLE) for table in walled}
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from fastapi import APIRouter
 
-from orchestrator.app import admin, backends, events, schedules
+from orchestrator.app import admin, backends, events, persons, schedules
 from orchestrator.app.data_dir import Claim, claimed
 from orchestrator.app.encryption import encryption_of
+from orchestrator.app.persons import Persons, kept_by
 from orchestrator.app.sharing import check_shared
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import SettingsError
@@ -100,6 +101,7 @@ def built(settings: Settings) -> Iterator[Service]:
             events.build(resources),
             key_routes.build(keys),
             audit_routes.build(chosen.audit, refusals),
+            persons.build(_persons(resources, rooms), kept_by(settings)),
         )
         features = (*rooms, *routes)
         sign_in = sign_in_of(settings.auth, chosen.clock, operator_token=claim.token, keys=keys)
@@ -144,6 +146,18 @@ def code_of(settings: Settings) -> tuple[Feature, ...]:
             buckets=MemoryBuckets(clock),
             model=None,
         )
+    )
+
+
+def _persons(resources: Resources, rooms: Sequence[Feature]) -> Persons:
+    return Persons(
+        database=resources.database,
+        engine=resources.engine,
+        streams=resources.streams,
+        outbox=resources.outbox,
+        audit=resources.audit,
+        belongings={room.name: room.belongings for room in rooms if room.belongings is not None},
+        clock=resources.clock,
     )
 
 

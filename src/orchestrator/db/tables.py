@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import DateTime, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
 LONGEST_OWNER_CHARS = 255
+# Marks a column, as ``mapped_column(…, info=SECRET)``, that no export of a person's rows may show.
+SECRET: Final = {"secret": True}
 
 
 class Base(DeclarativeBase):

@@ -233,6 +233,13 @@ class Engine(Protocol):
         """
         ...
 
+    async def give(self, giver: str, taker: str) -> int:
+        """Make the giver's ended runs the taker's; how many there were. Open ones stay what they are.
+
+        A cluster's runs keep their owner: there it gives none.
+        """
+        ...
+
     @overload
     async def schedule(
         self,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -63,6 +63,22 @@ class Resources:
     model: Model | None  # None: the room does what it can without
 
 
+class Belongings(Protocol):
+    """What a room keeps of a person besides rows with an owner and runs, such as pictures."""
+
+    def files(self, user: str) -> AsyncIterator[tuple[str, bytes]]:
+        """All of it, each with a name that is safe in a path, such as ``ID/image1.jpg``."""
+        ...
+
+    async def erase(self, user: str) -> int:
+        """Remove all of it, with the runs and rows that it hangs on; how many things. Twice does no harm.
+
+        Raises:
+            UnavailableError: something takes its time to end. Call again.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
     """What a room brings to the service."""
@@ -76,4 +92,5 @@ class Feature:
     background: tuple[Hook, ...] = ()  # run for the service's life, cancelled at its end
     health: Mapping[str, Probe] = field(default_factory=lambda: MappingProxyType({}))  # by component
     sessions: Count | None = None  # how many sessions run now; summed in /health
+    belongings: Belongings | None = None  # what it keeps of a person besides rows and runs
     open_cors: tuple[OpenRoute, ...] = ()  # document 001's open CORS; every other route is for local pages

@@ -18,6 +18,8 @@ from orchestrator.app.cli import (
     lesson,
     migrate,
     migrate_engine,
+    owners,
+    person,
     runs,
     schedules,
     serve,
@@ -56,6 +58,8 @@ root.add_typer(runs.group, name="runs")
 root.add_typer(schedules.group, name="schedules")
 root.add_typer(keys.group, name="keys")
 root.command("audit", cls=Command, epilog=audit.EXAMPLES)(audit.audit)
+root.add_typer(person.group, name="person")
+root.add_typer(owners.group, name="owners")
 root.command("migrate", cls=Command, epilog=migrate.EXAMPLES)(migrate.migrate)
 root.command("migrate-engine", cls=Command, epilog=migrate_engine.EXAMPLES)(migrate_engine.migrate_engine)
 root.command("token", cls=Command, epilog=token.EXAMPLES)(token.token)

@@ -12,6 +12,7 @@ from orchestrator.core.ids import new_id
 from orchestrator.core.redaction import Redactor
 from orchestrator.durable.codec import codec_for
 from orchestrator.durable.embedded.access import RunAccess
+from orchestrator.durable.embedded.giving import give
 from orchestrator.durable.embedded.handle import EmbeddedRun
 from orchestrator.durable.embedded.histories import Histories
 from orchestrator.durable.embedded.history import (
@@ -384,6 +385,10 @@ class EmbeddedEngine(Scheduling):
         removals = self._open_removals
         await removals.remove([await removals.weighed(id)])
         await removals.clear()
+
+    async def give(self, giver: str, taker: str) -> int:
+        """Make the giver's ended runs the taker's; how many there were. Open ones stay what they are."""
+        return await give(self._open.journal, giver, taker)
 
     # For handles.
 

@@ -298,6 +298,10 @@ class TemporalEngine(Scheduling, Inspecting):
         )
         return await listing.page(limit, before)
 
+    async def give(self, giver: str, taker: str) -> int:  # noqa: ARG002  # the port's
+        """None: a run that has ended keeps its owner on a cluster."""
+        return 0
+
     async def delete(self, id: str) -> None:
         """Forget an ended run and all it recorded.
 

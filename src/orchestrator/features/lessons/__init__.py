@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 def build(resources: Resources) -> Feature:
     """The room: routes, workflow and steps, on what the service has."""
+    from orchestrator.features.lessons.belongings import LessonBelongings
     from orchestrator.features.lessons.repository import SessionRepository
     from orchestrator.features.lessons.routes import OPEN_ROUTES, lessons_router
     from orchestrator.features.lessons.service import LessonService
@@ -28,6 +29,7 @@ def build(resources: Resources) -> Feature:
         on_start=(service.sweep, service.keep),
         background=(service.keep_always,),
         sessions=service.running,
+        belongings=LessonBelongings(sessions, service),
         open_cors=OPEN_ROUTES,
     )
 

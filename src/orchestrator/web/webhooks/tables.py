@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from sqlalchemy import JSON, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from orchestrator.db import Base, Owned, UtcTime
+from orchestrator.db import SECRET, Base, Owned, UtcTime
 from orchestrator.web.events.event import LONGEST_ID_CHARS, LONGEST_TYPE_CHARS
 from orchestrator.web.outbound import LONGEST_URL_CHARS
 
@@ -40,8 +40,8 @@ class WebhookRow(Owned, Base):
     types: Mapped[list[str]] = mapped_column(JSON)
     enabled: Mapped[bool]
     disabled_because: Mapped[str | None] = mapped_column(String(LONGEST_REASON_CHARS))
-    secret: Mapped[bytes] = mapped_column(LargeBinary)
-    old_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    secret: Mapped[bytes] = mapped_column(LargeBinary, info=SECRET)
+    old_secret: Mapped[bytes | None] = mapped_column(LargeBinary, info=SECRET)
     old_secret_until: Mapped[datetime | None] = mapped_column(UtcTime)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     worked_at: Mapped[datetime | None] = mapped_column(UtcTime)

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import JSON, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from orchestrator.db import Base, Owned, UtcTime
+from orchestrator.db import SECRET, Base, Owned, UtcTime
 
 SHA256_CHARS = 64
 LONGEST_CALLER_CHARS = 300
@@ -20,7 +20,7 @@ class ApiKeyRow(Owned, Base):
 
     id: Mapped[str] = mapped_column(String(12), primary_key=True)
     name: Mapped[str] = mapped_column(String(100))
-    sha256: Mapped[str] = mapped_column(String(SHA256_CHARS))
+    sha256: Mapped[str] = mapped_column(String(SHA256_CHARS), info=SECRET)
     scopes: Mapped[list[str]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     created_by: Mapped[str] = mapped_column(String(LONGEST_CALLER_CHARS))

@@ -1,0 +1,169 @@
+"""Everything that is held about one person: written into a file, removed, or given to another owner."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field, replace
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from orchestrator.app.persons.rows import Rows
+from orchestrator.app.persons.runs import Runs
+from orchestrator.app.persons.told import Told
+from orchestrator.core.clock import utc
+from orchestrator.core.errors import ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from orchestrator.app.persons.rows import Given
+    from orchestrator.core.clock import Clock
+    from orchestrator.db import Database
+    from orchestrator.durable.engine import Engine
+    from orchestrator.streams import Streams
+    from orchestrator.web.audit.audit import Audit
+    from orchestrator.web.events import Outbox
+    from orchestrator.web.feature import Belongings
+
+FORMAT: Final = 1  # of the export; raised when its layout changes
+
+
+@dataclass(slots=True)
+class Erased:
+    """How many things of each kind are gone: things of rooms, rows of tables, and the rest.
+
+    ``blanked`` are the entries of the audit trail that stay, and no longer say who it was.
+    """
+
+    rooms: dict[str, int] = field(default_factory=dict)
+    tables: dict[str, int] = field(default_factory=dict)
+    runs: int = 0
+    schedules: int = 0
+    events: int = 0
+    blanked: int = 0
+
+    @property
+    def count(self) -> int:
+        """All of them together."""
+        several = sum(self.rooms.values()) + sum(self.tables.values())
+        return several + self.runs + self.schedules + self.events + self.blanked
+
+
+class Persons:
+    """What is held about any person, wherever it is."""
+
+    def __init__(  # what a service stands on
+        self,
+        *,
+        database: Database,
+        engine: Callable[[], Engine],
+        streams: Callable[[], Streams],
+        outbox: Outbox,
+        audit: Audit,
+        belongings: Mapping[str, Belongings],
+        clock: Clock,
+    ) -> None:
+        """Take the places where things are kept; ``belongings`` are the rooms' own, by the room's name."""
+        self._rows = Rows(database)
+        self._runs = Runs(engine)
+        self._told = Told(streams)
+        self._outbox = outbox
+        self._audit = audit
+        self._belongings = belongings
+        self._clock = clock
+
+    async def export(self, user: str, file: IO[bytes]) -> None:
+        """Write everything into a zip: JSON lines by kind, and files as they are."""
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            about = {"format": FORMAT, "user": user, "at": utc(self._clock.time()).isoformat()}
+            archive.writestr("about.json", json.dumps(about, ensure_ascii=False, indent=2))
+            tables = _Lines(archive)
+            async for table, row in self._rows.all(user):
+                tables.add(f"tables/{table}.jsonl", row)
+            tables.close()
+            await _write(archive, "runs.jsonl", self._runs.all(user))
+            await _write(archive, "events.jsonl", self._told.all(user))
+            await _write(archive, "schedules.jsonl", _each(await self._runs.schedules(user)))
+            done = [entry.model_dump(mode="json") for entry in await self._audit.of_person(user)]
+            await _write(archive, "audit.jsonl", _each(done))
+            for room, belongings in self._belongings.items():
+                async for name, data in belongings.files(user):
+                    archive.writestr(f"files/{room}/{name}", data)
+
+    async def erase(self, user: str) -> Erased:
+        """Remove everything, open runs included, which are stopped first. What is gone stays gone.
+
+        Raises:
+            UnavailableError: something takes its time to stop, or a part is away. Do it again.
+        """
+        erased = Erased()
+        before = -1
+        # What was under way may leave something behind while its place is cleaned.
+        while before < erased.count:
+            before = erased.count
+            await self._erase(user, erased)
+        return erased
+
+    async def give(self, giver: str, taker: str) -> Given:
+        """Make the giver's rows and runs the taker's. What the taker has already stays the giver's.
+
+        Raises:
+            ConflictError: runs of the giver are open, which would go on for the old owner.
+        """
+        if count := await self._runs.count_open(giver):
+            raise ConflictError(
+                f"{count} runs of {giver} are open. Wait for their end, or cancel them: "
+                "`orchestrator runs list` names them."
+            )
+        given = await self._rows.give(giver, taker)
+        return replace(given, runs=await self._runs.give(giver, taker))
+
+    async def _erase(self, user: str, erased: Erased) -> None:
+        erased.schedules += await self._runs.remove_schedules(user)  # first: they start runs
+        for room, belongings in self._belongings.items():
+            _add(erased.rooms, {room: await belongings.erase(user)})
+        erased.runs += await self._runs.remove(user)
+        await self._outbox.relay()  # so that nothing comes to the stream behind us
+        _add(erased.tables, await self._rows.remove(user))
+        erased.events += await self._told.remove(user)
+        erased.blanked += await self._audit.blank(user)
+
+
+class _Lines:
+    """JSON lines of files of an archive, one file after the other."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._name = ""
+        self._file: IO[bytes] | None = None
+
+    def add(self, name: str, value: object) -> None:
+        """Write a line into the file of that name, which is closed when another one begins."""
+        if self._file is None or name != self._name:
+            self.close()
+            self._name, self._file = name, self._archive.open(name, "w", force_zip64=True)
+        self._file.write(json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+
+    def close(self) -> None:
+        """Close the file that is open, if one is."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+async def _write(archive: zipfile.ZipFile, name: str, values: AsyncIterator[dict[str, Any]]) -> None:
+    lines = _Lines(archive)
+    async for value in values:
+        lines.add(name, value)
+    lines.close()
+
+
+async def _each(values: Sequence[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    for value in values:
+        yield value
+
+
+def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, count in more.items():
+        if count:
+            counts[name] = counts.get(name, 0) + count

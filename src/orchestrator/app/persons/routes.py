@@ -1,0 +1,149 @@
+"""Routes for what is held about a person, for admins: the command line of this machine's user is one."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from typing import IO, TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.app.persons.kept import Kept
+from orchestrator.core.errors import InvalidInputError
+from orchestrator.db.tables import LONGEST_OWNER_CHARS
+from orchestrator.web.audit.trail import Trail
+from orchestrator.web.auth.access import Admin
+from orchestrator.web.feature import Feature
+from orchestrator.web.problems import problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from orchestrator.app.persons.persons import Persons
+
+ZIP = "application/zip"
+CHUNK_BYTES = 256 * 1024
+DIGEST_CHARS = 16
+
+User = Annotated[str, Field(min_length=1, max_length=LONGEST_OWNER_CHARS, pattern=r"^[^\x00]+$")]
+
+
+class Person(BaseModel):
+    """Who it is about."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: User = Field(description="The user, as the tokens' `sub` says it.")
+
+
+class ErasedPerson(BaseModel):
+    """What was removed, and what remains elsewhere."""
+
+    user: str = Field(description="Whose it was.")
+    rooms: dict[str, int] = Field(
+        description="Things of rooms, such as lessons with their runs and pictures."
+    )
+    tables: dict[str, int] = Field(description="Rows by table, besides those.")
+    runs: int = Field(description="Runs, besides those.")
+    schedules: int = Field(description="Schedules.")
+    events: int = Field(description="Events that were still in the stream.")
+    blanked: int = Field(description="Entries of the audit trail, which stay and no longer say who it was.")
+    kept: list[Kept] = Field(description="What this cannot reach, why, and what ends it.")
+
+
+class Move(BaseModel):
+    """From whom to whom."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    giver: User = Field(description="Whose it is now, such as `local`.", examples=["local"])
+    taker: User = Field(description="Whose it will be.")
+
+
+class Moved(BaseModel):
+    """What went, and what could not."""
+
+    giver: str = Field(description="Whose it was.")
+    taker: str = Field(description="Whose it is.")
+    tables: dict[str, int] = Field(description="Rows that went, by table.")
+    left: dict[str, int] = Field(
+        description="Rows that stayed with the giver, by table, since the taker has the same already."
+    )
+    runs: int = Field(description="Runs that went.")
+
+
+def build(persons: Persons, kept: Sequence[Kept]) -> Feature:
+    """The routes; ``kept`` is what an erasure cannot reach in this service."""
+    router = APIRouter(prefix="/api/v1", tags=["persons"])
+
+    @router.post(
+        "/persons/export",
+        response_class=StreamingResponse,
+        responses={200: {"description": "A zip.", "content": {ZIP: {}}}, **problems(400, 401, 403)},
+    )
+    async def export(person: Person, _: Admin, trail: Trail) -> StreamingResponse:
+        """Get everything that is held about a person, as a zip of JSON lines and files.
+
+        For admins, such as who knows the token that stands in `service.json` in the data directory.
+        """
+        await trail.record("person.export", unnamed(person.user))
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by who sends it; it has no name
+        try:
+            await persons.export(person.user, file)
+        except BaseException:
+            file.close()
+            raise
+        return StreamingResponse(_chunks(file), media_type=ZIP)
+
+    @router.post("/persons/erase", responses=problems(400, 401, 403, 503))
+    async def erase(person: Person, _: Admin, trail: Trail) -> ErasedPerson:
+        """Remove everything that is held about a person; open runs are stopped first.
+
+        For admins, such as who knows the token that stands in `service.json` in the data directory. What
+        was removed when it is interrupted stays removed: do it again.
+        """
+        await trail.record("person.erase", unnamed(person.user))
+        erased = await persons.erase(person.user)
+        return ErasedPerson(
+            user=person.user,
+            rooms=erased.rooms,
+            tables=erased.tables,
+            runs=erased.runs,
+            schedules=erased.schedules,
+            events=erased.events,
+            blanked=erased.blanked,
+            kept=list(kept),
+        )
+
+    @router.post("/owners/move", responses=problems(400, 401, 403, 409))
+    async def move(wanted: Move, _: Admin, trail: Trail) -> Moved:
+        """Hand everything of one owner to another, such as what was made in dev mode to a user.
+
+        For admins, such as who knows the token that stands in `service.json` in the data directory.
+        """
+        if wanted.giver == wanted.taker:
+            raise InvalidInputError("Giver and taker are the same.")
+        await trail.record("owner.move", f"{unnamed(wanted.giver)} {unnamed(wanted.taker)}")
+        given = await persons.give(wanted.giver, wanted.taker)
+        return Moved(
+            giver=wanted.giver, taker=wanted.taker, tables=given.moved, left=given.left, runs=given.runs
+        )
+
+    return Feature(name="persons", router=router)
+
+
+def unnamed(user: str) -> str:
+    """What the audit trail says instead of a name that an erasure would have to take out of it again.
+
+    Whoever knows the name can find the entries.
+    """
+    return f"sha256:{hashlib.sha256(user.encode()).hexdigest()[:DIGEST_CHARS]}"
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
