@@ -114,6 +114,14 @@ async def test_a_route_leaves_who_did_what_when_and_from_where(lab: Lab) -> None
     assert entry["at"] == lab.clock.datetime.isoformat().replace("+00:00", "Z")
 
 
+@pytest.mark.parametrize("since", ["0.5", "soon", "2026-11-21", "2026-11-21T07:30:00"])
+async def test_a_moment_has_a_date_a_time_and_a_zone(file_lab: Lab, since: str) -> None:
+    """What may be meant differently is refused."""
+    async with file_lab.client() as http:
+        answer = await http.get("/api/v1/audit", params={"since": since}, headers=ADMIN)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "since")
+
+
 async def test_the_trail_is_for_admins(file_lab: Lab) -> None:
     """Whoever else asks learns nothing of it."""
     async with file_lab.client() as http:

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+
+
+def _written_out(moment: object) -> object:
+    """Let no bare number pass for a moment: pydantic takes it for seconds since 1970."""
+    if isinstance(moment, str) and "T" not in moment.upper():
+        raise ValueError("give it as RFC 3339, such as 2026-11-21T07:30:00Z")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 
 class AuditEntry(BaseModel):
@@ -33,7 +44,7 @@ class AuditFilter(BaseModel):
     action: str | None = Field(None, max_length=64, description="This action, or all that begin so: `run.`")
     who: str | None = Field(None, max_length=300, description="By this caller: `user:ada`, `operator`.")
     subject: str | None = Field(None, max_length=300, description="To this one.")
-    since: datetime | None = Field(None, description="From this moment on.")
-    until: datetime | None = Field(None, description="Before this moment.")
+    since: Moment | None = Field(None, description="From this moment on.")
+    until: Moment | None = Field(None, description="Before this moment.")
     before: str | None = Field(None, pattern=r"^[0-9a-f-]{36}$", description="`next` of the page before.")
     limit: int = Field(100, ge=1, le=1_000, description="How many at most.")
