@@ -107,12 +107,12 @@ class SessionRepository:
                 return row
             intent = await session.one(select(IntentRow).where(IntentRow.active))
             zone = intent.user_tz if intent else "UTC"
+            row.streak_days = (await _streak(session, now, zone)).days
             row.completed_at = now
             row.completed_tz = zone
             row.completion_time_min = done.completion_time_min
             row.confidence = done.confidence
             row.notes = done.notes
-            row.streak_days = (await _streak(session, now, zone)).days
             if intent is not None:
                 intent.active_at = now
                 if row.intent_id == intent.id and row.id == latest_id:
