@@ -61,22 +61,15 @@ async def test_told_at_once_it_counts_once(any_room: DaysRoom) -> None:
     assert kinds.count("instructor_plan_completed") == 1
 
 
-@pytest.mark.parametrize(
-    "session_id",
-    [
-        "",
-        "nonsense",
-        "x" * 200,
-        "01a1ff7a-9ac0-715b-9087-9c6ddca97411",
-        "'; DROP TABLE day_sessions",
-        "\x00" * 36,
-    ],
-)
-async def test_what_is_no_session_is_not_found(any_room: DaysRoom, session_id: str) -> None:
+NO_SESSIONS = ["", "nonsense", "x" * 200, "01a1ff7a-9ac0-715b-9087-9c6ddca97411", "' OR 1=1", "\x00" * 36]
+
+
+async def test_what_is_no_session_is_not_found(any_room: DaysRoom) -> None:
     """Whatever the text."""
-    with pytest.raises(NotFoundError) as refused:
-        await any_room.done(session_id)
-    assert refused.value.code == "SESSION_NOT_FOUND"
+    for session_id in NO_SESSIONS:
+        with pytest.raises(NotFoundError) as refused:
+            await any_room.done(session_id)
+        assert refused.value.code == "SESSION_NOT_FOUND"
 
 
 async def test_others_sessions_are_not_found(any_room: DaysRoom) -> None:
