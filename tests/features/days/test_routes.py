@@ -68,8 +68,10 @@ async def test_one_learners_way(http: httpx2.AsyncClient) -> None:
 async def test_a_day_run_without_a_body_is_the_first_day(http: httpx2.AsyncClient) -> None:
     """Week and day are 1 unless told."""
     await http.post(f"{FUNCTIONS}/intent.sync", headers=ADA, json=INTENT)
-    for body in ({}, {"json": {}}):
-        assert (await http.post(f"{FUNCTIONS}/day.run", headers=ADA, **body)).status_code == 200
+    for body in (b"", b"{}"):
+        headers = ADA | ({"Content-Type": "application/json"} if body else {})
+        answer = await http.post(f"{FUNCTIONS}/day.run", headers=headers, content=body)
+        assert answer.status_code == 200
     latest = (await http.get(f"{FUNCTIONS}/status", headers=ADA)).json()["latest_session"]
     assert (latest["week"], latest["day"]) == (1, 1)
 
