@@ -7,7 +7,7 @@ import unicodedata
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from orchestrator.core.clock import rfc3339
 
@@ -82,6 +82,12 @@ def LeftOut(description: str | None = None) -> Any:  # noqa: ANN401, N802  # sta
     return Field(None, description=description, exclude_if=lambda value: value is None)
 
 
+def _whole(number: object) -> object:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+Whole = BeforeValidator(_whole)
+"""Of an integer: as JSON Schema has it, 20.0 is 20, also where types are strict. Stands after its limits."""
 Line = AfterValidator(_one_line)
 Text = AfterValidator(_readable)
 Time = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]

@@ -21,7 +21,7 @@ from orchestrator.features.days.tables import (
     LONGEST_TOPIC_CHARS,
     LONGEST_TRACK_CHARS,
 )
-from orchestrator.web.fields import Line, Text, Time, at_most, line_schema, text_schema
+from orchestrator.web.fields import Line, Text, Time, Whole, at_most, line_schema, text_schema
 
 MOST_META_BYTES: Final = 16 * 1_024
 LONGEST_SESSION_MIN: Final = 480
@@ -72,7 +72,9 @@ class IntentSync(Request):
     end_goal: Annotated[
         str, at_most(LONGEST_GOAL_CHARS), Text, Field(json_schema_extra=text_schema(LONGEST_GOAL_CHARS))
     ] = Field(description="What for.", examples=["Build production ML models"])
-    time_per_day_min: int = Field(ge=SHORTEST_DAY_MIN, le=LONGEST_DAY_MIN, description="Minutes a day.")
+    time_per_day_min: Annotated[
+        int, Field(ge=SHORTEST_DAY_MIN, le=LONGEST_DAY_MIN, description="Minutes a day."), Whole
+    ]
     track_label: (
         Annotated[
             str, at_most(LONGEST_TRACK_CHARS), Line, Field(json_schema_extra=line_schema(LONGEST_TRACK_CHARS))
@@ -90,8 +92,8 @@ class IntentSync(Request):
 class DayRun(Request):
     """Which day to plan."""
 
-    week: int = Field(1, ge=1, le=LAST_WEEK)
-    day: int = Field(1, ge=1, le=DAYS_PER_WEEK)
+    week: Annotated[int, Field(ge=1, le=LAST_WEEK), Whole] = 1
+    day: Annotated[int, Field(ge=1, le=DAYS_PER_WEEK), Whole] = 1
     force_refresh: bool = Field(
         default=False, description="Ask all agents anew, and write a new plan, whatever is kept."
     )
@@ -101,8 +103,10 @@ class DayDone(Request):
     """How a day went."""
 
     session_id: str = Field(max_length=LONGEST_ID_CHARS)
-    completion_time_min: int = Field(ge=1, le=LONGEST_SESSION_MIN, description="Minutes that it took.")
-    confidence: int = Field(DEFAULT_CONFIDENCE, ge=1, le=MOST_CONFIDENT)
+    completion_time_min: Annotated[
+        int, Field(ge=1, le=LONGEST_SESSION_MIN, description="Minutes that it took."), Whole
+    ]
+    confidence: Annotated[int, Field(ge=1, le=MOST_CONFIDENT), Whole] = DEFAULT_CONFIDENCE
     notes: Annotated[
         Annotated[
             str, at_most(LONGEST_NOTES_CHARS), Text, Field(json_schema_extra=text_schema(LONGEST_NOTES_CHARS))

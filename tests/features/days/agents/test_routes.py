@@ -197,6 +197,14 @@ async def test_the_instructors_request_is_checked(agents: Agents, body: dict[str
     assert (garbled.status_code, garbled.json()["code"]) == (400, "BAD_SCHEMA")
 
 
+async def test_whole_numbers_are_those_of_json(agents: Agents) -> None:
+    """60.0 is 60 to JSON Schema, and so to us."""
+    async with http_of(agents_app(agents())) as http:
+        body = {**DAILY, "TIME_PER_DAY_MIN": 60.0, "WEEK": 1.0}
+        same = await http.post(f"{AGENTS}/instructor/daily", json=DAILY)
+        assert (await http.post(f"{AGENTS}/instructor/daily", json=body)).content == same.content
+
+
 @pytest.mark.parametrize(
     ("trouble", "status", "code", "retry_after"),
     [

@@ -16,7 +16,7 @@ from orchestrator.features.days.intent import (
 )
 from orchestrator.features.days.position import LAST_WEEK
 from orchestrator.features.days.tables import LONGEST_GOAL_CHARS, LONGEST_TOPIC_CHARS, LONGEST_ZONE_CHARS
-from orchestrator.web.fields import Line, Text, at_most, line_schema, text_schema
+from orchestrator.web.fields import Line, Text, Whole, at_most, line_schema, text_schema
 
 # Whatever a token may call somebody: any text without control characters.
 UserId = Annotated[str, Field(min_length=1, max_length=LONGEST_OWNER_CHARS, pattern=r"^[^\u0000-\u001f]+$")]
@@ -26,8 +26,9 @@ Topic = Annotated[
 Goal = Annotated[
     str, at_most(LONGEST_GOAL_CHARS), Text, Field(json_schema_extra=text_schema(LONGEST_GOAL_CHARS))
 ]
-Week = Annotated[int, Field(ge=1, le=LAST_WEEK, description="The week, from 1.")]
-Day = Annotated[int, Field(ge=1, le=DAYS_PER_WEEK, description="The day of the week, from 1 to 5.")]
+Week = Annotated[int, Field(ge=1, le=LAST_WEEK, description="The week, from 1."), Whole]
+Day = Annotated[int, Field(ge=1, le=DAYS_PER_WEEK, description="The day of the week, from 1 to 5."), Whole]
+Count = Annotated[int, Field(ge=0), Whole]
 
 
 class _Given(BaseModel):
@@ -50,8 +51,8 @@ class CacheStats(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True)
 
-    hits: int = Field(0, ge=0)
-    misses: int = Field(0, ge=0)
+    hits: Count = 0
+    misses: Count = 0
 
 
 class DailyRequest(_Given):
@@ -62,7 +63,7 @@ class DailyRequest(_Given):
     topic: Topic
     depth: Depth
     end_goal: Goal
-    time_per_day_min: int = Field(ge=SHORTEST_DAY_MIN, le=LONGEST_DAY_MIN)
+    time_per_day_min: Annotated[int, Field(ge=SHORTEST_DAY_MIN, le=LONGEST_DAY_MIN), Whole]
     week: Week
     day: Day
     clarifier_topic_spec: JsonValue = None
