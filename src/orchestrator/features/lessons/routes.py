@@ -6,7 +6,7 @@ import json
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from orchestrator.core.clock import utc
 from orchestrator.features.lessons.schemas import (
@@ -21,6 +21,7 @@ from orchestrator.web.audit import Trail
 from orchestrator.web.auth.access import Learner, Viewer
 from orchestrator.web.auth.links import links_of
 from orchestrator.web.feature import OpenRoute
+from orchestrator.web.idempotency.once import secret_answer
 from orchestrator.web.problems import problems
 from orchestrator.web.sse import EventStream
 
@@ -134,6 +135,7 @@ def _add_runs(router: APIRouter, service: LessonService) -> None:
         "/{session_id}/stream-token",
         responses=problems(404),
         summary="Get a token for the session's stream and pictures, which browsers ask for without headers",
+        dependencies=[Depends(secret_answer)],
     )
     async def stream_token(session_id: SessionId, caller: Learner, request: Request) -> StreamToken:
         """Good for ten minutes, as `?token=` on GET of the run and of the pictures, and nowhere else."""

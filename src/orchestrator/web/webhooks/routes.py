@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
+from orchestrator.web.audit import Trail
 from orchestrator.web.auth.access import Learner
+from orchestrator.web.idempotency.once import secret_answer
 from orchestrator.web.problems import problems
 from orchestrator.web.webhooks.schemas import (
     DeliveryPage,
@@ -43,6 +45,7 @@ def _add_webhooks(router: APIRouter, service: WebhookService) -> None:
         status_code=201,
         responses=problems(401, 409),
         summary="Have your events sent to an address; its secret is shown this once",
+        dependencies=[Depends(secret_answer)],
     )
     async def create(new: NewWebhook, caller: Learner) -> WebhookCreated:
         return await service.create(caller.user, new)
@@ -61,8 +64,9 @@ def _add_webhooks(router: APIRouter, service: WebhookService) -> None:
         responses=problems(401, 404),
         summary="Forget a webhook and what was sent to it",
     )
-    async def delete(webhook_id: WebhookId, caller: Learner) -> None:
+    async def delete(webhook_id: WebhookId, caller: Learner, trail: Trail) -> None:
         await service.delete(caller.user, webhook_id)
+        await trail.record("webhook.delete", webhook_id)
 
 
 def _add_changes(router: APIRouter, service: WebhookService) -> None:
@@ -84,6 +88,7 @@ def _add_changes(router: APIRouter, service: WebhookService) -> None:
         "/{webhook_id}/rotate-secret",
         responses=problems(401, 404),
         summary="Get a new secret; for 24 hours the one before it signs too",
+        dependencies=[Depends(secret_answer)],
     )
     async def rotate_secret(webhook_id: WebhookId, caller: Learner) -> Secret:
         return Secret(secret=await service.rotate_secret(caller.user, webhook_id))
