@@ -21,6 +21,7 @@ from orchestrator.features.lessons.service import LessonService
 from orchestrator.features.lessons.steps import LessonSteps
 from orchestrator.features.lessons.workflow import lesson
 from orchestrator.journal.blobs import BlobStore
+from orchestrator.web.events import Outbox
 from support.impatient_clock import ImpatientClock
 from support.tables import Tables
 
@@ -50,7 +51,8 @@ class LessonsRoom:
     ) -> None:
         self.clock = ImpatientClock()
         self.database = (tables or Tables(folder / "tables.db")).database()
-        self.sessions = SessionRepository(self.database)
+        self.outbox = Outbox(self.database, lambda: self.engine.streams, self.clock)
+        self.sessions = SessionRepository(self.database, self.outbox)
         self.ledger = SpendingLedger(self.database, self.clock)
         self.blobs = BlobStore(folder / "blobs")
         self.model: OpenAIModel | None = None

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from orchestrator.core.clock import SystemClock
+from orchestrator.core.errors import UnavailableError
 from orchestrator.features.lessons.repository import SessionRepository
 from orchestrator.features.lessons.tables import Intent
+from orchestrator.web.events import Outbox
 from support.session_rows import row
 
 if TYPE_CHECKING:
+    from orchestrator.db import Database
     from support.tables import Tables
+
+
+def sessions_in(database: Database) -> SessionRepository:
+    """The rows in there; nobody relays what is told of them."""
+    return SessionRepository(database, Outbox(database, no_streams, SystemClock()))
+
+
+def no_streams() -> NoReturn:
+    """There are none."""
+    raise UnavailableError
 
 
 async def test_of_many_that_promise_the_next_run_one_does(tables: Tables) -> None:
     """Each has seen the same row; the others learn that it has changed."""
     async with tables.database() as database:
-        sessions = SessionRepository(database)
+        sessions = sessions_in(database)
         await sessions.add("ann", row("s-1"))
         seen = await sessions.find("ann", "s-1")
         assert seen is not None
@@ -32,7 +46,7 @@ async def test_of_many_that_promise_the_next_run_one_does(tables: Tables) -> Non
 async def test_a_started_run_keeps_no_later_promise(tables: Tables) -> None:
     """Who started the first run, and says so late, does not take the second one's promise away."""
     async with tables.database() as database:
-        sessions = SessionRepository(database)
+        sessions = sessions_in(database)
         await sessions.add("ann", row("s-1"))
         idle = await sessions.find("ann", "s-1")
         assert idle is not None
@@ -54,4 +68,4 @@ async def test_a_started_run_keeps_no_later_promise(tables: Tables) -> None:
 async def test_what_is_no_id_is_not_found(tables: Tables, session_id: str) -> None:
     """Also where the database could not even be asked for it."""
     async with tables.database() as database:
-        assert await SessionRepository(database).find("ann", session_id) is None
+        assert await sessions_in(database).find("ann", session_id) is None

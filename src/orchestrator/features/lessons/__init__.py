@@ -19,7 +19,7 @@ def build(resources: Resources) -> Feature:
     from orchestrator.features.lessons.workflow import lesson
     from orchestrator.web.feature import Feature
 
-    sessions = SessionRepository(resources.database)
+    sessions = SessionRepository(resources.database, resources.outbox)
     service = LessonService(sessions, resources.blobs, resources.engine, resources.clock)
     return Feature(
         name="lessons",
@@ -27,7 +27,7 @@ def build(resources: Resources) -> Feature:
         workflows=(lesson,),
         steps=(LessonSteps(sessions, _composer(resources), resources.blobs, resources.clock),),
         on_start=(service.sweep, service.keep),
-        background=(service.keep_always,),
+        background=(service.keep_always, service.tell_endings_always),
         sessions=service.running,
         belongings=LessonBelongings(sessions, service),
         open_cors=OPEN_ROUTES,

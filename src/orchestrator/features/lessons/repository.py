@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select, update
 
 from orchestrator.core.errors import NotFoundError
 from orchestrator.db import SYSTEM
+from orchestrator.features.lessons import announcements
 from orchestrator.features.lessons.kept import Kept
 from orchestrator.features.lessons.lesson import Material
 from orchestrator.features.lessons.schemas import NewMetadata
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orchestrator.db import Database
+    from orchestrator.web.events import Outbox
 
 
 _ID = re.compile(r"[\w.-]{1,36}", re.ASCII)
@@ -27,13 +29,15 @@ _HEADING = re.compile(r"\s*#[ \t]+([^\r\n]{1,200}?)[ \t#]*(?:[\r\n]|$)")
 class SessionRepository:
     """The sessions' rows. Every call is one transaction."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
+        self._outbox = outbox
 
     async def add(self, owner: str, row: SessionRow) -> None:
-        """Keep a new session."""
+        """Keep a new session, and tell of it."""
         async with self._database.session(owner) as session:
             session.add(row)
+            self._outbox.add(session, announcements.created(owner, row))
 
     async def find(self, owner: str, session_id: str) -> SessionRow | None:
         """The owner's session of that id."""
@@ -80,16 +84,17 @@ class SessionRepository:
             return await session.all(select(SessionRow).where(SessionRow.kept_run < SessionRow.runs))
 
     async def keep(self, row: SessionRow, status: str, ended_at: datetime, kept: Kept) -> None:
-        """Write down how the session's last run ended, unless it has had another one meanwhile."""
+        """Write down how the session's last run ended, and tell of it, unless another one came since."""
         values = {
             "kept_run": row.runs,
             "ended_as": status,
             "ended_at": ended_at,
             "kept": kept.model_dump(mode="json"),
         }
-        seen = (SessionRow.id == row.id, SessionRow.runs == row.runs)
+        seen = (SessionRow.id == row.id, SessionRow.runs == row.runs, SessionRow.kept_run < row.runs)
         async with self._database.session(row.owner) as session:
-            await session.change(update(SessionRow).where(*seen).values(**values))
+            if await session.change(update(SessionRow).where(*seen).values(**values)):
+                self._outbox.add(session, announcements.ended(row, status))
 
     async def kept(self, row: SessionRow) -> Kept | None:
         """What is kept of the session's last run."""

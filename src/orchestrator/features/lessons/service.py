@@ -24,6 +24,7 @@ from orchestrator.core.ids import new_id
 from orchestrator.durable.errors import MismatchError, RunError
 from orchestrator.durable.runs import LAST_EVENTS, EventType, Prefix, RunInfo, Status
 from orchestrator.features.lessons.coming_back import known
+from orchestrator.features.lessons.endings import Endings, Expected
 from orchestrator.features.lessons.events import BEGINNING, Position, Story
 from orchestrator.features.lessons.kept import Kept
 from orchestrator.features.lessons.lesson import Lesson, LessonRequest
@@ -72,6 +73,7 @@ class LessonService:
         self._engine = engine
         self._clock = clock
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._endings = Endings(engine, self._keep_ended)
 
     async def create(self, owner: str, new: NewSession) -> str:
         """Keep a new session, and give its id. It runs when it is asked to."""
@@ -220,16 +222,16 @@ class LessonService:
                 log.warning("session not swept", session=row.id, intent=row.intent, code=error.code)
 
     async def keep(self) -> None:
-        """Keep what sessions have become that have ended, since their runs leave the journal one day."""
+        """Keep what sessions have become that have ended, and tell of it; the others are waited for.
+
+        Their runs leave the journal one day.
+        """
         for row in await self._sessions.unkept():
-            info = await self._last_run(row)
-            if info is not None and info.closed_at is not None:
-                with suppress(OrchestratorError):  # deleted meanwhile, or run again
-                    shown = await self.show(row.owner, row.id)
-                    story = await self._told(row, await self._runs(row), BEGINNING)
-                    kept = Kept.of(shown.steps or [], shown.result, [event async for event in story])
-                    if kept.events:
-                        await self._sessions.keep(row, info.status, shown.updated_at, kept)
+            await self._keep(row)
+
+    async def tell_endings_always(self) -> None:
+        """Keep what a session has become, and tell of it, as soon as its run ends."""
+        await self._endings.see_always()
 
     async def keep_always(self) -> None:
         """Keep what sessions have become, hour after hour."""
@@ -239,6 +241,26 @@ class LessonService:
                 await self.keep()
             except UnavailableError as error:  # the runs stay for a day at least, so the next hour will do
                 log.warning("sessions not kept", reason=error.message)
+
+    async def _keep_ended(self, owner: str, session_id: str) -> None:
+        row = await self._sessions.find(owner, session_id)
+        if row is not None and row.kept_run < row.runs and row.intent is not Intent.DELETE:
+            await self._keep(row, wait=False)
+
+    async def _keep(self, row: SessionRow, *, wait: bool = True) -> None:
+        info = await self._last_run(row)
+        if info is None:
+            return
+        if info.closed_at is None:
+            if wait:
+                self._endings.expect(Expected(info.id, row.owner, row.id))
+            return
+        with suppress(OrchestratorError):  # deleted meanwhile, or run again
+            shown = await self.show(row.owner, row.id)
+            story = await self._told(row, await self._runs(row), BEGINNING)
+            kept = Kept.of(shown.steps or [], shown.result, [event async for event in story])
+            if kept.events:
+                await self._sessions.keep(row, info.status, shown.updated_at, kept)
 
     async def _hour(self) -> None:
         over = asyncio.Event()
@@ -318,6 +340,7 @@ class LessonService:
         prefix = await self._done_before(row)
         await self._engine().start(lesson, request, id=run_id, owner=owner, tags=tags, prefix=prefix)
         await self._sessions.run_started(row)
+        self._endings.expect(Expected(run_id, owner, row.id))
         if not await self._remains(row):  # who deletes it in another process may not have seen this run
             await self._end(run_id)
             raise _no_session()
