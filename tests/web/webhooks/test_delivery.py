@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import select
@@ -22,7 +24,6 @@ from support.webhooks_lab import WebhooksLab
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from support.receiver import Received
 
@@ -70,6 +71,19 @@ def test_a_signature_is_that_of_the_specification() -> None:
         Webhook(signing.new_secret()).verify(body, headers)
     with pytest.raises(WebhookVerificationError):
         Webhook(secret).verify(body, signing.signed(body, "msg_1", now - 600, [secret]))
+
+
+def test_the_program_of_the_guide_knows_our_messages() -> None:
+    """The one that verifies without a library."""
+    guide = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    shown: dict[str, Any] = {}
+    exec(program, shown)  # noqa: S102 - our own
+    secret, body, now = signing.new_secret(), b"{}", int(datetime.now(UTC).timestamp())
+    headers = signing.signed(body, "msg_1", now, [signing.new_secret(), secret])
+    assert shown["is_ours"](secret, headers, body)
+    assert not shown["is_ours"](secret, headers, b"[]")
+    assert not shown["is_ours"](secret, signing.signed(body, "msg_1", now - 600, [secret]), body)
 
 
 async def test_an_event_is_delivered_to_the_webhooks_that_want_it(lab: WebhooksLab) -> None:
