@@ -22,6 +22,7 @@ from orchestrator.durable.runs import Status as RunStatus
 from orchestrator.features.days.asking import ENDPOINTS, PROXY, AskedAgents
 from orchestrator.features.days.day import AGENTS, INSTRUCTOR
 from orchestrator.features.days.deadlines import Deadlines
+from orchestrator.features.days.morning import Morning
 from orchestrator.features.days.repository import (
     IntentRepository,
     OverviewRepository,
@@ -132,7 +133,8 @@ class DaysRoom:
         self.sessions = SessionRepository(self.database, outbox)
         self.deadlines = Deadlines(LIMIT_S)
         asked = AskedAgents(self._client, self._signals)
-        steps = DaySteps(asked, self.intents, self.sessions, self.deadlines, self.clock)
+        morning = Morning(self.intents, lambda: self.engine, self.deadlines, self.clock)
+        steps = DaySteps(asked, self.sessions, morning, self.clock)
         self.engine = EmbeddedEngine(
             folder / "journal.db", workflows=[day, prepare_days], steps=[steps], clock=self.clock
         )

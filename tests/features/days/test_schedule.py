@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from orchestrator.features.days.day import AGENTS
+from orchestrator.features.days.morning import PREPARED_AT_ONCE
 from orchestrator.features.days.service import SCHEDULE_ID
-from orchestrator.features.days.steps import PREPARED_AT_ONCE
 from orchestrator.features.days.workflow import day, prepare_days
 from support.days_room import START, DaysRoom
 
@@ -55,7 +55,7 @@ async def test_the_promised_time_is_kept(room: DaysRoom) -> None:
     assert (seen and (seen.week, seen.day, seen.completion)) == (1, 4, None)
     assert await next_run(room) is None
     runs = await room.engine.list(workflow=day.type_name, limit=10)
-    assert len(runs) == 2
+    assert [run.owner for run in runs] == ["ada", "ada"]
     asked = len(room.agents.asked)
     again = await room.run(1, 4)
     assert (again.cache_hits, len(room.agents.asked)) == (4, asked)
@@ -148,16 +148,39 @@ async def test_everybody_who_is_due_is_prepared_for(any_room: DaysRoom) -> None:
         assert (seen and (seen.day, seen.degraded_mode)) == (1, True)
 
 
-async def test_a_day_that_is_put_off_comes_the_next_morning(room: DaysRoom) -> None:
-    """Until the next morning, and it holds nobody else up."""
+async def test_a_run_that_fails_is_tried_the_next_morning(room: DaysRoom) -> None:
+    """It holds nobody else up, and status says so."""
     await room.sync()
     await room.sync("bob")
+    room.agents.hang.add("clo")
     room.clock.set((START + timedelta(days=1)).timestamp())
-    due = await room.intents.due(room.clock.datetime, 10)
-    await room.intents.put_off("ada", next(row.id for row in due if row.owner == "ada"), room.clock.datetime)
+    preparing = await room.engine.start(prepare_days)
+    await room.until(lambda: _are_asked(room, 2))
+    for run in await room.engine.list(workflow=day.type_name, owner="ada", limit=1):
+        await (await room.engine.get(run.id)).cancel()
+    room.clock.jump(60)
+    await preparing.result()
     promised = await next_run(room)
     assert promised is not None
     assert promised.estimated_time == datetime.fromisoformat("2025-01-21T12:00Z")
-    await prepared(room)
     assert await latest(room) is None
     assert await latest(room, "bob") is not None
+
+
+async def _are_asked(room: DaysRoom, times: int) -> bool:
+    return room.agents.times_asked("clo") == times
+
+
+async def test_a_sweep_that_was_interrupted_starts_nobody_twice(room: DaysRoom) -> None:
+    """The run is there, the mark that it was started is not: the next sweep finds it."""
+    await room.sync()
+    room.clock.set((START + timedelta(days=1)).timestamp())
+    [row] = await room.intents.due(room.clock.datetime, 10)
+    assert row.next_run_at is not None
+    run_id = f"day-{row.id}-1-1-{int(row.next_run_at.timestamp())}"
+    earlier = room.deadlines.scheduled(row, room.clock.time() - 60)
+    await (await room.engine.start(day, earlier, id=run_id, owner="ada")).result()
+    await room.intents.put_off("ada", row.id, room.clock.datetime)
+    await prepared(room)
+    assert len(await room.engine.list(workflow=day.type_name, limit=10)) == 1
+    assert await room.intents.due(room.clock.datetime, 10) == []

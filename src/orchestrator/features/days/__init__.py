@@ -14,6 +14,7 @@ def build(resources: Resources) -> Feature:
     """The room: routes, workflows, steps and schedule, on what the service has."""
     from orchestrator.features.days.asking import AskedAgents
     from orchestrator.features.days.connection import AgentConnection
+    from orchestrator.features.days.morning import Morning
     from orchestrator.features.days.repository import (
         IntentRepository,
         OverviewRepository,
@@ -30,6 +31,7 @@ def build(resources: Resources) -> Feature:
     sessions = SessionRepository(resources.database, resources.outbox)
     deadlines, clock = _deadlines(resources), resources.clock
     agents = AgentConnection(resources, _own_agents(resources, deadlines))
+    morning = Morning(intents, resources.engine, deadlines, clock)
     service = DayService(
         intents, sessions, OverviewRepository(resources.database), resources.engine, deadlines, clock
     )
@@ -37,7 +39,7 @@ def build(resources: Resources) -> Feature:
         name="days",
         router=days_router(service, agents.router, resources.buckets, resources.settings.limits.day_runs),
         workflows=(day, prepare_days),
-        steps=(DaySteps(AskedAgents(agents.client, agents.signals), intents, sessions, deadlines, clock),),
+        steps=(DaySteps(AskedAgents(agents.client, agents.signals), sessions, morning, clock),),
         parts=(Part("agents", lambda: agents),),
         on_start=(service.keep_schedule,),
     )

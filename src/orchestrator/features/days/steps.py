@@ -11,31 +11,24 @@ from orchestrator.features.days.day import DayRequest, Made, Question, Seen, Sto
 if TYPE_CHECKING:
     from orchestrator.core.clock import Clock
     from orchestrator.features.days.asking import AskedAgents
-    from orchestrator.features.days.deadlines import Deadlines
-    from orchestrator.features.days.repository import IntentRepository, SessionRepository
+    from orchestrator.features.days.morning import Morning
+    from orchestrator.features.days.repository import SessionRepository
 
 # Agents and their retries have limits of their own (signals_by, plan_by). These tries are for tables that are
 # away for a moment; a person waits, so there are few.
 RETRY: Final = Retry(attempts=4, backoff=(0.2, 0.5, 1))
 STEP_TIMEOUT_S: Final = 60
-PREPARED_AT_ONCE: Final = 20
 
 
 class DaySteps:
     """What runs of days do, on the room's tables and agents."""
 
     def __init__(
-        self,
-        agents: AskedAgents,
-        intents: IntentRepository,
-        sessions: SessionRepository,
-        deadlines: Deadlines,
-        clock: Clock,
+        self, agents: AskedAgents, sessions: SessionRepository, morning: Morning, clock: Clock
     ) -> None:
         self._agents = agents
-        self._intents = intents
         self._sessions = sessions
-        self._deadlines = deadlines
+        self._morning = morning
         self._clock = clock
 
     @step(name="look-up-signal", timeout=STEP_TIMEOUT_S, retry=RETRY)
@@ -55,14 +48,7 @@ class DaySteps:
         """Keep what came of it, and tell of it."""
         return Stored(session_id=await self._sessions.store(made, utc(self._clock.time())))
 
-    @step(name="find-due-days", timeout=STEP_TIMEOUT_S, retry=RETRY)
-    async def find_due(self) -> list[DayRequest]:
-        """The next days to be prepared now, a few at a time, whoever they are for."""
-        now = self._clock.time()
-        due = await self._intents.due(utc(now), PREPARED_AT_ONCE)
-        return [self._deadlines.scheduled(row, now) for row in due]
-
-    @step(name="put-off-day", timeout=STEP_TIMEOUT_S, retry=RETRY)
-    async def put_off(self, day: DayRequest) -> None:
-        """Leave a day that could not be prepared for the next morning."""
-        await self._intents.put_off(day.owner, day.intent_id, utc(self._clock.time()))
+    @step(name="prepare-some-days", timeout=STEP_TIMEOUT_S, retry=RETRY)
+    async def prepare_some(self) -> int:
+        """Prepare the next days of a few people who are due; how many there were."""
+        return await self._morning.prepare_some()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator import Context, StepError, workflow
+from orchestrator import Context, workflow
 from orchestrator.features.days.day import AGENTS, DayRequest, Made, Question, Stored
 from orchestrator.features.days.steps import DaySteps
 
@@ -20,18 +20,5 @@ async def day(ctx: Context, request: DayRequest) -> Stored:
 @workflow(name="prepare-days")
 async def prepare_days(ctx: Context) -> None:
     """Prepare the next days that are due, a few at a time until none is left."""
-    due = await ctx.run(DaySteps.find_due)
-    if not due:
-        return
-    await ctx.gather(*[_prepare(ctx, request) for request in due])
-    ctx.continue_as()
-
-
-async def _prepare(ctx: Context, request: DayRequest) -> None:
-    """Plan one day; one that fails holds nobody else up."""
-    try:
-        await ctx.child(
-            day, request, id=f"day-{request.intent_id}-{request.week}-{request.day}-{request.plan_by:.0f}"
-        )
-    except StepError:
-        await ctx.run(DaySteps.put_off, request)
+    if await ctx.run(DaySteps.prepare_some):
+        ctx.continue_as()
