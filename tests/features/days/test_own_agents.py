@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx2
-import pytest
+from structlog.testing import capture_logs
 
 from orchestrator.app.wiring import built
 from orchestrator.core.settings import load_settings
@@ -181,17 +181,35 @@ async def test_a_plan_that_is_asked_for_again_is_the_same(tmp_path: Path) -> Non
     assert len(provider.asked) == 1
 
 
-@pytest.mark.parametrize("name", ["clo", "ta", "alex", "socratic"])
-async def test_the_agents_are_served_to_services_alone(tmp_path: Path, name: str) -> None:
+async def test_the_agents_are_served_to_services_alone(tmp_path: Path) -> None:
     """A learner is refused, the operator's token is taken, and the answer is the contract's."""
     query: dict[str, str | int] = {"user_id": "ada", "topic": "Machine Learning", "week": 1, "day": 1}
     async with learning(tmp_path) as ada:
         await ada.wants()
-        refused = await ada.http.get(f"{AGENTS}/{name}/signals", params=query)
-        service = {"Authorization": f"Bearer {ada.operator}", "X-User-ID": "ada"}
-        served = await ada.http.get(f"{AGENTS}/{name}/signals", params=query, headers=service)
-        held = {**service, "If-None-Match": served.headers["etag"]}
-        confirmed = await ada.http.get(f"{AGENTS}/{name}/signals", params=query, headers=held)
-    assert (refused.status_code, refused.json()["ok"]) == (403, False)
-    assert (served.status_code, served.json()["ok"]) == (200, True)
-    assert (confirmed.status_code, confirmed.content) == (304, b"")
+        for name in ("clo", "ta", "alex", "socratic"):
+            address = f"{AGENTS}/{name}/signals"
+            refused = await ada.http.get(address, params=query)
+            service = {"Authorization": f"Bearer {ada.operator}", "X-User-ID": "ada"}
+            served = await ada.http.get(address, params=query, headers=service)
+            held = {**service, "If-None-Match": served.headers["etag"]}
+            confirmed = await ada.http.get(address, params=query, headers=held)
+            assert (refused.status_code, refused.json()["ok"]) == (403, False)
+            assert (served.status_code, served.json()["ok"]) == (200, True)
+            assert (confirmed.status_code, confirmed.content) == (304, b"")
+
+
+async def test_no_log_tells_what_a_learner_wrote(tmp_path: Path) -> None:
+    """Neither topic, goal and notes, nor what a model made of them, also where the model fails."""
+    planted = ("Beekeeping", "Feed my family", "My neighbour Eve laughs at me", "Chatty model")
+    with model_server.model_server() as provider, capture_logs() as logs:
+        provider.respond = model_server.data({"title": planted[3]})
+        async with learning(tmp_path, model__base_url=provider.base_url, days__research=False) as ada:
+            await ada.wants(topic=planted[0], end_goal=planted[1])
+            planned = await ada.runs(1, 1)
+            done = {"session_id": planned["session_id"], "completion_time_min": 9, "notes": planted[2]}
+            await ada.calls("day.done", done)
+            following = await ada.runs(1, 2)
+    told = str(logs)
+    assert planted[2] in following["plan_md"]
+    assert "rules stand in for the model" in told
+    assert [text for text in planted if text in told] == []
