@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from support import postgres_server, redis_server, services
+from support import emitted, postgres_server, redis_server, services
+from support.emitted import pytest_runtest_makereport
 from support.tables import Tables, postgres_tables
 
 if TYPE_CHECKING:
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
     from support.postgres_server import Databases
 
+__all__ = ["pytest_runtest_makereport"]  # a hook, by which pytest finds it here
+
 Server = TypeVar("Server")
+
+emitted.watch()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
+from support import emitted
 from support.server_processes import end_guarded, shared_server, start_guarded
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class ServiceProcess:
     ) -> None:
         """Kill what still runs."""
         self.kill()
+        emitted.look("the log of a service", self.log)
 
     @property
     def pid(self) -> int:
