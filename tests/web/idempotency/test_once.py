@@ -271,7 +271,7 @@ async def test_secrets_and_large_answers_are_given_once(file_lab: Lab, path: str
     "headers",
     [
         {"Idempotency-Key": ""},
-        {"Idempotency-Key": '""'},
+        {"Idempotency-Key": "one key"},
         {"Idempotency-Key": "k" * 256},
         {"Idempotency-Key": "schlüssel".encode().decode("latin-1")},
         {"Idempotency-Key": "one", "X-Idempotency-Key": "two"},
@@ -317,3 +317,12 @@ async def test_answers_are_swept_after_a_day(lab: Lab) -> None:
         removed = await lab.answers.sweep()
     assert lab.shop.orders == [{"n": 1}, {"n": 1}, {"n": 2}]
     assert (before, removed, len(await lab.rows())) == (2, 1, 1)
+
+
+async def test_the_description_tells_of_keys(file_lab: Lab) -> None:
+    """In words, and by what every POST may answer because of one."""
+    async with file_lab.client() as http:
+        described = (await http.get("/openapi.json")).json()
+    assert "`Idempotency-Key`" in described["info"]["description"]
+    for path, operations in described["paths"].items():
+        assert "post" not in operations or {"409", "422"} <= operations["post"]["responses"].keys(), path

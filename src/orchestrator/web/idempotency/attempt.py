@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 NAMES: Final = ("Idempotency-Key", "X-Idempotency-Key")
 LONGEST_KEY_CHARS: Final = 255
+KEY: Final = re.compile(rf"[!-~]{{1,{LONGEST_KEY_CHARS}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +52,15 @@ def key_in(headers: Headers) -> str:
     """The key that a request gives under either name, with or without the quotes of a structured field.
 
     Raises:
-        InvalidInputError: it is empty, too long, not printable ASCII, or there are two different ones.
+        InvalidInputError: it is empty, too long, not of visible ASCII, or there are two different ones.
     """
     given = {_unquoted(value) for name in NAMES for value in headers.getlist(name)}
     if len(given) > 1:
         raise InvalidInputError("Give one Idempotency-Key; this request has several.", code="idempotency_key")
     key = given.pop()
-    if not 0 < len(key) <= LONGEST_KEY_CHARS or not (key.isascii() and key.isprintable()):
+    if not KEY.fullmatch(key):
         raise InvalidInputError(
-            f"An Idempotency-Key takes 1 to {LONGEST_KEY_CHARS} printable ASCII characters, such as a UUID.",
+            f"An Idempotency-Key takes 1 to {LONGEST_KEY_CHARS} visible ASCII characters, such as a UUID.",
             code="idempotency_key",
         )
     return key
@@ -66,7 +68,7 @@ def key_in(headers: Headers) -> str:
 
 def _unquoted(value: str) -> str:
     value = value.strip()
-    is_quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    is_quoted = len(value) > len('""') and value[0] == value[-1] == '"'
     return value[1:-1] if is_quoted else value
 
 
