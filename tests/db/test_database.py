@@ -122,40 +122,40 @@ async def test_a_session_of_nobody_is_refused(database: Database) -> None:
             pass
 
 
-@pytest.mark.parametrize(
-    "owner",
-    [
-        "ann' OR '1'='1",
-        'ann"; RESET ROLE; --',
-        "ann\nbob",
-        "ann,bob",
-        "ann ",
-        "ANN",
-        "%",
-        "none",
-        "orchestrator_system",
-        "åsa 潮 🌊",
-        "x" * 255,
-        "潮" * 255,
-    ],
+HOSTILE_OWNERS = (
+    "ann' OR '1'='1",
+    'ann"; RESET ROLE; --',
+    "ann\nbob",
+    "ann,bob",
+    "ann ",
+    "ANN",
+    "%",
+    "none",
+    "orchestrator_system",
+    "åsa 潮 🌊",
+    "x" * 255,
+    "潮" * 255,
 )
-async def test_an_owner_is_taken_to_the_letter(database: Database, owner: str) -> None:
+
+
+async def test_an_owner_is_taken_to_the_letter(database: Database) -> None:
     """Whatever is in the name, it is one name: it has its own rows, and sees no other's."""
-    async with database.session(owner) as session:
-        assert await session.all(select(SessionRow)) == []
-        session.add(row("theirs"))
-    async with database.session(owner) as session:
-        assert [found.owner for found in await session.all(select(SessionRow))] == [owner]
-        assert await session.change(delete(SessionRow)) == 1
+    for owner in HOSTILE_OWNERS:
+        async with database.session(owner) as session:
+            assert await session.all(select(SessionRow)) == []
+            session.add(row("theirs"))
+        async with database.session(owner) as session:
+            assert [found.owner for found in await session.all(select(SessionRow))] == [owner]
+            assert await session.change(delete(SessionRow)) == 1
     assert set(await everything(database)) == {"ann", "bob"}
 
 
-@pytest.mark.parametrize("owner", ["a\0nn", "\0", "ann\ud800", "x" * 256])
-async def test_an_owner_that_cannot_be_kept_is_the_callers_mistake(database: Database, owner: str) -> None:
+async def test_an_owner_that_cannot_be_kept_is_the_callers_mistake(database: Database) -> None:
     """The same on both databases: 400, and no session."""
-    with pytest.raises(InvalidInputError, match=r"user's name (has|holds)"):
-        async with database.session(owner):
-            pass
+    for owner in ("a\0nn", "\0", "ann\ud800", "x" * 256):
+        with pytest.raises(InvalidInputError, match=r"user's name (has|holds)"):
+            async with database.session(owner):
+                pass
 
 
 async def test_an_error_undoes_the_transaction(database: Database) -> None:

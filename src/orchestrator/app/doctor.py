@@ -28,7 +28,7 @@ from orchestrator.core.errors import OrchestratorError, SettingsError, Unavailab
 from orchestrator.core.settings import AuthSettings, DatabaseSettings, ServerSettings, Settings, load_settings
 from orchestrator.core.settings.auth import WHAT_TO_SET
 from orchestrator.core.settings_sources import ALIASES, config_file, leaves, variable
-from orchestrator.db import Database
+from orchestrator.db import Database, Migration
 from orchestrator.db.file import revision_of
 from orchestrator.durable.codec import codec_for
 from orchestrator.journal.journal import open_for_reading
@@ -260,16 +260,24 @@ def _postgres(settings: DatabaseSettings) -> Check:
     name = "tables"
     try:
         database = Database.of(settings, Path())
-        found = asyncio.run(database.pending())
+        found, notices = asyncio.run(_looked_at(database))
     except UnavailableError as error:
         return Check(name, "broken", error.message, "Start the server, or correct database.url.")
     except SettingsError as error:
         return Check(name, "broken", error.message)
+    if not found.changes and notices:
+        return Check(name, "warning", f"{database}, at {found.after}. {' '.join(notices)}")
     if not found.changes:
         return Check(name, "ok", f"{database}, at {found.after}")
     at = f"its tables are at {found.before}" if found.before else "it has no tables yet"
     mend = "The next start brings them to this version; so does `orchestrator migrate`."
     return Check(name, "ok", f"{database}: {at}", mend)
+
+
+async def _looked_at(database: Database) -> tuple[Migration, tuple[str, ...]]:
+    """What the tables lack, and what of them works and is not as safe as it could be."""
+    found = await database.pending()
+    return found, () if found.changes else await database.notices()
 
 
 def _tables_file(path: Path) -> Check:

@@ -156,7 +156,7 @@ def _persons(resources: Resources, rooms: Sequence[Feature]) -> Persons:
         streams=resources.streams,
         outbox=resources.outbox,
         audit=resources.audit,
-        belongings={room.name: room.belongings for room in rooms if room.belongings is not None},
+        rooms=rooms,
         clock=resources.clock,
     )
 

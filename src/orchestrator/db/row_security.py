@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, MetaData
 
@@ -76,17 +76,17 @@ def unprotect(*tables: str) -> None:
         connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
 
 
-def _protect(tables: Iterable[str], roles: Iterable[str]) -> None:
+def _protect(tables: Sequence[str], roles: Sequence[str]) -> None:
     connection = op.get_bind()
     if connection.dialect.name != "postgresql":
         return
-    for table in tables:
-        # First, since only their owner may: whoever may not learns that, and nothing about roles.
-        for statement in _forced(connection, table):
-            connection.exec_driver_sql(statement)
-        _make_roles(connection)
-        for statement in _opened(connection, table, roles):
-            connection.exec_driver_sql(statement)
+    # First, since only their owner may: whoever may not learns that, and nothing about roles.
+    for table in map(_quoter(connection), tables):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        connection.exec_driver_sql(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    _make_roles(connection)
+    for statement in _lacking_walls(connection, dict.fromkeys(tables, roles)):
+        connection.exec_driver_sql(statement)
 
 
 def _make_roles(connection: Connection) -> None:
@@ -112,11 +112,11 @@ def lacking(connection: Connection, metadata: MetaData) -> list[str]:
     """What somebody has to run before this connection's user can serve; empty where all is well."""
     if roles := lacking_roles(connection):
         return roles
-    found = []
-    for name, table in sorted(metadata.tables.items()):
-        roles = list(ROLES) if "owner" in table.columns else [SYSTEM_ROLE]
-        found += [*_forced(connection, name), *_opened(connection, name, roles)]
-    return found
+    walls = {
+        name: ROLES if "owner" in table.columns else (SYSTEM_ROLE,)
+        for name, table in sorted(metadata.tables.items())
+    }
+    return _lacking_walls(connection, walls)
 
 
 def lacking_roles(connection: Connection) -> list[str]:
@@ -138,54 +138,54 @@ def lacking_roles(connection: Connection) -> list[str]:
     return statements
 
 
-def _forced(connection: Connection, table: str) -> list[str]:
-    """Row-level security, for the table's owner too: who forgets to take a role sees nothing."""
-    query = "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = CAST(:table AS regclass)"
-    name = _quoter(connection)(table)
-    enabled, forced = connection.execute(text(query), {"table": name}).one()
+# Of each table: its row-level security, its policies, which role has which rights, and its sequences.
+_WALLS: Final = text(
+    "SELECT relname, relrowsecurity, relforcerowsecurity, "
+    "ARRAY(SELECT polname::text FROM pg_policy WHERE polrelid = tables.oid) AS policies, "
+    "ARRAY(SELECT role || ' ' || permit "
+    "FROM unnest(CAST(:roles AS text[])) AS role, unnest(CAST(:rights AS text[])) AS permit "
+    "WHERE has_table_privilege(role, tables.oid, permit)) AS granted, "
+    "ARRAY(SELECT objid::regclass::text FROM pg_depend JOIN pg_class AS parts ON parts.oid = objid "
+    "WHERE refobjid = tables.oid AND deptype IN ('a', 'i') AND parts.relkind = 'S') AS sequences "
+    "FROM pg_class AS tables WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(:tables) "
+    "ORDER BY relname"
+)
+_SEQUENCE: Final = text("SELECT has_sequence_privilege(:role, CAST(:sequence AS text), :permit)")
+_SCHEMA: Final = text(
+    "SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname = current_schema() "
+    "AND NOT has_schema_privilege(:role, oid, 'USAGE')"
+)
+
+
+def _lacking_walls(connection: Connection, tables: Mapping[str, Iterable[str]]) -> list[str]:
+    """What the tables lack for those roles: row-level security, policies, and rights."""
+    statements = []
+    for role in ROLES:
+        schemas = connection.scalars(_SCHEMA, {"role": role})
+        statements += [f"GRANT USAGE ON SCHEMA {schema} TO {role}" for schema in schemas]
+    asked = {"roles": list(ROLES), "rights": list(RIGHTS), "tables": list(tables)}
+    for wall in connection.execute(_WALLS, asked).all():
+        name = _quoter(connection)(wall.relname)
+        for verb, done in (("ENABLE", wall.relrowsecurity), ("FORCE", wall.relforcerowsecurity)):
+            if not done:
+                statements.append(f"ALTER TABLE {name} {verb} ROW LEVEL SECURITY")
+        for role in tables[wall.relname]:
+            if role not in wall.policies:
+                statements.append(f"CREATE POLICY {role} ON {name} TO {role} USING ({POLICIES[role]})")
+            if rights := [right for right in RIGHTS if f"{role} {right}" not in wall.granted]:
+                statements.append(f"GRANT {', '.join(rights)} ON {name} TO {role}")
+            for sequence in wall.sequences:
+                statements += _lacking_on_sequence(connection, sequence, role)
+    return statements
+
+
+def _lacking_on_sequence(connection: Connection, sequence: str, role: str) -> list[str]:
+    given = {"role": role, "sequence": sequence}
     return [
-        f"ALTER TABLE {name} {verb} ROW LEVEL SECURITY"
-        for verb, done in (("ENABLE", enabled), ("FORCE", forced))
-        if not done
+        f"GRANT {right} ON SEQUENCE {sequence} TO {role}"
+        for right in SEQUENCE_RIGHTS[role]
+        if not connection.scalar(_SEQUENCE, given | {"permit": right})
     ]
-
-
-def _opened(connection: Connection, table: str, roles: Iterable[str]) -> list[str]:
-    """The ways through the wall: policies, and rights on the table, its sequences and its schema."""
-    name = _quoter(connection)(table)
-    named = text("SELECT polname FROM pg_policy WHERE polrelid = CAST(:table AS regclass)")
-    policies = set(connection.scalars(named, {"table": name}))
-    found = []
-    for role in roles:
-        if role not in policies:
-            found.append(f"CREATE POLICY {role} ON {name} TO {role} USING ({POLICIES[role]})")
-        found += _rights(connection, name, role)
-    return found
-
-
-def _rights(connection: Connection, table: str, role: str) -> list[str]:
-    given = {"table": table, "role": role}
-    schemas = text(
-        "SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname = current_schema() "
-        "AND NOT has_schema_privilege(:role, oid, 'USAGE')"
-    )
-    sequences = text(
-        "SELECT objid::regclass::text FROM pg_depend JOIN pg_class ON pg_class.oid = objid "
-        "WHERE refobjid = CAST(:table AS regclass) AND deptype IN ('a', 'i') "
-        "AND CASE relkind WHEN 'S' THEN NOT has_sequence_privilege(:role, objid, :right) END"
-    )
-    rights = [right for right in RIGHTS if not _has_right(connection, table, role, right)]
-    found = [f"GRANT USAGE ON SCHEMA {schema} TO {role}" for schema in connection.scalars(schemas, given)]
-    found += [f"GRANT {', '.join(rights)} ON {table} TO {role}"] if rights else []
-    for right in SEQUENCE_RIGHTS[role]:
-        lack_it = connection.scalars(sequences, given | {"right": right})
-        found += [f"GRANT {right} ON SEQUENCE {sequence} TO {role}" for sequence in lack_it]
-    return found
-
-
-def _has_right(connection: Connection, table: str, role: str, right: str) -> bool:
-    asked = text("SELECT has_table_privilege(:role, :table, :right)")
-    return bool(connection.scalar(asked, {"role": role, "table": table, "right": right}))
 
 
 def passes_by(connection: Connection) -> str | None:

@@ -36,6 +36,7 @@ class Component:
 Hook = Callable[[], Awaitable[None]]
 Probe = Callable[[], Awaitable[Component]]
 Count = Callable[[], Awaitable[int]]
+Settle = Callable[[str, str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +94,5 @@ class Feature:
     health: Mapping[str, Probe] = field(default_factory=lambda: MappingProxyType({}))  # by component
     sessions: Count | None = None  # how many sessions run now; summed in /health
     belongings: Belongings | None = None  # what it keeps of a person besides rows and runs
+    before_giving: tuple[Settle, ...] = ()  # so that rows can go from one owner (the first) to another
     open_cors: tuple[OpenRoute, ...] = ()  # document 001's open CORS; every other route is for local pages

@@ -244,6 +244,32 @@ async def test_what_the_user_has_already_stays(tables: Tables, tmp_path: Path) -
             }
 
 
+async def test_of_two_active_intents_the_new_owners_stays_active(tables: Tables, tmp_path: Path) -> None:
+    """The other one comes too, as one of earlier ones; without one of the new owner's it stays active."""
+    wanted = {"depth": "informed", "end_goal": "To know", "time_per_day_min": 30}
+    async with house(tmp_path / "data", **tables.settings) as service:
+
+        async def learns(user: str, topic: str | None = None) -> str:
+            """Have the user learn that, if anything; gives what the user learns."""
+            as_user = {"X-User-ID": user}
+            functions = "/functions/v1/orchestrator"
+            if topic is not None:
+                body = {"topic": topic, **wanted}
+                made = await service._client.post(f"{functions}/intent.sync", json=body, headers=as_user)
+                assert made.status_code == 200, made.text
+            status = await service._client.get(f"{functions}/status", headers=as_user)
+            return str(status.json())
+
+        for user, topic in ((ADA, "Tides"), (BOB, "Clouds")):
+            assert topic in await learns(user, topic)
+        moved = (await service.asked("owners/move", giver=BOB, taker=ADA)).json()
+        assert (moved["tables"]["day_intents"], moved["left"]) == (1, {})
+        assert "Tides" in await learns(ADA)
+        assert "Clouds" not in await learns(ADA)
+        assert (await service.asked("owners/move", giver=ADA, taker=BOB)).json()["left"] == {}
+        assert "Tides" in await learns(BOB)
+
+
 async def test_nothing_moves_while_runs_are_open(tmp_path: Path) -> None:
     """They go on in their owner's name; the answer says what to do."""
     async with house(tmp_path) as service:

@@ -41,8 +41,8 @@ def move(
 ) -> None:
     """Hand everything of one owner to another: rows of tables, and runs that have ended.
 
-    What the other has already, such as an active intent, stays. It is refused while runs of the first owner
-    are open. Run again, it moves what is left.
+    What the other has already, such as the same answer of an agent, stays. It is refused while runs of the
+    first owner are open. Run again, it moves what is left.
     """
     moved = asyncio.run(_moved(settings_from(config, data_dir), giver, taker))
     screen = Screen()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.streams import Streams
     from orchestrator.web.audit.audit import Audit
     from orchestrator.web.events import Outbox
-    from orchestrator.web.feature import Belongings
+    from orchestrator.web.feature import Feature
 
 FORMAT: Final = 1  # of the export; raised when its layout changes
 
@@ -60,16 +60,17 @@ class Persons:
         streams: Callable[[], Streams],
         outbox: Outbox,
         audit: Audit,
-        belongings: Mapping[str, Belongings],
+        rooms: Sequence[Feature],
         clock: Clock,
     ) -> None:
-        """Take the places where things are kept; ``belongings`` are the rooms' own, by the room's name."""
+        """Take the places where things are kept, and the rooms, which may have more."""
         self._rows = Rows(database)
         self._runs = Runs(engine)
         self._told = Told(streams)
         self._outbox = outbox
         self._audit = audit
-        self._belongings = belongings
+        self._belongings = {room.name: room.belongings for room in rooms if room.belongings is not None}
+        self._before_giving = [settle for room in rooms for settle in room.before_giving]
         self._clock = clock
 
     async def export(self, user: str, file: IO[bytes]) -> None:
@@ -115,6 +116,8 @@ class Persons:
                 f"{count} runs of {giver} are open. Wait for their end, or cancel them: "
                 "`orchestrator runs list` names them."
             )
+        for settle in self._before_giving:
+            await settle(giver, taker)
         given = await self._rows.give(giver, taker)
         return replace(given, runs=await self._runs.give(giver, taker))
 

@@ -42,6 +42,7 @@ def build(resources: Resources) -> Feature:
         steps=(DaySteps(AskedAgents(agents.client, agents.signals), sessions, morning, clock),),
         parts=(Part("agents", lambda: agents),),
         on_start=(service.keep_schedule,),
+        before_giving=(intents.make_way,),
     )
 
 

@@ -49,6 +49,13 @@ class IntentRepository:
                 await session.flush()  # before the new one, as only one may be active
             return self._added(session, owner, wanted, now)
 
+    async def make_way(self, giver: str, taker: str) -> None:
+        """Have the giver's active intent wait, if the taker has one: only one of a person's is active."""
+        if await self.active(taker) is not None:
+            waits = update(IntentRow).where(IntentRow.active)
+            async with self._database.session(giver) as session:
+                await session.change(waits.values(active=False, ready_at=None, next_run_at=None))
+
     async def due(self, now: datetime, at_most: int) -> list[IntentRow]:
         """Everybody's intents whose next plan is to be prepared now, those that wait longest first.
 
