@@ -40,6 +40,14 @@ SECRET = "the-secret-of-the-data-directory"  # noqa: S105 - of this test
 ADMIN = {"Authorization": f"Bearer {SECRET}"}
 ADA = Caller.of_user("ada")
 DAY = timedelta(days=1)
+FORBIDDEN = (
+    "DELETE FROM audit_entries",
+    "UPDATE audit_entries SET action = 'nothing'",
+    "UPDATE audit_entries SET who = 'user:bob', person = 'bob'",
+    "UPDATE audit_entries SET who = 'user:erased', person = '', source = '', action = 'nothing'",
+    "UPDATE audit_entries SET who = 'user:erased', person = ''",
+    "UPDATE audit_entries SET kept_until = '2000-01-01 00:00:00.000000'",
+)
 
 
 class Lab:
@@ -129,26 +137,16 @@ async def test_the_trail_is_for_admins(file_lab: Lab) -> None:
     assert nobody.status_code == 401
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM audit_entries",
-        "UPDATE audit_entries SET action = 'nothing'",
-        "UPDATE audit_entries SET who = 'user:bob', person = 'bob'",
-        "UPDATE audit_entries SET who = 'user:erased', person = '', source = '', action = 'nothing'",
-        "UPDATE audit_entries SET who = 'user:erased', person = ''",
-        "UPDATE audit_entries SET kept_until = '2000-01-01 00:00:00.000000'",
-    ],
-)
-async def test_what_is_written_is_not_changed(tables: Tables, statement: str) -> None:
+async def test_what_is_written_is_not_changed(tables: Tables) -> None:
     """Not by the service's own role in the database either: its triggers refuse it."""
     async with tables.database() as database:
         lab = Lab(database)
         lab.audit = Audit(database, lab.clock, retention=None)
         await lab.audit.record("lesson.delete", ADA, subject="s1", source="192.0.2.1")
         before = await lab.all()
-        with pytest.raises(DBAPIError, match="never changed"):
-            await lab.try_sql(statement)
+        for statement in FORBIDDEN:
+            with pytest.raises(DBAPIError, match="never changed"):
+                await lab.try_sql(statement)
         assert await lab.all() == before
 
 
