@@ -104,11 +104,15 @@ def test_research_is_told_apart_from_what_rules_say() -> None:
         research="on",
         summary="Nets learn by error.",
         key_ideas=["Loss"],
+        misconceptions=["Nets think"],
         look_up=["SGD"],
     )
     plan = fallback_plan(INTENT, 1, 2, Signals(alex=found))
     assert plan.research_summary == "Nets learn by error."
-    assert "### Research\n\nNets learn by error.\n\n- Loss\n\nLook up: SGD." in plan.plan_md
+    assert (
+        "### Research\n\nNets learn by error.\n\n- Loss\n\n"
+        "Often believed, and wrong:\n\n- Nets think\n\nLook up: SGD." in plan.plan_md
+    )
     off = fallback_plan(INTENT, 1, 2, Signals(alex=AlexSignal(research="off")))
     assert off == fallback_plan(INTENT, 1, 2)
 

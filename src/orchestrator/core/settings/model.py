@@ -43,5 +43,6 @@ class LessonSettings(Section):
         200_000, description="the most tokens that one session may use, 1 or more"
     )
     daily_cap_tokens: TokenCount = Field(
-        5_000_000, description="the most tokens that all sessions together may use in one UTC day, 1 or more"
+        5_000_000,
+        description="the most tokens that all lessons and daily plans may use in one UTC day, 1 or more",
     )

@@ -20,7 +20,7 @@ from orchestrator.features.days.agents.composition import Signals
 from orchestrator.features.days.agents.requests import DailyRequest, SignalsGiven
 from orchestrator.features.days.agents.service import AgentService, Told
 from orchestrator.features.days.agents.signals import Signal
-from orchestrator.features.days.agents.wording import plain
+from orchestrator.features.days.agents.wording import task_line
 from orchestrator.features.days.agents.writer import Asking, Patience
 from orchestrator.features.days.deadlines import PLAN_SHARE, SIGNALS_SHARE
 from orchestrator.features.days.fallback import fallback_plan
@@ -292,6 +292,23 @@ async def test_a_models_words_are_text(agents: Agents) -> None:
     assert len(plan.plan_json.steps) <= 8
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Review basics.", "Review basics (60 min)"),
+        ("Implement simple NN (30 minutes)", "Implement simple NN (60 min)"),
+        ("Test with data - 15 min.", "Test with data (60 min)"),
+        ("Run for 20 minutes and rest", "Run for 20 minutes and rest (60 min)"),
+        ("Run 10 km", "Run 10 km (60 min)"),
+    ],
+)
+async def test_a_step_tells_its_minutes_once(agents: Agents, said: str, shown: str) -> None:
+    """Whatever a model writes at its end."""
+    steps = [instructor.StepAnswer(task=said, minutes=99)]
+    plan = await agents(ScriptedModel(WORDED_PLAN.model_copy(update={"steps": steps}))).daily(daily())
+    assert plan.plan_json.steps == [shown]
+
+
 @given(
     st.lists(
         st.builds(instructor.StepAnswer, task=st.text(max_size=20), minutes=st.integers(-5, 10**6)),
@@ -311,7 +328,7 @@ def test_a_models_plan_always_fits_the_time(steps: list[instructor.StepAnswer], 
     try:
         plan = wording.apply(answer)
     except ValueError:
-        assert not any(plain(step.task) and step.minutes > 0 for step in steps)
+        assert not any(task_line(step.task) and step.minutes > 0 for step in steps)
         return
     minutes = [int(step.rsplit("(", 1)[1].removesuffix(" min)")) for step in plan.plan_json.steps]
     assert min(minutes) >= 1

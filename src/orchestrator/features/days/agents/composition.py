@@ -153,11 +153,13 @@ def _researched(research: AlexSignal | None) -> list[str]:
     if research is None or research.summary is None:
         return []
     known = bulleted([escaped(idea) for idea in research.key_ideas])
+    mistaken = bulleted([escaped(each) for each in research.misconceptions])
     searches = "; ".join(escaped(search) for search in research.look_up)
     return [
         "### Research",
         escaped(research.summary),
         *([known] if known else []),
+        *(["Often believed, and wrong:", mistaken] if mistaken else []),
         *([f"Look up: {searches}."] if searches else []),
         f"This is what {escaped(research.generator)} knows of it; check it before you rely on it.",
     ]

@@ -17,7 +17,15 @@ from orchestrator.features.days.agents.composition import (
     written,
 )
 from orchestrator.features.days.agents.signals import AlexSignal, CloSignal, SocraticSignal, TaSignal
-from orchestrator.features.days.agents.wording import DATA, UselessError, Wording, about, line, lines, plain
+from orchestrator.features.days.agents.wording import (
+    DATA,
+    UselessError,
+    Wording,
+    about,
+    line,
+    lines,
+    task_line,
+)
 
 if TYPE_CHECKING:
     from orchestrator.features.days.agents.requests import SignalsGiven
@@ -74,10 +82,10 @@ def wording(
     minutes = intent.time_per_day_min - sum(step.minutes for step in due)
 
     def apply(answer: PlanAnswer) -> DailyPlan:
-        asked = [step for step in answer.steps if plain(step.task) and step.minutes > 0][:MOST_TASKS]
+        asked = [step for step in answer.steps if task_line(step.task) and step.minutes > 0][:MOST_TASKS]
         if not asked:
             raise UselessError("no steps with minutes")
-        steps = timed([Step(line(step.task), step.minutes) for step in asked], minutes)
+        steps = timed([Step(task_line(step.task), step.minutes) for step in asked], minutes)
         contents = Contents(
             title=line(answer.title, LONGEST_TITLE_CHARS),
             description=line(answer.description),

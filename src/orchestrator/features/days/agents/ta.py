@@ -11,7 +11,7 @@ from orchestrator.features.days.agents.signals import DueReview, Practice, TaSig
 from orchestrator.features.days.agents.spaced_repetition import reviews_due
 from orchestrator.features.days.agents.timeboxes import frame, shares
 from orchestrator.features.days.agents.units import Task
-from orchestrator.features.days.agents.wording import DATA, UselessError, Wording, about, line, plain
+from orchestrator.features.days.agents.wording import DATA, UselessError, Wording, about, task_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,12 +73,13 @@ def wording(intent: Intent, week: int, day: int, rules: TaSignal) -> Wording[TaA
     minutes = sum(each.minutes for each in rules.practice)
 
     def apply(answer: TaAnswer) -> TaSignal:
-        tasks = [each for each in answer.practice if plain(each.task) and each.minutes > 0][:MOST_TASKS]
+        tasks = [each for each in answer.practice if task_line(each.task) and each.minutes > 0][:MOST_TASKS]
         if not tasks:
             raise UselessError("no tasks with minutes")
         given = shares(minutes, [task.minutes for task in tasks])
         made = [
-            Practice(task=line(task.task), minutes=share) for task, share in zip(tasks, given, strict=True)
+            Practice(task=task_line(task.task), minutes=share)
+            for task, share in zip(tasks, given, strict=True)
         ]
         return rules.model_copy(update={"practice": made})
 
