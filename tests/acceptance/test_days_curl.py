@@ -7,13 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from support.services import ServiceProcess
+from support.services import ServiceProcess
 
 pytestmark = pytest.mark.acceptance
 
@@ -31,17 +31,19 @@ ARE_INSTALLED = all(shutil.which(name) for name in INSTALLED)
 
 
 @pytest.mark.parametrize("programs", [OURS, *([INSTALLED] if ARE_INSTALLED else [])])
-def test_the_documents_flow(service_process: ServiceProcess, programs: dict[str, str]) -> None:
+def test_the_documents_flow(tmp_path: Path, programs: dict[str, str]) -> None:
     """Intent, plan, completion, status: with a Bearer that means nothing, as in the document."""
     script = PRELUDE.format(**programs) + (CLIENTS / "document_000.sh").read_text()
-    done = subprocess.run(
-        ["bash", "-c", script],
-        env=os.environ | {"BASE_URL": service_process.base_url},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+    with ServiceProcess(tmp_path, {"ORCHESTRATOR_TELEMETRY_LOG_FORMAT": "json"}) as service:
+        done = subprocess.run(
+            ["bash", "-c", script],
+            env=os.environ | {"BASE_URL": service.base_url},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        log = service.log
     assert done.returncode == 0, done.stderr
     completed, status = _answers(done.stdout)
     assert completed["ok"] is True
@@ -59,7 +61,19 @@ def test_the_documents_flow(service_process: ServiceProcess, programs: dict[str,
         "current_streak_days": 1,
     }
     assert status["next_scheduled_run"]["day"] == 2
-    assert "function=day.run" in service_process.log
+    _check_log(log, "test-user")
+
+
+def _check_log(log: str, user: str) -> None:
+    """A line for each call, with all that the document shows."""
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    calls = [line for line in lines if line.get("event") == "function called"]
+    assert [line["function"] for line in calls] == ["intent.sync", "day.run", "day.done", "status"]
+    told = calls[1]
+    assert (told["level"], told["user_id"], told["degraded_mode"]) == ("info", user, False)
+    assert (told["cache_hits"], told["cache_misses"]) == (0, 4)
+    assert told["execution_time_ms"] >= 0
+    assert datetime.fromisoformat(told["timestamp"]).tzinfo is not None
 
 
 def _answers(printed: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from orchestrator.db import SYSTEM
+from orchestrator.features.days.repository import DayHistory
 from orchestrator.features.days.schemas import MOST_META_BYTES, IntentSync
 from orchestrator.features.days.tables import IntentRow
 from support.days_room import INTENT, OWNER, START, DaysRoom
@@ -128,3 +129,16 @@ def test_the_bounds_themselves_are_taken(minutes: int) -> None:
 async def test_time_stands_in_what_is_answered(room: DaysRoom) -> None:
     """By the room's clock."""
     assert (await room.sync()).created_at == START
+
+
+async def test_days_stay_with_a_topic_that_is_spelt_anew(any_room: DaysRoom) -> None:
+    """What was done before is what our agents go by, under either spelling, and nobody else's."""
+    await any_room.sync()
+    await any_room.day_done(1, 1)
+    await any_room.sync(topic="machine learning")
+    any_room.clock.jump(60)
+    await any_room.day_done(1, 2)
+    history = DayHistory(any_room.database)
+    done = [(each.week, each.day) for each in await history.days_done(OWNER, "machine learning")]
+    assert done == [(1, 1), (1, 2)]
+    assert await history.days_done("eve", "machine learning") == []

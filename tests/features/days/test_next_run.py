@@ -50,3 +50,10 @@ def test_who_did_nothing_for_seven_days_is_idle() -> None:
     active = datetime(2025, 1, 19, tzinfo=UTC)
     assert not is_idle(active, active + timedelta(days=7))
     assert is_idle(active, active + timedelta(days=7, seconds=1))
+
+
+def test_every_seven_oclock_is_a_quarter_in_utc() -> None:
+    """So that a schedule of every quarter of an hour meets each, wherever people live today."""
+    today = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    offs = {zone: next_run(today, zone).minute % 15 for zone in available_timezones()}
+    assert not {zone for zone, minutes in offs.items() if minutes}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from orchestrator.features.days.agents.history import MOST_DAYS, DayDone
 from orchestrator.features.days.intent import Intent
@@ -36,9 +36,11 @@ class DayHistory:
 
     async def days_done(self, user: str, topic: str) -> Sequence[DayDone]:
         """The user's latest completed days on this topic, oldest first."""
+        # An intent whose topic is spelt anew keeps the days of its earlier spelling.
+        of_intents = DaySessionRow.intent_id.in_(select(IntentRow.id).where(IntentRow.topic == topic))
         latest = (
             select(DaySessionRow)
-            .where(DaySessionRow.topic == topic, DaySessionRow.completed_at.is_not(None))
+            .where(or_(DaySessionRow.topic == topic, of_intents), DaySessionRow.completed_at.is_not(None))
             .order_by(DaySessionRow.completed_at.desc())
             .limit(MOST_DAYS)
         )
