@@ -30,14 +30,15 @@ class CommandLine:
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
-        with TemporaryDirectory() as streams:
-            output, errors = (Path(streams, name) for name in ("output", "errors"))
+        with TemporaryDirectory() as files:
+            output, errors = Path(files, "output"), Path(files, "errors")
             command: forked.Command = {
                 "arguments": arguments,
                 "folder": str(self.folder),
                 "environment": self.environment,
                 "output": str(output),
                 "errors": str(errors),
+                "exit_code": str(Path(files, "exit-code")),
             }
             on_temporal = self.environment.get("ORCHESTRATOR_ENGINE") == "temporal"
             code = forked.run(command, with_sdk=on_temporal)

@@ -1,8 +1,8 @@
 """Runs the command in processes that need not import our code first, which takes longer than most commands.
 
 ``python forked.py MODULES…`` imports the modules once. For each command that it reads, a line of JSON, it
-forks itself, and writes the exit code. The fork has a folder, an environment, streams and an end of its own,
-as any process has; only its beginning is not that of a program that is started.
+forks itself. The fork has a folder, an environment, streams and an end of its own, as any process has; only
+its beginning is not that of a program that is started.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import atexit
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from functools import cache
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final, TypedDict
 
 if TYPE_CHECKING:
@@ -32,25 +35,29 @@ MODULES: Final = (
 # A process leaves in another way when it has Temporal's SDK, so one that does not need it goes without.
 SDK: Final = "orchestrator.durable.temporal.engine"
 
+_ASKING: Final = Lock()
+
 
 class Command(TypedDict):
-    """What one fork is to do, and the files that its output and its errors go to."""
+    """What one fork is to do, and the files for its output and errors, and in the end for its exit code."""
 
     arguments: Sequence[str]
     folder: str
     environment: Mapping[str, str]
     output: str
     errors: str
+    exit_code: str
 
 
 def run(command: Command, *, with_sdk: bool) -> int:
     """Run the command to its end; gives the exit code, or below 0 the number of the signal that ended it."""
-    forking = _forking((*MODULES, SDK) if with_sdk else MODULES)
-    assert forking.stdin is not None
-    assert forking.stdout is not None
-    forking.stdin.write(f"{json.dumps(command)}\n")
-    forking.stdin.flush()
-    return int(forking.stdout.readline())
+    os.mkfifo(command["exit_code"])
+    with _ASKING:
+        forking = _forking((*MODULES, SDK) if with_sdk else MODULES)
+        assert forking.stdin is not None
+        forking.stdin.write(f"{json.dumps(command)}\n")
+        forking.stdin.flush()
+    return int(Path(command["exit_code"]).read_text())
 
 
 @cache
@@ -60,7 +67,7 @@ def _forking(modules: Sequence[str]) -> subprocess.Popen[str]:
         [sys.executable, __file__, *modules],
         env={"PATH": os.environ["PATH"]},
         stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         text=True,
     )
     atexit.register(forking.communicate)
@@ -68,20 +75,31 @@ def _forking(modules: Sequence[str]) -> subprocess.Popen[str]:
 
 
 def _serve(modules: Sequence[str]) -> None:
+    """Returns in each process that is to run a command, and has become it."""
     for module in modules:
         importlib.import_module(module)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those who wait for a command's end leave nothing behind
     for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            _become(json.loads(line))
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _begin(json.loads(line))
             return
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201  # whoever asked reads it
+    os._exit(0)
+
+
+def _begin(command: Command) -> None:
+    """Returns in a process that has become the command; this one waits for its end and tells of it."""
+    child = os.fork()
+    if child == 0:
+        _become(command)
+        return
+    _, status = os.waitpid(child, 0)
+    Path(command["exit_code"]).write_text(str(os.waitstatus_to_exitcode(status)))
     os._exit(0)
 
 
 def _become(command: Command) -> None:
-    """Take the place of a process that was started to run the command."""
+    """Have the folder, the environment, the streams and the arguments of the command."""
     os.chdir(command["folder"])
     os.environ.clear()
     os.environ.update(command["environment"])
