@@ -77,33 +77,18 @@ async def test_what_is_deleted_is_gone(store: Blobs) -> None:
     assert (await store.get("s10/a.jpg")).data == b"x"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        ".",
-        "..",
-        "../x",
-        "/etc/passwd",
-        "a/../b",
-        "a/b/c",
-        "a//b",
-        ".hidden",
-        "a/.b",
-        "a b",
-        "a\x00",
-        "x" * 101,
-        "ä",
-        "a\n",
-    ],
+UNSAFE = (
+    *("", ".", "..", "../x", "/etc/passwd", "a/../b", "a/b/c", "a//b", ".hidden", "a/.b"),
+    *("a b", "a\x00", "x" * 101, "ä", "a\n"),
 )
-async def test_unsafe_names_are_refused(store: Blobs, name: str) -> None:
+
+
+async def test_unsafe_names_are_refused(store: Blobs) -> None:
     """No name leads out of the directory, to hidden files or to what a file system may not take."""
-    for use in (store.get(name), store.put(name, b"")):
-        with pytest.raises(InvalidInputError):
-            await use
-    with pytest.raises(InvalidInputError):
-        await store.delete_folder(name)
+    for name in UNSAFE:
+        for use in (store.get(name), store.put(name, b""), store.delete_folder(name)):
+            with pytest.raises(InvalidInputError):
+                await use
 
 
 async def test_a_failed_write_leaves_the_old_blob_and_no_debris(

@@ -136,7 +136,8 @@ def test_pytest_finds_the_plugin_where_the_package_is_installed(tmp_path: Path) 
     lines = "".join(f"{name} = {module}\n" for name, module in points.items())
     (installed / "entry_points.txt").write_text(f"[pytest11]\n{lines}")
     for options in [MODE, (*MODE, *PLUGIN)]:
-        done = run_pytest(tmp_path, {"test_it.py": ASYNC_TEST}, *options, path=str(tmp_path / "site"))
+        quick = (*options, "-p", "no:schemathesis")  # which takes longer to import than all else here
+        done = run_pytest(tmp_path, {"test_it.py": ASYNC_TEST}, *quick, path=str(tmp_path / "site"))
         assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 

@@ -88,7 +88,7 @@ async def test_large_values_survive_a_crash_at_every_write(tmp_path: Path) -> No
     """Whichever file or row was written last: input, result, progress, signal, published event, output."""
     report = await crash_everywhere(
         book,
-        "title" * LARGE,
+        "title".ljust(LARGE),
         steps=[write, measure],
         signals=[Signal("letter", "z" * LARGE)],
         folder=tmp_path,
