@@ -39,6 +39,8 @@ class System:
 
 
 SYSTEM: Final = System()
+SYSTEM_OWNER: Final = "system"
+"""Whose the service's own schedules and runs are. No user may be called so."""
 
 
 class Session:

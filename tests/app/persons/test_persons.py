@@ -191,6 +191,16 @@ async def test_an_erasure_that_is_interrupted_goes_on_when_it_is_asked_again(
         assert set(await service.exported(ADA)) == {"about.json"}
 
 
+async def test_only_users_are_persons(tmp_path: Path) -> None:
+    """What the service does by itself is nobody's to export, erase or take."""
+    async with house(tmp_path) as service:
+        for user in ("system", "", "a\0b", "x" * 256):
+            for path in ("persons/export", "persons/erase"):
+                assert (await service.asked(path, user=user)).status_code == 400
+            assert (await service.asked("owners/move", giver="local", taker=user)).status_code == 400
+        assert [schedule.owner for schedule in await service.service.engine.schedules()] == ["system"]
+
+
 async def test_admins_alone_may(tmp_path: Path) -> None:
     """Not even the person itself."""
     async with house(tmp_path) as service:

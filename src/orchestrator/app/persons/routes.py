@@ -8,13 +8,13 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from orchestrator.app.persons.kept import Kept
 from orchestrator.core.errors import InvalidInputError
-from orchestrator.db.tables import LONGEST_OWNER_CHARS
 from orchestrator.web.audit.trail import Trail
 from orchestrator.web.auth.access import Admin
+from orchestrator.web.auth.credentials import is_user
 from orchestrator.web.feature import Feature
 from orchestrator.web.problems import problems
 
@@ -27,7 +27,14 @@ ZIP = "application/zip"
 CHUNK_BYTES = 256 * 1024
 DIGEST_CHARS = 16
 
-User = Annotated[str, Field(min_length=1, max_length=LONGEST_OWNER_CHARS, pattern=r"^[^\x00]+$")]
+
+def _user(name: str) -> str:
+    if not is_user(name):
+        raise ValueError("this is not the name of a user")
+    return name
+
+
+User = Annotated[str, AfterValidator(_user)]
 
 
 class Person(BaseModel):

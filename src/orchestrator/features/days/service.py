@@ -10,6 +10,7 @@ from orchestrator.core.clock import utc
 from orchestrator.core.errors import ConflictError, OrchestratorError, UnavailableError
 from orchestrator.core.ids import new_id
 from orchestrator.core.waiting import time_limit
+from orchestrator.db import SYSTEM_OWNER
 from orchestrator.features.days import calls, views
 from orchestrator.features.days.asking import unseen, without_instructor
 from orchestrator.features.days.day import Made
@@ -108,7 +109,9 @@ class DayService:
 
     async def keep_schedule(self) -> None:
         """See to it that next days are prepared, whoever they are for."""
-        await self._engine().schedule(prepare_days, id=SCHEDULE_ID, cron=PREPARED_EVERY, zone="UTC")
+        await self._engine().schedule(
+            prepare_days, id=SCHEDULE_ID, cron=PREPARED_EVERY, zone="UTC", owner=SYSTEM_OWNER
+        )
 
     async def _planned(self, request: DayRequest, now: float) -> str:
         """The id of the day's session, as a run leaves it; a plan by rules where none does so in time."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.errors import InvalidInputError
+from orchestrator.db import SYSTEM_OWNER
 from orchestrator.db.tables import LONGEST_OWNER_CHARS
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ class Credentials:
 
 
 def is_user(name: str) -> bool:
-    """Whether ``name`` can be an owner's: some text, not too long, that every database takes."""
+    """Whether ``name`` can be a user's: some text, not too long, that every database takes, and not ours."""
+    if name == SYSTEM_OWNER:
+        return False
     if not 0 < len(name) <= LONGEST_OWNER_CHARS or any(ord(char) < ord(" ") for char in name):
         return False
     try:
