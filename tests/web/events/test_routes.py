@@ -30,11 +30,11 @@ async def service(tmp_path: Path) -> AsyncIterator[RunningService]:
 class Watcher:
     """Who listens; ``opened`` once the stream has begun."""
 
-    def __init__(self, service: RunningService, headers: dict[str, str]) -> None:
+    def __init__(self, service: RunningService, headers: dict[str, str], query: str = "") -> None:
         self.opened = asyncio.Event()
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.text = ""
-        self._url = f"{service.url}/api/v1/events"
+        self._url = f"{service.url}/api/v1/events{query}"
         self._headers = headers
 
     async def until(self, count: int) -> list[tuple[str, dict[str, Any]]]:
@@ -83,6 +83,18 @@ async def test_who_reconnects_gets_what_it_missed(service: RunningService) -> No
     all_of_them = await Watcher(service, ANN | {"Last-Event-ID": "0"}).until(3)
     rest = await Watcher(service, ANN | {"Last-Event-ID": all_of_them[0][0]}).until(2)
     assert [told["data"]["number"] for _, told in rest] == [1, 2]
+
+
+async def test_a_page_listens_by_a_token_in_the_address(service: RunningService) -> None:
+    """Since its EventSource sends no header; the token is good for this address alone."""
+    await service.tell(NewEvent("thing_made", "ann", {"number": 1}))
+    async with httpx2.AsyncClient(base_url=service.url) as client:
+        made = (await client.post("/api/v1/events/stream-token", headers=ANN)).json()
+        assert set(made) == {"token", "expires_at"}
+        query = f"?token={made['token']}"
+        told = await Watcher(service, {"Last-Event-ID": "0"}, query).until(1)
+        assert told[0][1]["data"] == {"number": 1}
+        assert (await client.get(f"/api/v1/events{query}x")).status_code == 401
 
 
 @pytest.mark.parametrize("wrong", ["-1", "one", "1" * 30])

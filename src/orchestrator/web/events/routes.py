@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import structlog
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
+from pydantic import BaseModel, Field
 
-from orchestrator.core.clock import rfc3339
+from orchestrator.core.clock import rfc3339, utc
 from orchestrator.core.errors import UnavailableError
-from orchestrator.web.auth.access import Learner
+from orchestrator.web.auth.access import Learner, Viewer
+from orchestrator.web.auth.links import links_of
 from orchestrator.web.events.event import compact_json
 from orchestrator.web.events.feed import FellBehindError
+from orchestrator.web.idempotency.once import secret_answer
 from orchestrator.web.problems import problems
 from orchestrator.web.sse import EventStream
 
@@ -57,6 +61,13 @@ STREAM: Final[dict[str, Any]] = {
 log = structlog.get_logger()
 
 
+class EventsToken(BaseModel):
+    """What lets a browser listen to its user's events."""
+
+    token: str = Field(description="For the query: `?token=…`.")
+    expires_at: datetime
+
+
 def events_router(feed: Feed) -> APIRouter:
     """The route over ``feed``."""
     router = APIRouter(tags=["events"])
@@ -69,13 +80,24 @@ def events_router(feed: Feed) -> APIRouter:
     )
     async def watch(
         request: Request,
-        caller: Learner,
+        caller: Viewer,
         last_event_id: Annotated[
             str | None, Header(description="The id of the last event that the client got.")
         ] = None,
     ) -> Response:
         feed.check_room(caller.user)
         return EventStream(request, _told(feed.events(caller.user, _offset(last_event_id))))
+
+    @router.post(
+        f"{EVENTS}/stream-token",
+        responses=problems(401),
+        summary="Get a token for your stream of events, which browsers ask for without headers",
+        dependencies=[Depends(secret_answer)],
+    )
+    async def stream_token(caller: Learner, request: Request) -> EventsToken:
+        """Good for ten minutes, as `?token=` on GET of the stream, and nowhere else."""
+        token, end = links_of(request).token(caller.user, EVENTS)
+        return EventsToken(token=token, expires_at=utc(end))
 
     return router
 
