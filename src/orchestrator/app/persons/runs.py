@@ -32,12 +32,9 @@ class Runs:
 
     async def all(self, user: str) -> AsyncIterator[dict[str, Any]]:
         """Each run, newest first: what is known of it, its steps, and of an ended one all it has told."""
-        before = None
-        while page := await self._engine().list(owner=user, limit=AT_ONCE, before=before):
-            before = page[-1].id
-            for info in page:
-                with suppress(NotFoundError):
-                    yield await self._told(info)
+        for info in await self._infos(user):
+            with suppress(NotFoundError):
+                yield await self._told(info)
 
     async def schedules(self, user: str) -> list[dict[str, Any]]:
         """Each schedule."""
@@ -54,12 +51,16 @@ class Runs:
             UnavailableError: some have not ended in time. Call again.
         """
         removed = 0
-        while page := await self._engine().list(owner=user, limit=AT_ONCE):
-            await self._end([info for info in page if not info.status.closed])
-            gone = sum([await self._forgotten(info.id) for info in page])
-            if not gone:
-                raise UnavailableError(f"{len(page)} runs are still stopping. Do it again in a moment.")
-            removed += gone
+        gone: set[str] = set()  # which a cluster may list for a while yet
+        while left := [info for info in await self._infos(user) if info.id not in gone]:
+            await self._end([info for info in left if not info.status.closed])
+            before = len(gone)
+            for info in left:
+                with suppress(ConflictError):  # a child, until its parent has noted how it ended
+                    removed += await self._forgotten(info.id)
+                    gone.add(info.id)
+            if len(gone) == before:
+                raise UnavailableError(f"{len(left)} runs are still stopping. Do it again in a moment.")
         return removed
 
     async def remove_schedules(self, user: str) -> int:
@@ -73,6 +74,16 @@ class Runs:
     async def give(self, giver: str, taker: str) -> int:
         """Make the giver's ended runs the taker's; how many there were."""
         return await self._engine().give(giver, taker)
+
+    async def _infos(self, user: str) -> list[RunInfo]:
+        """All there are, newest first."""
+        found: list[RunInfo] = []
+        with suppress(NotFoundError):  # the last one of a page went meanwhile; whoever needs all asks again
+            while page := await self._engine().list(
+                owner=user, limit=AT_ONCE, before=found[-1].id if found else None
+            ):
+                found += page
+        return found
 
     async def _told(self, info: RunInfo) -> dict[str, Any]:
         run = await self._engine().get(info.id)
@@ -95,11 +106,13 @@ class Runs:
                         await run.result()
 
     async def _forgotten(self, run_id: str) -> bool:
-        """Whether it is gone; a child stays until its parent has noted how it ended."""
+        """Whether it was there, and is gone now.
+
+        Raises:
+            ConflictError: it is there still.
+        """
         try:
             await self._engine().delete(run_id)
-        except ConflictError:
-            return False
         except NotFoundError:
-            pass
+            return False
         return True
