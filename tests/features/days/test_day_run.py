@@ -8,11 +8,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import func, select
 
 from orchestrator.core.errors import ConflictError
+from orchestrator.db import SYSTEM
 from orchestrator.durable.runs import Status as RunStatus
 from orchestrator.features.days.day import AGENTS, INSTRUCTOR
 from orchestrator.features.days.schemas import DegradedAgent
+from orchestrator.features.days.tables import SignalRow
 from support.days_room import INTENT, LIMIT_S, OWNER, PLAN, DaysRoom, ScriptedAgents
 
 if TYPE_CHECKING:
@@ -345,3 +348,20 @@ async def test_events_tell_what_happened(room: DaysRoom) -> None:
     assert created["created_at"].endswith("Z")
     assert told[-1][1]["completed_at"].endswith("Z")
     assert "SECRET" not in json.dumps(told)
+
+
+async def test_signals_that_nobody_would_use_any_more_go(any_room: DaysRoom) -> None:
+    """With the next new one of the same agent; others keep theirs, however old."""
+    await any_room.sync()
+    await any_room.sync(owner="bob")
+    await any_room.run(1, 1)
+    await any_room.run(owner="bob")
+    any_room.clock.jump(timedelta(days=61).total_seconds())
+    await any_room.run(1, 2)
+    async with any_room.database.session(SYSTEM) as session:
+        kept = await session.rows(
+            select(SignalRow.owner, SignalRow.agent, func.count()).group_by(SignalRow.owner, SignalRow.agent)
+        )
+    assert {(owner, agent): count for owner, agent, count in kept} == {
+        (owner, agent): 1 for owner in (OWNER, "bob") for agent in AGENTS
+    }

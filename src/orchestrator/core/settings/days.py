@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from orchestrator.core.settings.model import TokenCount
-from orchestrator.core.settings.section import HttpUrl, Seconds, Section
+from orchestrator.core.settings.section import HttpUrl, Section
+
+# A person waits for the answer, and the service answers every request within a minute.
+DeadlineSeconds = Annotated[float, Field(gt=0, le=60)]
 
 
 class DaySettings(Section):
@@ -24,9 +29,9 @@ class DaySettings(Section):
         200_000,
         description="the most tokens that our own agents may use on one learner in a UTC day, 1 or more",
     )
-    deadline_s: Seconds = Field(
-        12.0, description="seconds in which a plan without research is there, more than 0 and up to 86400"
+    deadline_s: DeadlineSeconds = Field(
+        12.0, description="seconds in which a plan without research is there, more than 0 and up to 60"
     )
-    research_deadline_s: Seconds = Field(
-        30.0, description="seconds in which a plan with research is there, more than 0 and up to 86400"
+    research_deadline_s: DeadlineSeconds = Field(
+        30.0, description="seconds in which a plan with research is there, more than 0 and up to 60"
     )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # away for a moment; a person waits, so there are few.
 RETRY: Final = Retry(attempts=4, backoff=(0.2, 0.5, 1))
 STEP_TIMEOUT_S: Final = 60
+# It waits for runs, which have a deadline of a minute at most.
+PREPARING_TIMEOUT_S: Final = 300
 
 
 class DaySteps:
@@ -48,7 +50,7 @@ class DaySteps:
         """Keep what came of it, and tell of it."""
         return Stored(session_id=await self._sessions.store(made, utc(self._clock.time())))
 
-    @step(name="prepare-some-days", timeout=STEP_TIMEOUT_S, retry=RETRY)
+    @step(name="prepare-some-days", timeout=PREPARING_TIMEOUT_S, retry=RETRY)
     async def prepare_some(self) -> int:
         """Prepare the next days of a few people who are due; how many there were."""
         return await self._morning.prepare_some()

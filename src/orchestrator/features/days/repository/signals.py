@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from orchestrator.agents.remote import CachedSignal
 from orchestrator.features.days.day import SOCRATIC, TA
@@ -20,9 +20,16 @@ if TYPE_CHECKING:
 LOOKING_BACK: Final = frozenset({TA, SOCRATIC})
 _LAST_DONE: Final = select(func.max(DaySessionRow.completed_at))
 
+DAY_S: Final = 86_400
+KEPT_S: Final = 60 * DAY_S
+"""How old a signal may be that stands in for an agent; four times as old as the oldest fresh one."""
+
 
 class SignalTable:
-    """A `SignalCache`: one row for each question of a person to an agent."""
+    """A `SignalCache`: one row for each question of a person to an agent.
+
+    Each new one takes those with it that have grown too old, so that the table does not grow for ever.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -43,6 +50,8 @@ class SignalTable:
             await session.alone(f"the signal {key} of {owner}")
             row = await session.one(_at(agent, key))
             if row is None:
+                too_old = SignalRow.confirmed_at < signal.confirmed_at - KEPT_S
+                await session.change(delete(SignalRow).where(SignalRow.agent == agent, too_old))
                 row = SignalRow(owner=owner, agent=agent, key=key)
                 session.add(row)
             elif row.confirmed_at > signal.confirmed_at:
