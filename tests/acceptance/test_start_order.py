@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.temporal]
 
-PATIENCE_S = 30.0
-LIMIT_S = 20.0
+PATIENCE_S = LIMIT_S = 60.0
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -80,7 +80,7 @@ def town(folder: Path, database_url: str) -> Generator[Town]:
         for start in starts:
             start()
         for process in (*services, *workers):
-            process.wait_until_ready()
+            process.wait_until_ready(LIMIT_S)
         yield Town(services, workers)
 
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
         [Sequence[Workflow[Any, Any]], Sequence[object]], AbstractAsyncContextManager[Engine]
     ]
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 # Between one look at a list that lags and the next, in seconds; as long as our patience.
-PAUSES_S: Final = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, *[3.0] * 9]
+PAUSES_S: Final = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, *[3.0] * 19]
 
 
 class Lab:

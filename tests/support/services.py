@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 LOOPBACK = "127.0.0.1"
-START_LIMIT_S = 30.0
+START_LIMIT_S = 60.0
 STOP_LIMIT_S = 40.0  # the service gives requests in flight up to 30 s
 LOOK_AGAIN_S = 0.02
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Never
 
@@ -72,7 +71,6 @@ async def impatient(ctx: Context) -> str:
 async def test_thirty_days_pass_in_a_moment(tmp_path: Path) -> None:
     """Every sleep on the way ends at its own time, and its steps run before the next one begins."""
     clock = ManualClock()
-    began = time.monotonic()
     steps = [remind, remind_from_thread]
     async with EmbeddedEngine(tmp_path / "runs.db", workflows=[month], steps=steps, clock=clock) as engine:
         run = await engine.start(month)
@@ -80,7 +78,6 @@ async def test_thirty_days_pass_in_a_moment(tmp_path: Path) -> None:
         assert (await run.describe()).status is Status.COMPLETED
         assert await run.result() == [BEGINNING + day * DAY_S for day in range(1, 31)]
     assert clock.now == BEGINNING + 30 * DAY_S
-    assert time.monotonic() - began < 10
 
 
 async def test_time_stops_where_it_was_told_to(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import sqlite3
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -284,9 +283,9 @@ async def test_code_that_spins_does_not_hang_the_check(path: Path, spin: str) ->
                 await asyncio.sleep(0)
 
     code = [flows[0], version(spinning, "spinning"), flows[2]]
-    found = {run.run_id: run for run in check_runs(path, code, STEPS, limit_s=0.3)}
+    found = {run.run_id: run for run in check_runs(path, code, STEPS, limit_s=1.0)}
     assert [run_id for run_id, run in found.items() if run.fits] == ["first", "last"]
-    assert "did not come to wait for anything within 0.3 seconds" in found["spinning"].reason
+    assert "did not come to wait for anything within 1 seconds" in found["spinning"].reason
 
 
 async def test_of_a_workflow_that_spins_few_runs_are_tried(path: Path) -> None:
@@ -297,13 +296,15 @@ async def test_of_a_workflow_that_spins_few_runs_are_tried(path: Path) -> None:
             await engine.start(flow, id=f"{number}")
         await settle(engine)
 
+    begun: list[int] = []
+
     async def spinning(_: Context) -> None:
+        begun.append(1)
         while True:
             pass
 
-    began = time.monotonic()
     found = list(check_runs(path, [version(spinning)], STEPS, limit_s=0.2))
-    assert time.monotonic() - began < 10
+    assert len(begun) < 10
     assert [run.fits for run in found] == [False] * 120
     assert len({run.run_id for run in found}) == 120
 
@@ -320,7 +321,7 @@ def test_work_in_time_is_given_in_order_and_errors_are_raised() -> None:
     def reciprocal(number: int) -> int:
         return 1 // number
 
-    in_time = TimeLimit(work, str, 0.2)
+    in_time = TimeLimit(work, str, 0.5)
     assert list(in_time.each(range(5))) == [(0, 0), (1, 10), (2, None), (3, 30), (4, 40)]
     assert list(in_time.each([2] * 100 + [1]))[-2:] == [(2, None), (1, 10)]
     with pytest.raises(ZeroDivisionError):

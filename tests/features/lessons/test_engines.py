@@ -302,9 +302,21 @@ async def test_a_lesson_is_deleted_while_it_is_written(place: Place) -> None:
     async with place.life() as service:
         path = await service.created()
         await begun(service, path)
-        watching = asyncio.create_task(service.told(path))
+        lines: list[str] = []
+        sees = asyncio.Event()
+
+        async def watch() -> None:
+            async with service.http.stream("GET", f"{path}/run") as stream:
+                async for line in stream.aiter_lines():
+                    lines.append(line)
+                    sees.set()
+
+        watching = asyncio.create_task(watch())
+        await sees.wait()
         assert (await service.http.delete(path)).status_code == 204
-        assert "final" not in {each.event["type"] for each in await watching}
+        await watching
+        kinds = {json.loads(line[6:])["type"] for line in lines if line.startswith("data: ")}
+        assert "final" not in kinds
         for method, rest in (
             ("GET", ""),
             ("GET", "/run"),
