@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+import structlog
 
 from support import emitted, postgres_server, redis_server, services
 from support.emitted import pytest_runtest_makereport
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["pytest_runtest_makereport"]  # a hook, by which pytest finds it here
 
 Server = TypeVar("Server")
+
+# As the service itself logs. structlog's own way draws all variables of all frames, which takes seconds.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 
 emitted.watch()
 

@@ -19,6 +19,7 @@ from orchestrator.core.errors import PayloadTooLargeError, SettingsError
 from orchestrator.core.settings import load_settings
 from orchestrator.durable.embedded import EmbeddedEngine, JournalReader
 from orchestrator.features.lessons.lesson import LessonRequest
+from orchestrator.features.lessons.workflow import lesson
 from orchestrator.journal import UnreadableError
 
 if TYPE_CHECKING:
@@ -105,7 +106,6 @@ async def test_the_service_takes_the_largest_value_from_its_settings(tmp_path: P
     """And refuses a larger one at once."""
     with built(load_settings(None, {"data_dir": tmp_path, "payloads.max_bytes": 2_000})) as service:
         async with service.app.router.lifespan_context(service.app):
-            [lesson] = [one for feature in service.features for one in feature.workflows]
             with pytest.raises(PayloadTooLargeError, match="at most 2,000"):
                 await service.engine.start(lesson, LessonRequest(session_id="x" * 3_000, owner="", topic=""))
 
