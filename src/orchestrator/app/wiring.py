@@ -28,6 +28,7 @@ from orchestrator.web.application import House, create_app
 from orchestrator.web.audit import Audit
 from orchestrator.web.audit import routes as audit_routes
 from orchestrator.web.audit.refusals import Refusals
+from orchestrator.web.auth.access import tags_of_users
 from orchestrator.web.auth.configured import sign_in_of
 from orchestrator.web.auth.keys import routes as key_routes
 from orchestrator.web.auth.keys.service import KeyStore
@@ -162,8 +163,8 @@ def _persons(resources: Resources, rooms: Sequence[Feature]) -> Persons:
 
 
 def key_scopes(rooms: Sequence[Feature]) -> frozenset[str]:
-    """What API keys may be made for: the rooms, by the tags of their routes, and events."""
-    return frozenset(room.name for room in rooms) | {"events"}
+    """What API keys may be made for: what the rooms have for users, and events."""
+    return frozenset({"events"}).union(*(tags_of_users(room.router) for room in rooms))
 
 
 def _no_engine() -> NoReturn:

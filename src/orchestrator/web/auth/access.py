@@ -25,7 +25,7 @@ from orchestrator.web.auth.links import links_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastapi import FastAPI
+    from fastapi import APIRouter, FastAPI
     from fastapi.dependencies.models import Dependant
     from fastapi.routing import RouteContext
 
@@ -104,6 +104,14 @@ _NAMES: Final = {
 def routes_of(app: FastAPI) -> Iterator[RouteContext]:
     """Every route of the application, those of its rooms' routers included."""
     yield from iter_route_contexts(app.routes)
+
+
+def tags_of_users(router: APIRouter) -> frozenset[str]:
+    """The tags of a router's routes for users: what an API key may be confined to."""
+    for_users = [
+        route for route in iter_route_contexts(router.routes) if access_of(route) in {"learner", "user"}
+    ]
+    return frozenset(str(tag) for route in for_users for tag in getattr(route, "tags", ()))
 
 
 def access_of(route: RouteContext) -> str | None:
