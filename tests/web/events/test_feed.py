@@ -10,9 +10,10 @@ import pytest
 
 from orchestrator.core.errors import RateLimitedError, UnavailableError
 from orchestrator.db import SYSTEM
-from orchestrator.web.events import STREAM, Event, Feed, FellBehindError, NewEvent
+from orchestrator.web.events import STREAM, Event, Feed, FellBehindError, NewEvent, Outbox
 from orchestrator.web.events import feed as feed_module
-from support.stream_lab import embedded, turns
+from support.stream_lab import embedded, on_redis, turns
+from support.tables import Tables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -235,3 +236,24 @@ async def test_thousands_of_subscribers_cost_an_event_nothing(
             each.cancel()
         await asyncio.wait(everybody)
         assert not feed._subscribed
+
+
+@pytest.mark.redis
+async def test_processes_that_share_redis_hear_each_others_events(redis_url: str, tmp_path: Path) -> None:
+    """One commits and relays, another one hands out; also what was missed, under the same offsets."""
+    async with on_redis(redis_url) as lab, Tables(tmp_path / "tables.db").database() as database:
+        outbox = Outbox(database, lambda: lab.streams, lab.clock)
+        elsewhere = lab.another()
+        try:
+            async with following(Feed(lambda: elsewhere)) as feed:
+                await feed.begun()
+                hearing = asyncio.create_task(first(2, feed, "ann"))
+                await turns()
+                async with database.session("ann") as session:
+                    for number in (1, 2):
+                        outbox.add(session, NewEvent("made", "ann", {"number": number}))
+                assert await outbox.relay() == 2
+                assert await hearing == [1, 2]
+                assert await first(1, feed, "ann", after=1) == [2]
+        finally:
+            await elsewhere.close()
