@@ -50,8 +50,9 @@ def test_schedules_are_listed_told_and_started(scheduled: tuple[ServiceProcess, 
     service, command = scheduled
 
     listed = [json.loads(line) for line in command("schedules", "list", "--json").stdout.splitlines()]
-    assert [one["id"] for one in listed] == ["leap-lesson", "old"]
-    assert [one["status"] for one in listed] == ["active", "stuck"]
+    # The last one is the service's own.
+    assert [one["id"] for one in listed] == ["leap-lesson", "old", "prepare-days"]
+    assert [one["status"] for one in listed] == ["active", "stuck", "active"]
     assert listed[0]["next_at"].endswith("-02-29T08:00:00Z")
     shown = command("schedules", "list")
     row = next(line for line in shown.stdout.splitlines() if line.startswith("leap-lesson"))
