@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from orchestrator.agents.remote import CachedSignal
-from orchestrator.features.days.repository.signals import SignalTable
+from orchestrator.features.days.repository import IntentRepository, SignalTable
+from orchestrator.features.days.schemas import IntentSync
+from orchestrator.testing import ManualClock
+from orchestrator.web.events import Outbox
 from support.memory_signals import MemorySignals
 from support.tables import Tables, postgres_tables
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from orchestrator.agents.remote import SignalCache
+    from orchestrator.db import Database
 
 FIRST = CachedSignal({"level": 2}, '"v1"', 1_767_225_600.125, 1_767_225_601.5)
 CHANGED = CachedSignal({"level": 3}, None, 1_767_312_000.0, 1_767_312_000.0)
@@ -44,13 +49,26 @@ async def signal_cache(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
         yield MemorySignals()
     elif request.param == "sqlite":
         async with Tables(tmp_path / "tables.db").database() as database:
-            yield SignalTable(database)
+            yield await _of_learners(database)
     else:
         async with (
             postgres_tables(request.getfixturevalue("postgres"), tmp_path) as tables,
             tables.database() as database,
         ):
-            yield SignalTable(database)
+            yield await _of_learners(database)
+
+
+async def _of_learners(database: Database) -> SignalTable:
+    """The table of those who learn something; of others nothing is kept."""
+    intents = IntentRepository(database, Outbox(database, _no_streams, ManualClock(0.0)))
+    wanted = IntentSync(topic="Pottery", depth="surface", end_goal="A bowl", time_per_day_min=20)
+    for owner in ("ada", "bob"):
+        await intents.sync(owner, wanted, datetime(2025, 1, 19, tzinfo=UTC))
+    return SignalTable(database)
+
+
+def _no_streams() -> NoReturn:
+    raise AssertionError("events stay in the outbox here")
 
 
 async def test_nothing_is_kept_at_first(signal_cache: SignalCache) -> None:

@@ -173,3 +173,11 @@ async def test_a_line_is_logged_for_each_call(room: DaysRoom, logs: list[dict[st
         "degraded_mode": False,
     }
     assert "SECRET" not in str(logs)
+
+
+async def test_an_average_is_rounded_as_people_round(any_room: DaysRoom) -> None:
+    """Half a tenth goes up: 29 / 4 is 7.25, which is 7.3 to one decimal."""
+    await any_room.sync()
+    for number, confidence in enumerate((7, 7, 7, 8), start=1):
+        await any_room.day_done(1, number, confidence=confidence)
+    assert (await any_room.status()).learning_stats.average_confidence == 7.3

@@ -42,7 +42,7 @@ class Morning:
         due = await self._intents.due(utc(self._clock.time()), PREPARED_AT_ONCE)
         runs = [await self._started(row) for row in due]
         for row in due:
-            await self._intents.put_off(row.owner, row.id, utc(self._clock.time()))
+            await self._intents.put_off(row, utc(self._clock.time()))
         await asyncio.gather(*(run.result() for run in runs if run), return_exceptions=True)
         return len(due)
 

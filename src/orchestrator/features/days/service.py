@@ -14,6 +14,7 @@ from orchestrator.db import SYSTEM_OWNER
 from orchestrator.features.days import calls, views
 from orchestrator.features.days.asking import unseen, without_instructor
 from orchestrator.features.days.day import Made
+from orchestrator.features.days.repository.sessions import NO_ACTIVE_INTENT
 from orchestrator.features.days.workflow import day as day_workflow
 from orchestrator.features.days.workflow import prepare_days
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
         Status,
     )
 
-NO_ACTIVE_INTENT: Final = "NO_ACTIVE_INTENT"
 SCHEDULE_ID: Final = "prepare-days"
 # Everywhere on Earth 07:00 is at a full quarter of an hour in UTC.
 PREPARED_EVERY: Final = "*/15 * * * *"

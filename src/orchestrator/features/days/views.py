@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.clock import utc
@@ -94,10 +95,15 @@ def status(owner: str, overview: Overview, now: datetime) -> Status:
             total_sessions=overview.totals.sessions,
             completed_sessions=overview.totals.completed,
             total_time_min=overview.totals.time_min,
-            average_confidence=round(overview.totals.average_confidence, 1),
+            average_confidence=_to_one_decimal(overview.totals.average_confidence),
             current_streak_days=0 if overview.streak is None else overview.streak.current(now, zone),
         ),
     )
+
+
+def _to_one_decimal(number: float) -> float:
+    """Half a tenth goes up, as people round; ``round`` would take it to the even tenth."""
+    return math.floor(number * 10 + 0.5) / 10
 
 
 def _wanted(row: IntentRow) -> dict[str, Any]:

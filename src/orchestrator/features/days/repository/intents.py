@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 
 from orchestrator.core.ids import new_id
 from orchestrator.db import SYSTEM
@@ -61,19 +61,19 @@ class IntentRepository:
 
         Those of people who did nothing for long are taken off until they come back.
         """
-        is_due = IntentRow.next_run_at <= now
+        is_due = and_(IntentRow.active, IntentRow.next_run_at <= now)
         idle = update(IntentRow).where(is_due, IntentRow.active_at < now - IDLE_AFTER)
         due = select(IntentRow).where(is_due).order_by(IntentRow.next_run_at).limit(at_most)
         async with self._database.session(SYSTEM) as session:
             await session.change(idle.values(next_run_at=None))
             return await session.all(due)
 
-    async def put_off(self, owner: str, intent_id: str, now: datetime) -> None:
-        """Try again the next morning, after a plan could not be prepared."""
-        async with self._database.session(owner) as session:
-            row = await session.one(select(IntentRow).where(IntentRow.id == intent_id))
-            if row is not None and row.next_run_at is not None:
-                row.next_run_at = next_run(now, row.user_tz)
+    async def put_off(self, due: IntentRow, now: datetime) -> None:
+        """Try again the next morning, should the plan not be prepared; what changed meanwhile stays."""
+        as_it_was = (IntentRow.id == due.id, IntentRow.next_run_at == due.next_run_at)
+        later = update(IntentRow).where(*as_it_was).values(next_run_at=next_run(now, due.user_tz))
+        async with self._database.session(due.owner) as session:
+            await session.change(later)
 
     def _added(self, session: Session, owner: str, wanted: IntentSync, now: datetime) -> IntentRow:
         row = IntentRow(

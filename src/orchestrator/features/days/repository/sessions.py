@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import undefer
 
-from orchestrator.core.errors import NotFoundError
+from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.ids import new_id
 from orchestrator.features.days import events
 from orchestrator.features.days.day import FALLBACK
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.features.days.schemas import DayDone
     from orchestrator.web.events import Outbox
 
+NO_ACTIVE_INTENT: Final = "NO_ACTIVE_INTENT"
 SESSION_NOT_FOUND: Final = "SESSION_NOT_FOUND"
 _ID: Final = re.compile(r"[0-9a-f-]{36}", re.ASCII)
 _WHOLE: Final = (undefer(DaySessionRow.plan_md), undefer(DaySessionRow.plan))
@@ -49,6 +50,9 @@ class SessionRepository:
         """Keep what a run made, the plan too unless the one that is there holds; the session's id.
 
         The run's events are told with it. Storing the same run again changes nothing.
+
+        Raises:
+            ConflictError: the intent is gone, with everything of its owner.
         """
         day = made.day
         async with self._database.session(day.owner) as session:
@@ -121,13 +125,21 @@ class SessionRepository:
             return row
 
     async def _go_on(self, session: Session, day: DayRequest, now: datetime, *, is_first: bool) -> None:
-        """There is a day to be done now, so that nothing is prepared before it is."""
-        intent = await session.one(select(IntentRow).where(IntentRow.id == day.intent_id))
+        """There is a day to be done now, so that nothing is prepared before it is.
+
+        Raises:
+            ConflictError: the intent is gone, with everything of its owner.
+        """
+        this = select(IntentRow).where(IntentRow.id == day.intent_id)
+        # Until we have committed, an erasure waits, and then finds what was stored here.
+        intent = await session.one(this.with_for_update(read=True, key_share=True))
         if intent is None:
-            return
+            raise ConflictError("The learning intent is gone meanwhile.", code=NO_ACTIVE_INTENT)
         if not day.by_schedule:
             intent.active_at = max(intent.active_at, now)
-        if is_first or day.by_schedule:
+        # A day that its learner has done while it was prepared is not waited for any more.
+        is_waited_for = (intent.next_week, intent.next_day) == (day.week, day.day)
+        if is_waited_for if day.by_schedule else is_first:
             intent.ready_at = intent.next_run_at = None
 
 

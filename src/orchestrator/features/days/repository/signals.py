@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select
 
 from orchestrator.agents.remote import CachedSignal
 from orchestrator.features.days.day import SOCRATIC, TA
-from orchestrator.features.days.tables import DaySessionRow, SignalRow
+from orchestrator.features.days.tables import DaySessionRow, IntentRow, SignalRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # What these two say depends on the days that were done: with the next one it is to be asked for again.
 LOOKING_BACK: Final = frozenset({TA, SOCRATIC})
+# Until we have committed, an erasure waits, and then finds what was kept here.
+_ANY_INTENT: Final = select(IntentRow.id).limit(1).with_for_update(read=True, key_share=True)
 _LAST_DONE: Final = select(func.max(DaySessionRow.completed_at))
 
 DAY_S: Final = 86_400
@@ -45,11 +47,13 @@ class SignalTable:
         return CachedSignal(row.data, row.etag, row.fetched_at, row.confirmed_at, outdated)
 
     async def put(self, owner: str, agent: str, key: str, signal: CachedSignal) -> None:
-        """Keep ``signal``, unless something newer is kept."""
+        """Keep ``signal``, unless something newer is kept, or its owner was erased before it came."""
         async with self._database.session(owner) as session:
             await session.alone(f"the signal {key} of {owner}")
             row = await session.one(_at(agent, key))
             if row is None:
+                if await session.one(_ANY_INTENT) is None:
+                    return
                 too_old = SignalRow.confirmed_at < signal.confirmed_at - KEPT_S
                 await session.change(delete(SignalRow).where(SignalRow.agent == agent, too_old))
                 row = SignalRow(owner=owner, agent=agent, key=key)
