@@ -11,14 +11,16 @@ PHASES = "examples,coverage,fuzzing,stateful"
 REQUEST_TIMEOUT_S = 10
 
 
-def attack(url: str, folder: Path, *, user: str, max_examples: int, leave_out: tuple[str, ...] = ()) -> str:
+def attack(
+    url: str, folder: Path, *, max_examples: int, user: str = "", leave_out: tuple[str, ...] = ()
+) -> str:
     """Run schemathesis over the service at ``url``, working in ``folder``; gives its report.
 
     Args:
-        url: Of a running service in dev mode.
+        url: Of a running service.
         folder: For what schemathesis keeps.
-        user: Who attacks.
         max_examples: Per operation.
+        user: Who attacks, in dev mode; nobody where it is empty.
         leave_out: Paths that cannot be attacked so, such as streams without end.
 
     Raises:
@@ -28,7 +30,7 @@ def attack(url: str, folder: Path, *, user: str, max_examples: int, leave_out: t
         str(Path(sys.executable).with_name("schemathesis")),
         *("run", f"{url}/openapi.json", "--checks", "all", "--phases", PHASES, "--mode", "all"),
         *("--max-examples", str(max_examples), "--request-timeout", str(REQUEST_TIMEOUT_S), "--no-color"),
-        *("--header", f"X-User-ID: {user}"),
+        *(("--header", f"X-User-ID: {user}") if user else ()),
         *(part for path in leave_out for part in ("--exclude-path", path)),
     ]
     done = subprocess.run(

@@ -19,6 +19,7 @@ from orchestrator.agents.remote import AgentClient, Signals
 from orchestrator.core.telemetry import Metrics
 from orchestrator.db import SYSTEM
 from orchestrator.durable.runs import Status as RunStatus
+from orchestrator.features.days import SCHEDULE
 from orchestrator.features.days.asking import ENDPOINTS, PROXY, AskedAgents
 from orchestrator.features.days.day import AGENTS, INSTRUCTOR
 from orchestrator.features.days.deadlines import Deadlines
@@ -145,6 +146,7 @@ class DaysRoom:
             lambda: self.engine,
             self.deadlines,
             self.clock,
+            SCHEDULE,
         )
         self._parts = AsyncExitStack()
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import update
 
 from orchestrator.core.clock import utc
-from orchestrator.features.days.service import SCHEDULE_ID
+from orchestrator.features.days import schedule_id
 from orchestrator.features.days.tables import IntentRow
 from orchestrator.features.days.workflow import prepare_days
 from support.days_room import INTENT
@@ -91,7 +91,7 @@ async def test_a_day_is_planned_repeated_and_prepared(
         assert (following["cache_hits"], following["cache_misses"]) == (2, 2)
         done = {"session_id": following["session_id"], "completion_time_min": 45}
         assert (await http.post(f"{FUNCTIONS}/day.done", json=done)).json()["ok"]
-        assert await kept_schedules(service) == {SCHEDULE_ID}
+        assert await kept_schedules(service) == {schedule_id(service.resources.settings)}
         await make_due(service)
         await (await service.resources.engine().start(prepare_days)).result()
         latest = (await http.get(f"{FUNCTIONS}/status")).json()["latest_session"]

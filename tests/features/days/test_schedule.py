@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from orchestrator.features.days import SCHEDULE
 from orchestrator.features.days.day import AGENTS
 from orchestrator.features.days.morning import PREPARED_AT_ONCE
-from orchestrator.features.days.service import SCHEDULE_ID
 from orchestrator.features.days.workflow import day, prepare_days
 from support.days_room import START, DaysRoom
 
@@ -35,7 +35,7 @@ async def test_the_schedule_is_there_once(room: DaysRoom) -> None:
     await room.service.keep_schedule()
     await room.service.keep_schedule()
     [schedule] = await room.engine.schedules()
-    assert (schedule.id, schedule.cron, schedule.zone) == (SCHEDULE_ID, "*/15 * * * *", "UTC")
+    assert (schedule.id, schedule.cron, schedule.zone) == (SCHEDULE, "*/15 * * * *", "UTC")
 
 
 async def test_the_promised_time_is_kept(room: DaysRoom) -> None:

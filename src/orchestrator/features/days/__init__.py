@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from orchestrator.core.settings import Settings
     from orchestrator.features.days.agents.service import AgentService
     from orchestrator.features.days.deadlines import Deadlines
     from orchestrator.web.feature import Feature, Resources
+
+SCHEDULE: Final = "prepare-days"
 
 
 def build(resources: Resources) -> Feature:
@@ -33,7 +36,13 @@ def build(resources: Resources) -> Feature:
     agents = AgentConnection(resources, _own_agents(resources, deadlines))
     morning = Morning(intents, resources.engine, deadlines, clock)
     service = DayService(
-        intents, sessions, OverviewRepository(resources.database), resources.engine, deadlines, clock
+        intents,
+        sessions,
+        OverviewRepository(resources.database),
+        resources.engine,
+        deadlines,
+        clock,
+        schedule_id(resources.settings),
     )
     return Feature(
         name="days",
@@ -44,6 +53,11 @@ def build(resources: Resources) -> Feature:
         on_start=(service.keep_schedule,),
         before_giving=(intents.make_way,),
     )
+
+
+def schedule_id(settings: Settings) -> str:
+    """The id of the schedule that prepares days; on a cluster its service's own, as others may be there."""
+    return SCHEDULE if settings.engine == "embedded" else f"{SCHEDULE}-{settings.temporal.task_queue}"
 
 
 def _deadlines(resources: Resources) -> Deadlines:

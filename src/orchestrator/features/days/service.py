@@ -40,7 +40,6 @@ if TYPE_CHECKING:
         Status,
     )
 
-SCHEDULE_ID: Final = "prepare-days"
 # Everywhere on Earth 07:00 is at a full quarter of an hour in UTC.
 PREPARED_EVERY: Final = "*/15 * * * *"
 
@@ -58,6 +57,7 @@ class DayService:
         engine: Callable[[], Engine],
         deadlines: Deadlines,
         clock: Clock,
+        schedule_id: str,
     ) -> None:
         self._intents = intents
         self._sessions = sessions
@@ -65,6 +65,7 @@ class DayService:
         self._engine = engine
         self._deadlines = deadlines
         self._clock = clock
+        self._schedule_id = schedule_id
 
     async def sync_intent(self, owner: str, wanted: IntentSync) -> IntentSynced:
         """Take up what the owner wants to learn."""
@@ -110,7 +111,7 @@ class DayService:
     async def keep_schedule(self) -> None:
         """See to it that next days are prepared, whoever they are for."""
         await self._engine().schedule(
-            prepare_days, id=SCHEDULE_ID, cron=PREPARED_EVERY, zone="UTC", owner=SYSTEM_OWNER
+            prepare_days, id=self._schedule_id, cron=PREPARED_EVERY, zone="UTC", owner=SYSTEM_OWNER
         )
 
     async def _planned(self, request: DayRequest, now: float) -> str:
