@@ -5,7 +5,7 @@
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: ## install, start the service and watch it write a lesson; the service stays up
+demo: ## install, start the service, watch it write a lesson and plan a day; the service stays up
 	@scripts/install runtime && exec .venv/bin/python scripts/demo.py
 
 stop: ## stop the service that `make demo` left running

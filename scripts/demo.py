@@ -1,4 +1,4 @@
-"""Show the service at work: start it if it does not run, and watch it write a lesson from a sample text.
+"""Show the service at work: start it if it does not run, watch it write a lesson, and plan a day of learning.
 
 Speaks to the service as anyone would, over its public HTTP API, and leaves it running.
 """
@@ -27,6 +27,9 @@ DATA = ROOT / "orchestrator-data"
 LOG = DATA / "service.log"
 SAMPLE = ROOT / "samples" / "photosynthesis.md"
 TOPIC = "Photosynthesis"
+LEARNER = "demo"  # who learns; in dev mode everybody is who they say
+GOAL = "Explain to a friend how a leaf makes sugar"
+FUNCTIONS = "/functions/v1/orchestrator"
 CONTENT = "create-content"  # the step whose parts are sections, streamed as they are written
 
 LOOPBACK = "127.0.0.1"
@@ -46,6 +49,7 @@ def main() -> int:
         address = running_service()
         with httpx2.Client(base_url=address, timeout=REQUEST_LIMIT_S, trust_env=False) as http:
             generator = write_lesson(http)
+            plan_day(http)
     except (DemoError, httpx2.HTTPError) as error:
         print(f"\nThe demo stopped: {error}\nThe service's log is {LOG}", file=sys.stderr)
         return 1
@@ -241,6 +245,33 @@ def save(http: httpx2.Client, result: dict[str, Any], folder: Path) -> Path:
     return lesson
 
 
+# -- the day -----------------------------------------------------------------------------------------
+
+
+def plan_day(http: httpx2.Client) -> None:
+    """Say what to learn, have a day planned, tell how it went, and see when the next one comes."""
+    print(f"\nA day of learning {TOPIC}, planned from what four agents say")
+    call(http, "intent.sync", topic=TOPIC, depth="informed", end_goal=GOAL, time_per_day_min=45)
+    plan = call(http, "day.run", week=1, day=1)
+    heard = [agent for agent, signal in plan["signal_quality"].items() if signal["available"]]
+    print(f"  heard {', '.join(heard)}: {plan['cache_hits']} from the cache, {plan['cache_misses']} anew")
+    print(f"  {plan['plan_json_summary']['title']}")
+    for number, step in enumerate(plan["plan_json_summary"]["steps"], start=1):
+        print(fill(step, LINE_WIDTH, initial_indent=f"  {number}. ", subsequent_indent="     "))
+    done = call(http, "day.done", session_id=plan["session_id"], completion_time_min=40, confidence=8)
+    print(fill(done["next_day_hint"], LINE_WIDTH, initial_indent="  done: ", subsequent_indent="     "))
+    if upcoming := call(http, "status")["next_scheduled_run"]:
+        place = f"week {upcoming['week']}, day {upcoming['day']}"
+        print(f"  next: {place}, prepared at {upcoming['estimated_time']}")
+
+
+def call(http: httpx2.Client, function: str, **body: object) -> dict[str, Any]:
+    """What a function of the orchestrator answers the demo's learner."""
+    answer = http.post(f"{FUNCTIONS}/{function}", json=body, headers={"X-User-ID": LEARNER})
+    check(answer)
+    return dict(answer.json())
+
+
 def say_what_stays(address: str, generator: str) -> None:
     """Tell what runs on, how to use and stop it, and what this demo did without."""
     service = serving(DATA)
@@ -248,14 +279,15 @@ def say_what_stays(address: str, generator: str) -> None:
     print(f"""
 The service goes on at {address} ({process}); its log is {LOG.relative_to(ROOT)}
   a lesson of your own   .venv/bin/orchestrator lesson "TOPIC" --materials FILE
+  days of your own       docs/days.md has the four calls
   the API's reference    {address}/docs
   stop it                make stop
 
 Left out of this demo:""")
     if generator == "offline":
         print("""\
-  a language model       the offline composer wrote this lesson, from the sample alone;
-                         set OPENAI_API_KEY, or OPENAI_BASE_URL for a model of your own""")
+  a language model       the offline composer wrote this lesson, from the sample alone, and rules
+                         planned the day; set OPENAI_API_KEY, or OPENAI_BASE_URL for your own""")
     print(f"""\
   a cluster              Temporal, PostgreSQL and Redis were not used;
                          one process did everything, on files in {DATA.name}/""")

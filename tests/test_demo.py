@@ -69,7 +69,7 @@ def test_each_section_and_each_picture_has_its_line(
 
 @pytest.mark.acceptance
 def test_every_address_that_the_demo_prints_answers(tmp_path: Path) -> None:
-    """In a folder of its own it ends well, its lesson lies where it says, and its links lead somewhere."""
+    """In a folder of its own it ends well, lesson and day are there, and its links lead somewhere."""
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "demo.py", tmp_path / "scripts")
     shutil.copytree(ROOT / "samples", tmp_path / "samples")
@@ -79,6 +79,8 @@ def test_every_address_that_the_demo_prints_answers(tmp_path: Path) -> None:
     ).stdout
     try:
         assert (tmp_path / re.findall(r"^open (\S+)$", done, re.MULTILINE)[0]).exists()
+        assert "heard clo, alex, ta, socratic: 0 from the cache, 4 anew" in done
+        assert "next: week 1, day 2, prepared at" in done
         addresses = set(re.findall(r"http://\S+", done))
         assert len(addresses) == 3
         for address in addresses:
