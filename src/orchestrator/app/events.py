@@ -21,6 +21,6 @@ def build(resources: Resources) -> Feature:
     feed = Feed(resources.streams)
     retention = Retention(resources.streams, resources.clock)
     router = APIRouter()
-    router.include_router(events_router(feed))
+    router.include_router(events_router(feed, resources.clock))
     router.include_router(realtime_router(feed, resources.clock, resources.database, resources.outbox))
     return Feature(name="events", router=router, background=(feed.follow, retention.keep_always))

@@ -110,6 +110,7 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
     app.state.sign_in = house.sign_in
     app.state.metrics = house.metrics
     app.state.audit = house.audit
+    app.state.refusals = house.refusals
     app.state.parts = all_parts
     app.state.shutdown_timeout_s = house.settings.server.shutdown_timeout_s
     render_problems(app)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
+from sqlalchemy import select
 
 from orchestrator import Context, workflow
 from orchestrator.app.compaction import compact
@@ -16,8 +17,10 @@ from orchestrator.app.persons.told import Told
 from orchestrator.app.wiring import built
 from orchestrator.core.errors import UnavailableError
 from orchestrator.core.settings import load_settings
+from orchestrator.db import SYSTEM
 from orchestrator.streams import DeadLetter, dead_letters
 from orchestrator.web.events import STREAM, NewEvent
+from orchestrator.web.idempotency.tables import IdempotencyRow
 from support.planted import owned_tables, plant, rows_of
 
 if TYPE_CHECKING:
@@ -57,9 +60,11 @@ class House:
         self.service = service
         self._client = client
 
-    async def asked(self, path: str, **body: str) -> httpx2.Response:
+    async def asked(self, path: str, key: str | None = None, **body: str) -> httpx2.Response:
         """What the operator is answered."""
         token = {"Authorization": f"Bearer {self.service.claim.token}"}
+        if key is not None:
+            token["Idempotency-Key"] = key
         return await self._client.post(f"/api/v1/{path}", json=body, headers=token)
 
     async def exported(self, user: str) -> dict[str, Any]:
@@ -188,6 +193,34 @@ async def test_an_erasure_that_is_interrupted_goes_on_when_it_is_asked_again(
         rest = (await service.asked("persons/erase", user=ADA)).json()
         assert (rest["rooms"], rest["tables"]) == ({}, {})
         assert rest["events"] >= 2
+        assert set(await service.exported(ADA)) == {"about.json"}
+
+
+async def test_no_answer_about_a_person_outlives_their_erasure(tmp_path: Path) -> None:
+    """Asked under an Idempotency-Key, nothing is kept of them among what is the admin's."""
+    async with house(tmp_path) as service:
+        await service.lesson(ADA, HERS)
+        for path in ("persons/export", "persons/erase"):
+            assert (await service.asked(path, key="once", user=ADA)).status_code == 200
+            again = await service.asked(path, key="once", user=ADA)
+            assert (again.status_code, again.json()["code"]) == (409, "idempotency_answer_not_kept")
+        moved = await service.asked("owners/move", key="once", giver=ADA, taker=BOB)
+        assert moved.status_code == 200
+        async with service.service.resources.database.session(SYSTEM) as session:
+            kept = await session.all(select(IdempotencyRow))
+    assert [row.body for row in kept] == [None, None, None]
+
+
+async def test_what_is_no_event_stands_in_nobodys_way(tmp_path: Path) -> None:
+    """Other programs may write into a stream that they share; a person is found and erased all the same."""
+    async with house(tmp_path) as service:
+        await service.lesson(ADA, HERS)
+        await service.service.resources.outbox.relay()
+        streams = service.service.resources.streams()
+        for stream in (STREAM, dead_letters(STREAM)):
+            await streams.append(stream, "thing_made", b"no event")
+        assert HERS in str(await service.exported(ADA))
+        assert (await service.asked("persons/erase", user=ADA)).status_code == 200
         assert set(await service.exported(ADA)) == {"about.json"}
 
 

@@ -71,6 +71,8 @@ USER = Caller(Role.USER, "ada", "user:ada")
         (Credentials(bearer=EDGE_KEY), SERVICE),
         (Credentials(apikey=SERVICE_KEY), SERVICE),
         (Credentials(bearer=SERVICE_KEY, apikey=SERVICE_KEY), SERVICE),
+        (Credentials(bearer=ADA, apikey=SERVICE_KEY), USER),
+        (Credentials(bearer=ANON_KEY, apikey=SERVICE_KEY), NOBODY),
         (Credentials(bearer=SERVICE_TOKEN), SERVICE),
         (
             Credentials(bearer=SERVICE_TOKEN, user="ada"),
@@ -99,6 +101,9 @@ async def test_who_calls(sign_in: SignIn, given: Credentials, caller: Caller) ->
         (Credentials(bearer=SERVICE_KEY, api_key="bobs"), InvalidInputError),
         (Credentials(api_key="others"), UnauthorizedError),
         (Credentials(bearer="no-token", apikey=ANON_KEY), UnauthorizedError),
+        (Credentials(bearer="no-token", apikey=SERVICE_KEY), UnauthorizedError),
+        (Credentials(bearer=ADA, apikey=SERVICE_KEY, user="bob"), ForbiddenError),
+        (Credentials(api_key="bobs", apikey=SERVICE_KEY), InvalidInputError),
         (Credentials(bearer=f"{SERVICE_KEY}x"), UnauthorizedError),
         (Credentials(bearer="\ud800"), UnauthorizedError),
         (Credentials(bearer=ADA.replace(".", "..")), UnauthorizedError),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
 
 from orchestrator.web.events import NewEvent
+from orchestrator.web.events import routes as routes_module
 from support.running_service import RunningService, running_service
+from support.tokens import SECRET, claims, signed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -114,3 +117,53 @@ async def test_a_closing_service_ends_the_stream(service: RunningService) -> Non
     await watcher.opened.wait()
     service.server.stop()
     assert await watching == []
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the next event: whoever still listens has to come again, and is refused."""
+    monkeypatch.setattr(routes_module, "LOOKED_AFTER_EVERY_S", 0.0)
+    as_admin = {"Authorization": f"Bearer {_admin()}"}
+    async with (
+        running_service(tmp_path, {"auth.jwt_secret": SECRET}) as service,
+        httpx2.AsyncClient(base_url=service.url, headers=as_admin) as http,
+    ):
+        wanted = {"name": "ears", "scopes": ["events"], "user": "ann"}
+        key = (await http.post("/api/v1/keys", json=wanted)).json()
+        watcher = Watcher(service, {"X-API-Key": key["key"]})
+        watching = asyncio.create_task(watcher.until(2))
+        await watcher.opened.wait()
+        await service.tell(NewEvent("thing_made", "ann", {"number": 1}))
+        assert (await http.delete(f"/api/v1/keys/{key['id']}")).status_code == 200
+        await service.tell(NewEvent("thing_made", "ann", {"number": 2}))
+        told = await watching
+    assert [event["data"] for _, event in told] == [{"number": 1}]
+
+
+async def test_a_stream_that_a_token_in_its_address_opened_goes_on(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a token is good for minutes, and a stream is for hours."""
+    monkeypatch.setattr(routes_module, "LOOKED_AFTER_EVERY_S", 0.0)
+    async with httpx2.AsyncClient(base_url=service.url) as http:
+        token = (await http.post("/api/v1/events/stream-token", headers=ANN)).json()["token"]
+    watcher = Watcher(service, {}, f"?token={token}")
+    watching = asyncio.create_task(watcher.until(2))
+    await watcher.opened.wait()
+    await service.tell(*[NewEvent("thing_made", "ann", {"number": number}) for number in (1, 2)])
+    assert [event["data"] for _, event in await watching] == [{"number": 1}, {"number": 2}]
+
+
+async def test_a_wrong_token_in_an_address_is_on_the_audit_trail(tmp_path: Path) -> None:
+    """As one in a header is."""
+    async with (
+        running_service(tmp_path, {"auth.jwt_secret": SECRET}) as service,
+        httpx2.AsyncClient(base_url=service.url) as http,
+    ):
+        assert (await http.get("/api/v1/events?token=made.up.token")).status_code == 401
+        as_admin = {"Authorization": f"Bearer {_admin()}"}
+        found = await http.get("/api/v1/audit", params={"action": "sign_in.refused"}, headers=as_admin)
+    assert [entry["subject"] for entry in found.json()["items"]] == ["token_invalid"]
+
+
+def _admin() -> str:
+    return signed(claims("root", exp=time.time() + 3_600, app_metadata={"role": "admin"}))

@@ -59,6 +59,12 @@ def token(user: str, expires_in_s: float = 3_600, secret: str = SECRET) -> str:
     return signed(claims(user, exp=time.time() + expires_in_s), secret)
 
 
+def as_admin() -> dict[str, str]:
+    """What an admin sends."""
+    told = claims("root", exp=time.time() + 3_600, app_metadata={"role": "admin"})
+    return {"Authorization": f"Bearer {signed(told)}"}
+
+
 def made(owner: str, number: int = 1) -> NewEvent:
     """An event of theirs."""
     return NewEvent("thing_made", owner, {"number": number, "user_id": owner})
@@ -466,3 +472,39 @@ async def test_no_other_broadcast_is_taken(
 ) -> None:
     """Neither of other callers, nor of what is nobody's."""
     assert (await broadcast(service, bearer, **message)).status_code == status
+
+
+async def test_who_connected_by_a_header_hears_nothing_once_it_is_worth_nothing(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that is revoked, and a token that has expired, end the channel as those that came later."""
+    monkeypatch.setattr(socket_module, "LOOKED_AFTER_EVERY_S", 0.1)
+    async with httpx2.AsyncClient(base_url=service.url, headers=as_admin()) as http:
+        wanted = {"name": "ears", "scopes": ["events"], "user": "ann"}
+        key = (await http.post("/api/v1/keys", json=wanted)).json()
+        almost_over = {"Authorization": f"Bearer {token('ann', expires_in_s=-29)}"}  # and 30 s of leeway
+        async with (
+            realtime(service.url, headers={"X-API-Key": key["key"]}) as by_key,
+            realtime(service.url, headers=almost_over) as by_token,
+        ):
+            for each in (by_key, by_token):
+                assert await each.join() == OK
+            await service.tell(made("ann"))
+            for each in (by_key, by_token):
+                assert (await each.heard())[1]["user_id"] == "ann"
+            assert (await http.delete(f"/api/v1/keys/{key['id']}")).status_code == 200
+            for each in (by_key, by_token):
+                assert [(await each.next())[3] for _ in range(2)] == ["system", "phx_close"]
+            await service.tell(made("ann"))
+            assert await by_key.is_quiet()
+
+
+async def test_refused_tokens_are_on_the_audit_trail(tmp_path: Path) -> None:
+    """Of who joins or connects with them, as those of any other request."""
+    async with running_service(tmp_path, SIGN_IN) as service:
+        async with realtime(service.url, ANON) as client:
+            refused = await client.join({"access_token": token("ann", secret=OTHER_SECRET)})
+            assert refused["status"] == "error"
+        async with httpx2.AsyncClient(base_url=service.url, headers=as_admin()) as http:
+            found = await http.get("/api/v1/audit", params={"action": "sign_in.refused"})
+    assert [entry["subject"] for entry in found.json()["items"]] == ["token_invalid"]

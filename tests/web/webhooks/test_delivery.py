@@ -13,10 +13,12 @@ from sqlalchemy import select
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from orchestrator import Encryption
+from orchestrator.core.errors import ConflictError, UnavailableError
 from orchestrator.db import SYSTEM
 from orchestrator.durable.codec import AesGcm
 from orchestrator.web.events import NewEvent
 from orchestrator.web.webhooks import signing, workflow
+from orchestrator.web.webhooks.repository import WebhookRepository
 from orchestrator.web.webhooks.tables import WebhookRow
 from support.receiver import Receiver
 from support.tables import Tables
@@ -265,6 +267,46 @@ async def test_a_delivery_is_sent_again_when_its_owner_asks(lab: WebhooksLab) ->
         (after,) = await lab.settled(webhook.id)
         assert first.headers["webhook-id"] == second.headers["webhook-id"]
         assert [each.status for each in after.attempts] == [204, 204]
+
+
+async def test_a_promise_that_a_crash_interrupted_is_kept_when_it_is_asked_for(lab: WebhooksLab) -> None:
+    """Between the row that promises one more run and the run: the delivery is not under way for ever."""
+    async with Receiver().listening() as receiver:
+        webhook = await lab.create(receiver.url)
+        await lab.tell(made())
+        await receiver.until(1)
+        (shown,) = await lab.settled(webhook.id)
+        row = await lab.webhooks.delivery("ann", shown.id)
+        assert row is not None
+        assert await lab.webhooks.deliver_again(row)
+        with pytest.raises(ConflictError):
+            await lab.service.deliver_again("ann", webhook.id, shown.id)
+        await receiver.until(2)
+        (after,) = await lab.settled(webhook.id)
+        assert (after.state, len(after.attempts)) == ("delivered", 2)
+
+
+async def test_tables_that_are_away_for_an_hour_cost_no_delivery(
+    sqlite_lab: WebhooksLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is due meanwhile waits, and goes out when they are back."""
+    lab, to_deliver = sqlite_lab, WebhookRepository.to_deliver
+
+    async def away(*_: object) -> None:
+        raise UnavailableError("The tables are away.")
+
+    async with Receiver(500, 204).listening() as receiver:
+        webhook = await lab.create(receiver.url)
+        await lab.tell(made())
+        await receiver.until(1)
+        await lab.settled(webhook.id)
+        monkeypatch.setattr(WebhookRepository, "to_deliver", away)
+        await lab.clock.advance(hours=1)
+        monkeypatch.setattr(WebhookRepository, "to_deliver", to_deliver)
+        await lab.clock.advance(minutes=5)
+        await receiver.until(2)
+        (shown,) = await lab.settled(webhook.id)
+    assert shown.state == "delivered"
 
 
 async def test_after_a_rotation_both_secrets_sign_for_a_day(sqlite_lab: WebhooksLab) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from typing import IO, TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -16,6 +16,7 @@ from orchestrator.web.audit.trail import Trail
 from orchestrator.web.auth.access import Admin
 from orchestrator.web.auth.credentials import is_user
 from orchestrator.web.feature import Feature
+from orchestrator.web.idempotency.once import secret_answer
 from orchestrator.web.problems import problems
 
 if TYPE_CHECKING:
@@ -82,13 +83,17 @@ class Moved(BaseModel):
 
 
 def build(persons: Persons, kept: Sequence[Kept]) -> Feature:
-    """The routes; ``kept`` is what an erasure cannot reach in this service."""
+    """The routes; ``kept`` is what an erasure cannot reach in this service.
+
+    No answer is kept under an Idempotency-Key: it would be the admin's, and outlive an erasure.
+    """
     router = APIRouter(prefix="/api/v1", tags=["persons"])
 
     @router.post(
         "/persons/export",
         response_class=StreamingResponse,
         responses={200: {"description": "A zip.", "content": {ZIP: {}}}, **problems(400, 401, 403)},
+        dependencies=[Depends(secret_answer)],
     )
     async def export(person: Person, _: Admin, trail: Trail) -> StreamingResponse:
         """Get everything that is held about a person, as a zip of JSON lines and files.
@@ -104,7 +109,11 @@ def build(persons: Persons, kept: Sequence[Kept]) -> Feature:
             raise
         return StreamingResponse(_chunks(file), media_type=ZIP)
 
-    @router.post("/persons/erase", responses=problems(400, 401, 403, 503))
+    @router.post(
+        "/persons/erase",
+        responses=problems(400, 401, 403, 503),
+        dependencies=[Depends(secret_answer)],
+    )
     async def erase(person: Person, _: Admin, trail: Trail) -> ErasedPerson:
         """Remove everything that is held about a person; open runs are stopped first.
 
@@ -124,7 +133,9 @@ def build(persons: Persons, kept: Sequence[Kept]) -> Feature:
             kept=list(kept),
         )
 
-    @router.post("/owners/move", responses=problems(400, 401, 403, 409))
+    @router.post(
+        "/owners/move", responses=problems(400, 401, 403, 409), dependencies=[Depends(secret_answer)]
+    )
     async def move(wanted: Move, _: Admin, trail: Trail) -> Moved:
         """Hand everything of one owner to another, such as what was made in dev mode to a user.
 

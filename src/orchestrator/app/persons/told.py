@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import to_jsonable_python
 
+from orchestrator.core.errors import InvalidInputError
 from orchestrator.streams import DeadLetter, dead_letters
 from orchestrator.streams.port import PAGE
 from orchestrator.web.events import STREAM, Event
+from orchestrator.web.events.event import readable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -45,10 +47,14 @@ class Told:
         while entries := await self._streams().read(stream, after):
             after = entries[-1].offset
             found = {entry.offset: _event(entry, stream) for entry in entries}
-            yield {offset: event for offset, event in found.items() if event.owner == user}
+            yield {offset: event for offset, event in found.items() if event and event.owner == user}
             if len(entries) < PAGE:
                 return
 
 
-def _event(entry: Entry, stream: str) -> Event:
-    return Event.of(DeadLetter.of(entry).entry if stream == DEAD else entry)
+def _event(entry: Entry, stream: str) -> Event | None:
+    """The event of an entry; None where somebody else wrote one that is none."""
+    try:
+        return readable(DeadLetter.of(entry).entry if stream == DEAD else entry)
+    except InvalidInputError:
+        return None

@@ -12,7 +12,9 @@ from orchestrator.web.auth.caller import caller_of
 if TYPE_CHECKING:
     from starlette.types import Scope
 
+    from orchestrator.core.errors import OrchestratorError
     from orchestrator.web.audit.audit import Audit
+    from orchestrator.web.audit.refusals import Refusals
 
 
 class RequestTrail:
@@ -34,6 +36,13 @@ class RequestTrail:
         if self._audit is not None:
             caller = caller_of(self._scope)
             await self._audit.record(action, caller, subject=subject, source=source_of(self._scope))
+
+
+async def note_refusal(connection: HTTPConnection, error: OrchestratorError) -> None:
+    """Write down that a credential was refused which came otherwise than in a header."""
+    refusals: Refusals | None = connection.app.state.refusals
+    if refusals is not None:
+        await refusals.note(connection.scope, error)
 
 
 def source_of(scope: Scope) -> str:

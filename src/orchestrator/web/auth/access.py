@@ -19,6 +19,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI reads it
 
 from orchestrator.core.errors import ForbiddenError, InvalidInputError, UnauthorizedError
+from orchestrator.web.audit.trail import note_refusal
 from orchestrator.web.auth.caller import Caller, Role, caller_of
 from orchestrator.web.auth.links import links_of
 
@@ -54,7 +55,11 @@ async def _viewer(
     ] = None,
 ) -> Caller:
     if token is not None and caller_of(connection.scope).role in {Role.NOBODY, Role.LOCAL}:
-        return Caller.of_user(links_of(connection).user(token, connection.scope["path"]))
+        try:
+            return Caller.of_user(links_of(connection).user(token, connection.scope["path"]))
+        except UnauthorizedError as error:
+            await note_refusal(connection, error)
+            raise
     return await _learner(connection)
 
 

@@ -78,11 +78,13 @@ class SignIn:
 
     async def _known(self, given: Credentials) -> Caller:
         """Who they are, whatever user they name."""
-        if given.apikey and _is_one_of(given.apikey, self.service_keys):
-            return SERVICE
-        # Supabase's clients send the project's key in both headers until somebody signs in.
-        is_anonymous = bool(given.apikey) and _is_one_of(given.bearer, [given.apikey])
-        caller = NOBODY if is_anonymous else await self.of_token(given.bearer)
+        # Supabase's clients send the project's key in both headers until somebody signs in; then the token
+        # says who it is, also where a server passes its users' tokens on beside a service's key.
+        is_key_alone = bool(given.apikey) and given.bearer in {"", given.apikey}
+        if is_key_alone:
+            caller = SERVICE if _is_one_of(given.apikey, self.service_keys) else NOBODY
+        else:
+            caller = await self.of_token(given.bearer)
         if not given.api_key:
             return caller
         if caller is not NOBODY:

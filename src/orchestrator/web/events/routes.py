@@ -11,8 +11,10 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import BaseModel, Field
 
 from orchestrator.core.clock import rfc3339, utc
-from orchestrator.core.errors import UnavailableError
+from orchestrator.core.errors import OrchestratorError, UnavailableError
 from orchestrator.web.auth.access import Learner, Viewer
+from orchestrator.web.auth.caller import caller_of
+from orchestrator.web.auth.credentials import Credentials
 from orchestrator.web.auth.links import links_of
 from orchestrator.web.events.event import compact_json
 from orchestrator.web.events.feed import FellBehindError
@@ -23,11 +25,14 @@ from orchestrator.web.sse import EventStream
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from orchestrator.core.clock import Clock
+    from orchestrator.web.auth.sign_in import SignIn
     from orchestrator.web.events.event import Event
     from orchestrator.web.events.feed import Feed
 
 EVENTS: Final = "/api/v1/events"
 MOST_OFFSET_DIGITS: Final = 15
+LOOKED_AFTER_EVERY_S: Final = 30.0  # so long what was revoked may go on
 # What stands in the `data:` of an event. Before OpenAPI 3.2 a stream's schema is that of each of its events.
 EVENT: Final[dict[str, Any]] = {
     "type": "object",
@@ -68,7 +73,7 @@ class EventsToken(BaseModel):
     expires_at: datetime
 
 
-def events_router(feed: Feed) -> APIRouter:
+def events_router(feed: Feed, clock: Clock) -> APIRouter:
     """The route over ``feed``."""
     router = APIRouter(tags=["events"])
 
@@ -86,7 +91,8 @@ def events_router(feed: Feed) -> APIRouter:
         ] = None,
     ) -> Response:
         feed.check_room(caller.user)
-        return EventStream(request, _told(feed.events(caller.user, _offset(last_event_id))))
+        events = feed.events(caller.user, _offset(last_event_id))
+        return EventStream(request, _told(events, _Permission(request, clock)))
 
     @router.post(
         f"{EVENTS}/stream-token",
@@ -109,11 +115,40 @@ def _offset(last_event_id: str | None) -> int | None:
     return int(given) if is_offset else None
 
 
-async def _told(events: AsyncGenerator[Event]) -> AsyncGenerator[tuple[str, str]]:
-    """Ids and JSON, until the client has to come again and say which was its last event."""
+class _Permission:
+    """That the caller is still who it was: a stream outlasts many a token, and a key may be revoked.
+
+    Who came by a token in the address goes on: that one is for opening the stream.
+    """
+
+    def __init__(self, request: Request, clock: Clock) -> None:
+        self._sign_in: SignIn = request.app.state.sign_in
+        self._given = Credentials.of(request.headers, self._sign_in.api_key_header)
+        self._caller = caller_of(request.scope)
+        self._clock = clock
+        self._seen_at = clock.time()
+
+    async def lasts(self) -> bool:
+        """Whether it does; looked after from time to time, as there is something to tell."""
+        if abs(self._clock.time() - self._seen_at) < LOOKED_AFTER_EVERY_S:
+            return True
+        self._seen_at = self._clock.time()
+        try:
+            return await self._sign_in.caller(self._given) == self._caller
+        except UnavailableError:
+            return True  # as before, until somebody can tell
+        except OrchestratorError as error:
+            log.info("event stream ended", reason=error.message)
+            return False
+
+
+async def _told(events: AsyncGenerator[Event], permission: _Permission) -> AsyncGenerator[tuple[str, str]]:
+    """Ids and JSON, until the client has to come again and say who it is and which was its last event."""
     async with aclosing(events):
         try:
             async for event in events:
+                if not await permission.lasts():
+                    break
                 told = {"id": event.id, "type": event.type, "at": rfc3339(event.at), "data": event.data}
                 yield str(event.offset), compact_json(told).decode()
         except (FellBehindError, UnavailableError) as error:

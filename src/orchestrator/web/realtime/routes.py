@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Query, Response, WebSocket
@@ -9,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from orchestrator.core.errors import ForbiddenError, InvalidInputError, RateLimitedError
 from orchestrator.db import SYSTEM
+from orchestrator.web.audit.trail import note_refusal
 from orchestrator.web.auth.access import Anyone, Service
-from orchestrator.web.auth.credentials import is_user
+from orchestrator.web.auth.credentials import Credentials, is_user
 from orchestrator.web.events.event import STREAM, NewEvent
 from orchestrator.web.problems import problems
 from orchestrator.web.realtime.conversation import Conversation
@@ -57,7 +59,7 @@ def realtime_router(feed: Feed, clock: Clock, database: Database, outbox: Outbox
     @router.websocket("/websocket")
     async def connect(
         websocket: WebSocket,
-        caller: Anyone,
+        _: Anyone,
         apikey: Annotated[str, Query()] = "",
         vsn: Annotated[str, Query()] = Version.ONE,
     ) -> None:
@@ -66,7 +68,8 @@ def realtime_router(feed: Feed, clock: Clock, database: Database, outbox: Outbox
         if len(open_sockets) >= MOST_SOCKETS:
             raise RateLimitedError("Too many clients are connected. Try again later.", retry_after=30)
         sign_in: SignIn = websocket.app.state.sign_in
-        identity = Identity(sign_in, caller, apikey or websocket.headers.get("apikey", ""))
+        headers = Credentials.of(websocket.headers, sign_in.api_key_header)
+        identity = Identity(sign_in, headers, apikey or headers.apikey, partial(note_refusal, websocket))
         await identity.check()
         await websocket.accept()
         socket = RealtimeSocket(websocket, Version(vsn), Conversation(identity, feed), feed, clock)

@@ -119,6 +119,8 @@ class WebhookService:
         if not webhook.enabled:
             raise ConflictError("The webhook is disabled. Enable it first.", code="webhook_disabled")
         if row.state == DeliveryState.PENDING or not await self._webhooks.deliver_again(row):
+            # Where a crash came between the promise of its run and the run, the run begins now.
+            await started(self._engine(), owner, row.id, row.runs)
             raise ConflictError("This delivery is under way.", code="delivery_pending")
         await started(self._engine(), owner, row.id, row.runs + 1)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.web.webhooks.tables import DeliveryRow
 
 # Tables that are away are waited for; what the receiver does is no failure of the step.
-RETRY: Final = Retry(attempts=10, backoff=(1, 2, 4, 8, 15, 30, 60, 60, 60))
+RETRY: Final = Retry(attempts=10_000, backoff=(1, 2, 4, 8, 15, 30, 60))  # for a week
 TIMEOUT_S: Final = 60
 MOST_AT_ONCE: Final = 64  # so that receivers that hang do not take all of this process's sockets
 USER_AGENT: Final = "orchestrator-webhooks/1"
