@@ -33,6 +33,7 @@ def test_routes_that_answer_a_secret_say_so(tmp_path: Path) -> None:
         }
     assert told == {
         "/api/sessions/{session_id}/stream-token": True,
+        "/api/v1/events/stream-token": True,
         "/api/v1/keys": True,
         "/api/v1/webhooks": True,
         "/api/v1/webhooks/{webhook_id}/rotate-secret": True,
