@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from types import coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, cast
 
 from sqlalchemy import event, func, orm, select
@@ -16,7 +17,7 @@ from orchestrator.db.row_security import ENTER, SYSTEM_ROLE, USER_ROLE
 from orchestrator.db.tables import LONGEST_OWNER_CHARS, Base, Owned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Generator, Iterable
 
     from sqlalchemy import Connection, CursorResult, Delete, Row, Select, Update
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -55,6 +56,7 @@ class Session:
         """Take SQLAlchemy's session, and what the caller is told of an error of the driver."""
         self._inner = inner
         self._explained = explained
+        self._is_postgres = inner.get_bind().dialect.name == "postgresql"
         self._after_commit: list[Callable[[], None]] = []
 
     async def all(self, query: Select[T]) -> list[T]:
@@ -91,7 +93,7 @@ class Session:
 
         On SQLite every session is alone with everything.
         """
-        if self._inner.get_bind().dialect.name == "postgresql":
+        if self._is_postgres:
             await self._done(self._locked(_number(what)))
 
     def after_commit(self, callback: Callable[[], None]) -> None:
@@ -114,7 +116,7 @@ class Session:
 
     async def _done(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            return await whole(work)
+            return await (whole(work) if self._is_postgres else begun_at_once(work))
         except (SQLAlchemyError, OSError) as error:
             told = self._explained(error)
             if told is None:
@@ -143,6 +145,39 @@ async def whole(work: Coroutine[Any, Any, T]) -> T:
         task.exception()  # seen, so that asyncio does not report it as forgotten
         raise cancelled
     return task.result()
+
+
+async def begun_at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The same, for work that often has nothing to wait for: then it is done before anybody else's turn.
+
+    What is begun here goes on in a task of its own, so nothing in it may look for the task that it is in.
+    """
+    try:
+        waits_for = work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    return await whole(_gone_on(work, waits_for))
+
+
+async def _gone_on(work: Coroutine[Any, Any, T], waits_for: object) -> T:
+    return await _resumed(work, waits_for)
+
+
+@coroutine
+def _resumed(work: Coroutine[Any, Any, T], waits_for: object) -> Generator[object, Any, T]:
+    """The rest of a coroutine that was begun and gave ``waits_for``."""
+    try:
+        while True:
+            try:
+                told = yield waits_for
+            except BaseException as error:  # noqa: BLE001  # whatever it is, it is the coroutine's
+                waits_for = work.throw(error)
+            else:
+                waits_for = work.send(told)
+    except StopIteration as done:
+        result: T = done.value
+        return result
 
 
 class _OwnedSession(orm.Session):

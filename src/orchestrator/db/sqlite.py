@@ -13,6 +13,7 @@ from orchestrator.core.errors import SettingsError
 from orchestrator.core.private_files import make_private_file
 from orchestrator.db.file import revision_of
 from orchestrator.db.migrating import APPLICATION_ID, Migration, newest, upgrade
+from orchestrator.db.sqlite_connection import connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,7 @@ class SqliteStore:
             hide_parameters=True,
             pool_size=1,
             max_overflow=0,
+            connect_args={"async_creator_fn": connected},
         )
         event.listen(self.engine.sync_engine, "connect", _configure)
         event.listen(self.engine.sync_engine, "begin", _begin)
