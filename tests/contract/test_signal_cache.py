@@ -84,6 +84,13 @@ async def test_the_last_signal_comes_back_as_it_was_put(signal_cache: SignalCach
     assert await signal_cache.get("ada", "clo", "k1") == CHANGED
 
 
+async def test_the_last_one_stays_whatever_its_times_say(signal_cache: SignalCache) -> None:
+    """A clock that was set back makes nothing stay for longer."""
+    await signal_cache.put("ada", "clo", "k1", CHANGED)
+    await signal_cache.put("ada", "clo", "k1", FIRST)
+    assert await signal_cache.get("ada", "clo", "k1") == FIRST
+
+
 async def test_all_json_is_kept(signal_cache: SignalCache) -> None:
     """Also none at all, which is not the same as nothing kept."""
     signals = {f"k{number}": CachedSignal(data, None, 1.0, 2.0) for number, data in enumerate(ALL_JSON)}

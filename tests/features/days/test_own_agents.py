@@ -97,6 +97,14 @@ async def test_days_are_planned_without_a_model_and_remember_what_was_hard(tmp_p
         assert lookups(await ada.runs(1, 4)) == (4, 0, False)
 
 
+async def test_our_own_agents_are_asked_as_often_as_there_is_need(tmp_path: Path) -> None:
+    """How often an agent may be called is for those who are elsewhere."""
+    async with learning(tmp_path, limits__agent_calls_per_minute=1, limits__agent_burst=1) as ada:
+        await ada.wants()
+        for _ in range(2):
+            assert lookups(await ada.runs(1, 1, force=True)) == (0, 4, False)
+
+
 async def test_another_goal_is_not_planned_from_the_cache(tmp_path: Path) -> None:
     """Time, depth and goal of the intent are what the agents plan for, though no query has them."""
     async with learning(tmp_path) as ada:

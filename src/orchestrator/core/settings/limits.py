@@ -28,9 +28,9 @@ class LimitSettings(Section):
         10, description="how many daily plans one user may ask for in an hour, from 1 to 1000000"
     )
     agent_calls_per_minute: PerPeriod = Field(
-        600, description="how many calls a minute one agent gets in the long run, from 1 to 1000000"
+        12_000, description="how many calls a minute one agent gets in the long run, from 1 to 1000000"
     )
-    agent_burst: Burst = Field(100, description="how many of them at once after a pause, from 1 to 10000")
+    agent_burst: Burst = Field(1_000, description="how many of them at once after a pause, from 1 to 10000")
 
     @property
     def requests(self) -> Rate:

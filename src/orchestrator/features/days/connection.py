@@ -34,13 +34,15 @@ class AgentConnection:
     def __init__(self, resources: Resources, own: AgentService) -> None:
         self.router: APIRouter = agents_router(own)
         base_url = resources.settings.days.edge_base_url
+        allowance = Allowance(resources.buckets, resources.settings.limits.agent_calls)
+        in_process = httpx2.ASGITransport(agents_app(own), raise_app_exceptions=False)
         self.client = AgentClient(
             base_url or IN_PROCESS,
             _token(resources.settings),
             clock=resources.clock,
             metrics=resources.metrics,
-            allowance=Allowance(resources.buckets, resources.settings.limits.agent_calls),
-            transport=None if base_url else httpx2.ASGITransport(agents_app(own)),
+            allowance=allowance if base_url else None,  # our own need no protection from us
+            transport=None if base_url else in_process,
         )
         self.signals = Signals(
             self.client,

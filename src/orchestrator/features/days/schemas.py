@@ -203,7 +203,9 @@ class DayPlanned(BaseModel):
     time_boxes: list[TimeBox] = Field(description="The steps with their minutes, which fit the day's time.")
     degraded_mode: bool
     degraded_agents: list[DegradedAgent] = Field(
-        description="Who failed, where the session is degraded.", exclude_if=lambda agents: not agents
+        default_factory=list,
+        description="Who failed, where the session is degraded.",
+        exclude_if=lambda agents: not agents,
     )
     cache_hits: int
     cache_misses: int

@@ -91,11 +91,13 @@ class Outbox:
         Raises:
             UnavailableError: the tables or the stream are away. What was relayed is; the rest stays.
         """
-        relayed = 0
-        while rows := await self._next():
+        relayed, may_be_more = 0, True
+        while may_be_more and (rows := await self._next()):
             await self._streams().append_all(STREAM, [_entry(row) for row in rows])
             await self._forget(rows)
             relayed += len(rows)
+            # What was committed since these were read tells so itself.
+            may_be_more = len(rows) == RELAYED_AT_ONCE
         return relayed
 
     async def _next(self) -> list[OutboxRow]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LOOKING_BACK: Final = frozenset({TA, SOCRATIC})
 # Until we have committed, an erasure waits, and then finds what was kept here.
 _ANY_INTENT: Final = select(IntentRow.id).limit(1).with_for_update(read=True, key_share=True)
-_LAST_DONE: Final = select(func.max(DaySessionRow.completed_at))
+_LAST_DONE: Final = select(func.max(DaySessionRow.completed_at)).scalar_subquery()
 
 DAY_S: Final = 86_400
 KEPT_S: Final = 60 * DAY_S
@@ -39,15 +39,14 @@ class SignalTable:
     async def get(self, owner: str, agent: str, key: str) -> CachedSignal | None:
         """What is kept."""
         async with self._database.session(owner) as session:
-            row = await session.one(_at(agent, key))
-            if row is None:
-                return None
-            done = await session.one(_LAST_DONE) if agent in LOOKING_BACK else None
-        outdated = done is not None and done.timestamp() > row.confirmed_at
-        return CachedSignal(row.data, row.etag, row.fetched_at, row.confirmed_at, outdated)
+            found = await session.rows(_at(agent, key).add_columns(_LAST_DONE))
+        for row, done in found:
+            outdated = agent in LOOKING_BACK and done is not None and done.timestamp() > row.confirmed_at
+            return CachedSignal(row.data, row.etag, row.fetched_at, row.confirmed_at, outdated)
+        return None
 
     async def put(self, owner: str, agent: str, key: str, signal: CachedSignal) -> None:
-        """Keep ``signal``, unless something newer is kept, or its owner was erased before it came."""
+        """Keep ``signal`` in place of what was there, unless its owner was erased before it came."""
         async with self._database.session(owner) as session:
             await session.alone(f"the signal {key} of {owner}")
             row = await session.one(_at(agent, key))
@@ -58,8 +57,6 @@ class SignalTable:
                 await session.change(delete(SignalRow).where(SignalRow.agent == agent, too_old))
                 row = SignalRow(owner=owner, agent=agent, key=key)
                 session.add(row)
-            elif row.confirmed_at > signal.confirmed_at:
-                return
             row.data = signal.data
             row.etag = signal.etag
             row.fetched_at = signal.fetched_at
