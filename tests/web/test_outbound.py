@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 import ssl
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -177,6 +179,26 @@ async def test_a_name_that_changes_its_address_is_not_followed(monkeypatch: pyte
     assert answer.status == 204
     assert looked_at == ["127.0.0.1"]
     assert f"Host: rebinding.example:{server.port}".encode().lower() in server.asked[0].lower()
+
+
+async def test_names_that_resolve_slowly_hold_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever names hosts whose name server never answers does not take the threads that all share."""
+    go_on = threading.Event()
+
+    def silent(*_: object, **__: object) -> None:
+        go_on.wait(60)
+        raise OSError("no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    asking = [asyncio.create_task(Outbound().post("https://slow.example/", b"", {})) for _ in range(64)]
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(lambda: "done") == "done"
+    finally:
+        go_on.set()
+        outcomes = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {NoAnswerError}
 
 
 async def test_the_certificate_is_that_of_the_name(tmp_path: Path) -> None:

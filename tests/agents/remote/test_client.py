@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,6 +65,15 @@ async def test_a_call_is_sent_as_the_contract_has_it(agent: ScriptedAgent, clien
     assert asked.headers["x-idempotency-key"] == "run-1/clo"
     assert asked.headers["content-type"] == "application/json"
     assert "if-none-match" not in asked.headers
+
+
+@pytest.mark.parametrize(("user", "named"), [("ada", "ada"), ("", None), ("größe", None), (" ada ", None)])
+async def test_the_user_whom_a_call_is_for_is_named(
+    agent: ScriptedAgent, client: AgentClient, user: str, named: str | None
+) -> None:
+    """So that what an agent keeps of it is that user's; a name that no header carries as it is stays out."""
+    await client.call(replace(REQUEST, user=user))
+    assert agent.asked[0].headers.get("x-user-id") == named
 
 
 async def test_a_body_is_sent_as_json(agent: ScriptedAgent, client: AgentClient) -> None:

@@ -59,6 +59,7 @@ async def test_agents_are_asked_as_their_contract_says(room: DaysRoom) -> None:
     assert (request.method, request.url.path) == ("POST", "/functions/v1/agent-proxy/instructor/daily")
     assert request.headers["Authorization"] == "Bearer service-token"
     assert request.headers["X-Idempotency-Key"]
+    assert {request.headers["X-User-ID"] for _, request in room.agents.asked} == {OWNER}
     assert json.loads(request.content) == {
         "USER_ID": OWNER,
         "USER_TZ": "America/New_York",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -20,6 +20,7 @@ from orchestrator.db.row_security import SYSTEM_ROLE
 from orchestrator.testing import ManualClock
 from orchestrator.web.application import House, create_app
 from orchestrator.web.audit import Audit, Trail
+from orchestrator.web.audit.audit import CLOCKS_APART
 from orchestrator.web.audit.refusals import MOST_SOURCES, Refusals
 from orchestrator.web.audit.routes import build
 from orchestrator.web.audit.schemas import AuditEntry, AuditFilter
@@ -186,12 +187,21 @@ async def test_a_person_is_taken_out_of_entries_that_stay(lab: Lab) -> None:
 async def test_entries_go_when_their_time_is_over(lab: Lab) -> None:
     """Each has its time from when it was written; a longer retention later on does not bring it back."""
     await lab.audit.record("lesson.delete", ADA, subject="old")
-    lab.clock.now += DAY.total_seconds() - 1
+    lab.clock.now += (DAY + CLOCKS_APART).total_seconds() - 1
     early = await lab.audit.sweep()
     await lab.audit.record("lesson.delete", ADA, subject="new")
     lab.clock.now += 1
     assert (early, await lab.audit.sweep()) == (0, 1)
     assert [entry.subject for entry in await lab.all()] == ["new"]
+
+
+async def test_a_clock_that_is_ahead_of_the_databases_ends_no_sweep(lab: Lab) -> None:
+    """The database has a clock of its own, and removes nothing before its time: not now, then in an hour."""
+    now = datetime.now(UTC).timestamp()
+    lab.clock.now = now - DAY.total_seconds() + 30
+    await lab.audit.record("lesson.delete", ADA)
+    lab.clock.now = now + 60
+    assert await lab.audit.sweep() == 0
 
 
 async def test_entries_are_found_and_paged(lab: Lab) -> None:

@@ -121,6 +121,8 @@ class AgentClient:
         headers = {"X-Idempotency-Key": _sendable(idempotency_key or new_id())}
         if etag is not None:
             headers["If-None-Match"] = etag
+        if _is_sendable(request.user) and request.user == request.user.strip():
+            headers["X-User-ID"] = request.user
         TraceContextTextMapPropagator().inject(headers)
         call = _Call(request, headers, etag, deadline, start_by)
         outcome = "cancelled"
@@ -224,9 +226,13 @@ def _pause_s(error: AgentError, backoff_s: float) -> float:
 
 def _sendable(key: str) -> str:
     """The key, or a digest of one that no header can have: ids of runs may hold any text."""
-    if key.isascii() and key.isprintable() and len(key) <= LONGEST_KEY_CHARS:
+    if _is_sendable(key):
         return key
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+
+
+def _is_sendable(text: str) -> bool:
+    return 0 < len(text) <= LONGEST_KEY_CHARS and text.isascii() and text.isprintable()
 
 
 def _checked(base_url: str) -> httpx2.URL:

@@ -57,7 +57,8 @@ class AgentRequest:
     """One request to an agent. ``path`` is below the address of all agents, and begins with a slash.
 
     ``body`` is sent as JSON where there is one. ``shape``, where given, is what ``data`` must satisfy.
-    One attempt takes ``timeout_s`` at most.
+    One attempt takes ``timeout_s`` at most. ``user`` is whom it is for, whose limits count
+    and whose it is what an agent keeps.
 
     Raises:
         ValueError: the path leads elsewhere.
@@ -70,6 +71,7 @@ class AgentRequest:
     body: JsonValue = None
     shape: type[BaseModel] | None = None
     timeout_s: float = ATTEMPT_TIMEOUT_S
+    user: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a path that names another host: the service token would go there."""

@@ -75,7 +75,12 @@ class Signals:
         lookup = self._lookups.get(question)
         if lookup is None:
             request = AgentRequest(
-                agent, endpoint.path, query=query, shape=endpoint.shape, timeout_s=endpoint.timeout_s
+                agent,
+                endpoint.path,
+                query=query,
+                shape=endpoint.shape,
+                timeout_s=endpoint.timeout_s,
+                user=owner,
             )
             lookup = self._begin(_Lookup(question, endpoint, request, deadline, idempotency_key))
         signal = await self._awaited(lookup, deadline)

@@ -92,6 +92,7 @@ class AskedAgents:
             method="POST",
             body=_lesson_of(day, seen),
             timeout_s=INSTRUCTOR_TIMEOUT_S,
+            user=day.owner,
         )
         try:
             reply = await self._client.call(request, idempotency_key=key, deadline=day.plan_by)
