@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from orchestrator import Context, workflow
 from orchestrator.app.compaction import compact
@@ -19,6 +19,7 @@ from orchestrator.core.errors import UnavailableError
 from orchestrator.core.settings import load_settings
 from orchestrator.db import SYSTEM
 from orchestrator.streams import DeadLetter, dead_letters
+from orchestrator.web.auth.keys.tables import ApiKeyRow
 from orchestrator.web.events import STREAM, NewEvent
 from orchestrator.web.idempotency.tables import IdempotencyRow
 from support.planted import owned_tables, plant, rows_of
@@ -209,6 +210,19 @@ async def test_no_answer_about_a_person_outlives_their_erasure(tmp_path: Path) -
         async with service.service.resources.database.session(SYSTEM) as session:
             kept = await session.all(select(IdempotencyRow))
     assert [row.body for row in kept] == [None, None, None]
+
+
+async def test_the_keys_that_an_erased_admin_made_no_longer_say_so(tmp_path: Path) -> None:
+    """They are others' and stay; her name in them does not."""
+    async with house(tmp_path) as service:
+        database = service.service.resources.database
+        await plant(database, BOB, HIS)
+        async with database.session(SYSTEM) as session:
+            made = update(ApiKeyRow).where(ApiKeyRow.owner == BOB).values(created_by=f"user:{ADA}")
+            assert await session.change(made) == 1
+        assert (await service.asked("persons/erase", user=ADA)).status_code == 200
+        async with database.session(SYSTEM) as session:
+            assert await session.all(select(ApiKeyRow.created_by)) == ["user:erased"]
 
 
 async def test_what_is_no_event_stands_in_nobodys_way(tmp_path: Path) -> None:

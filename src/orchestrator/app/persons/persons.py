@@ -128,6 +128,7 @@ class Persons:
         erased.runs += await self._runs.remove(user)
         await self._outbox.relay()  # so that nothing comes to the stream behind us
         _add(erased.tables, await self._rows.remove(user))
+        await self._rows.unname(user)
         erased.events += await self._told.remove(user)
         erased.blanked += await self._audit.blank(user)
 

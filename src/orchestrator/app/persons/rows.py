@@ -10,6 +10,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from orchestrator.db import SYSTEM, Base, Owned
+from orchestrator.web.audit.audit import ERASED
+from orchestrator.web.auth.caller import Caller
+from orchestrator.web.auth.keys.tables import ApiKeyRow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -56,6 +59,12 @@ class Rows:
                 if count := await session.change(delete(mapper.class_)):
                     removed[str(mapper.local_table)] = count
         return removed
+
+    async def unname(self, user: str) -> None:
+        """Take their name out of what is others': the API keys that they made as an admin."""
+        theirs = ApiKeyRow.created_by == Caller.of_user(user).name
+        async with self._database.session(SYSTEM) as session:
+            await session.change(update(ApiKeyRow).where(theirs).values(created_by=ERASED))
 
     async def give(self, giver: str, taker: str) -> Given:
         """Make them the taker's. What the taker has already, by a unique key, stays the giver's."""
