@@ -71,6 +71,19 @@ def test_a_fresh_machine_is_well() -> None:
     assert "offline composer" in the(report, "model").detail
 
 
+def test_agents_elsewhere_need_a_token_and_are_tried() -> None:
+    """Without a token the service would not start; while they are away it runs, and rules plan days."""
+    token = {"auth.edge_service_jwt": "a-token-that-the-agents-take-as-ours"}
+    with provider(404, {}) as address:
+        without = the(examine(None, {"days.edge_base_url": address}), "agents")
+        there = the(examine(None, token | {"days.edge_base_url": address}), "agents")
+    gone = the(examine(None, token | {"days.edge_base_url": f"http://{LOOPBACK}:{free_port()}"}), "agents")
+    assert the(examine(None, {}), "agents").detail == "our own, within the service"
+    assert (without.verdict, "EDGE_SERVICE_JWT" in without.detail) == ("broken", True)
+    assert (there.verdict, there.detail) == ("ok", f"asked at {address}")
+    assert (gone.verdict, "cannot be reached" in gone.detail) == ("warning", True)
+
+
 def test_a_taken_metrics_port_is_broken_only_where_it_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service starts without metrics when the default port is taken, and refuses to on a chosen one."""
     with ExitStack() as taken:
@@ -239,8 +252,11 @@ def test_settings_without_a_part_are_marked_and_a_misspelt_one_is_no_default(
     orchestrator: CommandLine,
 ) -> None:
     """What has no effect says so, and where settings cannot be read nothing is said of them."""
-    orchestrator.environment["REDIS_URL"] = "redis://localhost:6379/0"
-    assert "REDIS_URL (not used)" in orchestrator("doctor").stdout
+    orchestrator.environment["REDIS_URL"] = "redis://localhost:6379/0"  # limits are counted there
+    orchestrator.environment["ORCHESTRATOR_TEMPORAL_NAMESPACE"] = "learning"
+    said = orchestrator("doctor").stdout
+    assert "ORCHESTRATOR_TEMPORAL_NAMESPACE (not used)" in said
+    assert "REDIS_URL (not used)" not in said
     orchestrator.environment["ORCHESTRATOR_SERVER_PROT"] = "1"
     said = orchestrator("doctor").stdout
     assert "Every setting has its default" not in said

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from orchestrator.features.days.schemas import DayCompleted, DayPlanned, IntentSynced, Status
+    from orchestrator.features.days.schemas import DayCompleted, DayPlanned, IntentSynced, LearningStatus
 
 OWNER: Final = "ada"
 # 10:00 in New York.
@@ -189,7 +189,7 @@ class DaysRoom:
         """Plan a day and complete it."""
         return await self.done((await self.run(week, day)).session_id, **told)
 
-    async def status(self, owner: str = OWNER) -> Status:
+    async def status(self, owner: str = OWNER) -> LearningStatus:
         """Where somebody stands."""
         return await self.service.status(owner)
 

@@ -58,6 +58,13 @@ async def test_what_nobody_foresaw_is_told_to_the_logs_alone(client: httpx2.Asyn
     assert failed["exc_info"]
 
 
+async def test_people_can_read_what_is_wrong_as_it_stands(client: httpx2.AsyncClient) -> None:
+    """Signs are signs, not escapes."""
+    answer = await client.post("/things", json={"größe": 1})
+    problem_of(answer, 400, "invalid_input")
+    assert "größe".encode() in answer.content
+
+
 async def test_a_wrong_request_lists_each_wrong_field_and_repeats_none(client: httpx2.AsyncClient) -> None:
     """400 with every field and what it takes; values, which may be secret or huge, do not come back."""
     body = {"name": "", "count": 77, "password": "hunter2", "nmae": "x" * 300}

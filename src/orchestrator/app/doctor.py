@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx2
 from pydantic import BaseModel, SecretStr
 
-from orchestrator.app import doctor_sign_in
+from orchestrator.app import doctor_agents, doctor_sign_in
 from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE, serving
 from orchestrator.app.doctor_cluster import reached
 from orchestrator.app.encryption import encryption_of
@@ -47,7 +47,7 @@ LARGEST_CHECKED_BYTES = 1_000 * MEGABYTE  # a whole check of more would take min
 OTHERS_MAY_READ = 0o077
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 PROBE_TIMEOUT_S = 5.0
-OF_A_CLUSTER = ("redis.", "temporal.", "worker.")  # used with engine temporal alone
+OF_A_CLUSTER = ("temporal.", "worker.")  # used with engine temporal alone
 MASKED = "********"
 
 
@@ -156,6 +156,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield from _service_or_ports(settings)
     yield _sign_in(settings.auth)
     yield _model(settings)
+    yield _agents(settings)
     if settings.payloads.encryption_keys is not None:
         yield _encryption(settings)
     if settings.telemetry.enabled:
@@ -368,10 +369,15 @@ def _sign_in(auth: AuthSettings) -> Check:
     )
 
 
+def _agents(settings: Settings) -> Check:
+    verdict, detail, mend = doctor_agents.found(settings)
+    return Check("agents", verdict, detail, mend)
+
+
 def _model(settings: Settings) -> Check:
     model = settings.model
     if not model.is_configured:
-        detail = "none configured: lessons are written by the offline composer and say so"
+        detail = "none configured: the offline composer writes lessons, rules plan days, and both say so"
         return Check("model", "ok", detail, "For a real model, set OPENAI_API_KEY or OPENAI_BASE_URL.")
     address = (model.base_url or OPENAI_ADDRESS).rstrip("/")
     key = {"Authorization": f"Bearer {model.api_key.get_secret_value()}"} if model.api_key else {}

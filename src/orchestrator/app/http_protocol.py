@@ -1,14 +1,18 @@
-"""uvicorn's reading of HTTP, except for what is answered to bytes that are none."""
+"""uvicorn's reading of HTTP and of WebSockets, but for what is no HTTP and what is no fault."""
 
 from __future__ import annotations
 
 import logging
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from orchestrator.web.requests import unreadable
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 # uvicorn's own line about such bytes has no request id; ours has. Its errors stay.
 QUIET = logging.getLogger("uvicorn.error.protocol")
@@ -35,3 +39,12 @@ class ProblemProtocol(HttpToolsProtocol):
     def _is_half_answered(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # uvicorn's None before the first request is untyped
         return cycle is not None and cycle.response_started and not cycle.response_complete
+
+
+class AnsweredSocketProtocol(WebSocketsSansIOProtocol):
+    """A handshake that was refused by an answer is over: uvicorn would log an error of the application."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send it; an answer that is complete ends the handshake, as uvicorn has it for a plain 403 alone."""
+        await super().send(message)
+        self.handshake_complete = self.handshake_complete or self.close_sent

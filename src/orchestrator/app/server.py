@@ -15,7 +15,7 @@ import structlog
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
-from orchestrator.app.http_protocol import ProblemProtocol
+from orchestrator.app.http_protocol import AnsweredSocketProtocol, ProblemProtocol
 from orchestrator.core.errors import ConflictError, SettingsError
 from orchestrator.core.listening import cannot_listen
 from orchestrator.core.telemetry import served_metrics
@@ -69,6 +69,7 @@ class Server:
         config = uvicorn.Config(
             app,
             http=ProblemProtocol,
+            ws=AnsweredSocketProtocol,
             lifespan="off",  # entered here, so that what goes wrong at start reaches the caller as it is
             log_config=None,
             access_log=False,

@@ -238,7 +238,7 @@ def _connector(address: PostgresAddress) -> Callable[..., Awaitable[Any]]:
     except ImportError:
         raise SettingsError(
             "database.url names a PostgreSQL database, whose driver is not installed. "
-            "Install it: pip install 'orchestrator[postgres]'."
+            "Install it: pip install '/path/to/this/folder[postgres]', where the folder is Orchestrator's."
         ) from None
     tls = {"sslmode": address.sslmode}
     if address.sslrootcert is not None:

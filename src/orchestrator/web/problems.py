@@ -7,7 +7,6 @@ look for it), a stable ``code`` for programs, and the ``trace_id`` under which t
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -90,7 +89,9 @@ class ProblemResponse(Response):
             errors=list(errors) or None,
         )
         super().__init__(
-            json.dumps(problem.model_dump(exclude_none=True)), status_code=status, headers=dict(headers or {})
+            problem.model_dump_json(exclude_none=True),  # UTF-8: people read it in terminals
+            status_code=status,
+            headers=dict(headers or {}),
         )
 
 

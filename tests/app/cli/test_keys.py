@@ -71,6 +71,8 @@ def test_what_makes_no_sense_is_refused(keys: Keys) -> None:
     keys("create", "garden", "--user", "ada", "--scope", "garden", code=ExitCode.USAGE)
     assert "A key takes: " in keys.said
     keys("revoke", "0123456789ab", code=ExitCode.NOT_FOUND)
+    keys("revoke", "ork_0123456789ab_secret", code=ExitCode.NOT_FOUND)
+    assert "between 'ork_' and the next '_'" in keys.said
     assert keys("list") == []
 
 

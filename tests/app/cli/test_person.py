@@ -77,6 +77,8 @@ def test_a_person_is_exported_and_erased(orchestrated: Commands, tmp_path: Path)
     assert "free room" not in orchestrated.said
     for path in orchestrated.data_dir.rglob("*"):
         assert path.is_dir() or b"ada-6b1f" not in path.read_bytes(), path
+    orchestrated("person", "export", "ada-6b1f", "--out", str(tmp_path / "nothing.zip"))
+    assert "Nothing is held about ada-6b1f." in orchestrated.said
     (again,) = orchestrated("person", "erase", "ada-6b1f", "--yes", "--json")
     assert json.loads(again)["tables"] == {}
 

@@ -98,6 +98,7 @@ def test_version_for_people_and_for_scripts(capsys: pytest.CaptureFixture[str]) 
         (["serve", "--prot", "1"], ExitCode.USAGE, "No such option: --prot"),
         (["serve", "--port", "99999"], ExitCode.USAGE, "server.port (ORCHESTRATOR_SERVER_PORT) is 99999"),
         (["serve", "--no-workers", "--port", "0"], ExitCode.USAGE, "Set engine to temporal"),
+        (["token", "--role", "god"], ExitCode.USAGE, "Invalid value for '--role': 'god' is not one of"),
         (["worker"], ExitCode.USAGE, "A worker shares its work with other processes"),
         (["serve", "--host", "0.0.0.0"], ExitCode.USAGE, "other machines can reach"),  # noqa: S104  # refused
         (["serve", "--config", "absent.yaml"], ExitCode.USAGE, "absent.yaml cannot be read"),

@@ -53,7 +53,8 @@ def test_people_are_welcomed(orchestrator: CommandLine) -> None:
         assert re.fullmatch(r"GET /health 200 \d+ ms\n", process.stderr.readline())
     assert said.startswith("Address ")
     assert "/metrics" in said
-    for word in ("http://127.0.0.1:", "/docs", "orchestrator-data", "offline composer", "dev mode", "Ctrl-C"):
+    words = ("http://127.0.0.1:", "/docs", "orchestrator-data", "offline composer", "plans by rules")
+    for word in (*words, "our own", "dev mode", "Ctrl-C"):
         assert word in said
 
 

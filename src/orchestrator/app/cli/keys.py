@@ -1,6 +1,7 @@
 """`orchestrator keys`: API keys, through the service that runs, or on its tables while none does."""
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -114,15 +115,21 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Revoke an API key: from the next request on it opens nothing, in any process."""
-    from urllib.parse import quote
-
+    from orchestrator.core.errors import NotFoundError
     from orchestrator.web.auth.caller import OPERATOR
+
+    if re.fullmatch("[0-9a-f]{12}", key_id) is None:
+        raise NotFoundError(
+            "There is no such API key. An id is the 12 signs between 'ork_' and the next '_' of a key; "
+            "`orchestrator keys list` shows it."
+        )
 
     async def directly(keys: "KeyStore") -> dict[str, object]:
         return (await keys.revoke(key_id, OPERATOR)).model_dump(mode="json")
 
-    path = f"{KEYS}/{quote(key_id, safe='')}"
-    answer = asyncio.run(_asked(settings_from(config, data_dir), "DELETE", path, None, directly))
+    answer = asyncio.run(
+        _asked(settings_from(config, data_dir), "DELETE", f"{KEYS}/{key_id}", None, directly)
+    )
     screen = Screen()
     if as_json:
         screen.record(answer)

@@ -55,6 +55,8 @@ def export(
         raise ConflictError(f"{out} is there already. Give another --out.")
     asyncio.run(_exported(settings_from(config, data_dir), user, out))
     screen = Screen()
+    if _holds_nothing(out):
+        screen.note(f"Nothing is held about {user}. A user is called as the tokens' `sub` says it.")
     if as_json:
         screen.record({"user": user, "path": str(out)})
     else:
@@ -95,6 +97,13 @@ def erase(
     screen.note(f"Everything of {user} within reach is gone. What remains, or may:")
     for kept in erased["kept"]:
         screen.note(f"- {kept['what']}: {kept['why']}")
+
+
+def _holds_nothing(out: Path) -> bool:
+    from zipfile import ZipFile
+
+    with ZipFile(out) as file:
+        return file.namelist() == ["about.json"]
 
 
 def _agreed(user: str) -> bool:

@@ -42,9 +42,10 @@ root = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(
-        ("orchestrator serve", "start the service; its address and its docs are printed"),
+        ("orchestrator serve", "start the service: lessons and days; its address and its docs are printed"),
         ('orchestrator lesson "Photosynthesis" --materials notes.md', "write a lesson, watched live"),
         ("orchestrator runs list --status failed --json", "what went wrong, for a script"),
+        ("orchestrator token --user ada", "a token to develop with, where sign-in is on"),
         ("orchestrator doctor", "when something does not work"),
     )
     + f"\n\n[bold]Exit codes[/bold]\n{EXIT_CODES}",
@@ -83,7 +84,7 @@ def orchestrator(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Workflows that survive crashes, and lessons made by them.
+    """Workflows that survive crashes, and what they make: lessons, and a plan for each day of learning.
 
     Everything is kept in one data directory (./orchestrator-data); nothing else needs to be installed.
     """
@@ -137,7 +138,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _usage(error: TyperException) -> int:
-    message = error.format_message()
+    message = error.format_message().replace(": Value error, ", ": ")  # the words of pydantic, not of people
     if message:  # without one, the help was shown instead
         context = getattr(error, "ctx", None)
         command = context.command_path if context else PROGRAM

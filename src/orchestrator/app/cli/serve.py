@@ -122,7 +122,10 @@ def _welcome(screen: Screen, server: "Server", settings: "Settings") -> None:
         "Data": Text(str(settings.data_dir.resolve())),
         "Model": Text(f"{model.name} at {model.base_url or 'api.openai.com'}")
         if model.is_configured
-        else Text("none: the offline composer writes (set OPENAI_API_KEY or OPENAI_BASE_URL)"),
+        else Text(
+            "none: lessons by the offline composer, plans by rules (set OPENAI_API_KEY or OPENAI_BASE_URL)"
+        ),
+        "Agents": Text(str(settings.days.edge_base_url or "our own, within the service")),
         "Stop": Text("Ctrl-C; what runs goes on at the next start"),
     }
     table = Table(box=None, pad_edge=False, show_header=False)

@@ -142,7 +142,7 @@ def build(persons: Persons, kept: Sequence[Kept]) -> Feature:
         For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
         if wanted.giver == wanted.taker:
-            raise InvalidInputError("Giver and taker are the same.")
+            raise InvalidInputError("The first owner and the new one are the same. Name two.")
         await trail.record("owner.move", f"{unnamed(wanted.giver)} {unnamed(wanted.taker)}")
         given = await persons.give(wanted.giver, wanted.taker)
         return Moved(

@@ -38,7 +38,7 @@ class AgentConnection:
         in_process = httpx2.ASGITransport(agents_app(own), raise_app_exceptions=False)
         self.client = AgentClient(
             base_url or IN_PROCESS,
-            _token(resources.settings),
+            token_for_agents(resources.settings),
             clock=resources.clock,
             metrics=resources.metrics,
             allowance=allowance if base_url else None,  # our own need no protection from us
@@ -62,8 +62,12 @@ class AgentConnection:
         await self.client.aclose()
 
 
-def _token(settings: Settings) -> SecretStr:
-    """What tells the agents that it is us."""
+def token_for_agents(settings: Settings) -> SecretStr:
+    """What tells the agents that it is us.
+
+    Raises:
+        SettingsError: the agents are elsewhere, and there is no token for them.
+    """
     given = settings.auth.edge_service_jwt or settings.auth.supabase_service_role_key
     if given is not None:
         return given

@@ -16,7 +16,7 @@ from orchestrator.features.days.schemas import (
     DayRun,
     IntentSync,
     IntentSynced,
-    Status,
+    LearningStatus,
 )
 from orchestrator.web.auth.access import User  # FastAPI reads it
 from orchestrator.web.limits.counting import Limit, within
@@ -70,7 +70,7 @@ def _functions(service: DayService, buckets: Buckets, day_runs: Limit) -> APIRou
         return await service.complete_day(caller.user, done)
 
     @router.get("/status", responses=problems(401, 403, 429), summary="See where you stand")
-    async def status(caller: User) -> Status:
+    async def status(caller: User) -> LearningStatus:
         return await service.status(caller.user)
 
     @router.post(
@@ -78,7 +78,7 @@ def _functions(service: DayService, buckets: Buckets, day_runs: Limit) -> APIRou
         responses=problems(401, 403, 429),
         summary="The same, as supabase's clients ask for it: without a body",
     )
-    async def status_as_function(caller: User) -> Status:
+    async def status_as_function(caller: User) -> LearningStatus:
         return await service.status(caller.user)
 
     return router

@@ -271,7 +271,7 @@ class LearningStats(BaseModel):
     current_streak_days: int = Field(0, description="Days in a row, in the learner's time zone.")
 
 
-class Status(BaseModel):
+class LearningStatus(BaseModel):
     """Where somebody stands."""
 
     user_id: str

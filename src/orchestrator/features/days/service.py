@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         DayRun,
         IntentSync,
         IntentSynced,
-        Status,
+        LearningStatus,
     )
 
 # Everywhere on Earth 07:00 is at a full quarter of an hour in UTC.
@@ -102,7 +102,7 @@ class DayService:
         with calls.told(self._clock, "day.done", owner):
             return views.completed(await self._sessions.complete(owner, done, utc(self._clock.time())))
 
-    async def status(self, owner: str) -> Status:
+    async def status(self, owner: str) -> LearningStatus:
         """Where the owner stands."""
         with calls.told(self._clock, "status", owner):
             overview = await self._overviews.of(owner)

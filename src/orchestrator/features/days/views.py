@@ -21,12 +21,12 @@ from orchestrator.features.days.schemas import (
     IntentSynced,
     LatestSession,
     LearningStats,
+    LearningStatus,
     NextRun,
     OfAgents,
     PlanSummary,
     Quality,
     SignalFreshness,
-    Status,
     TimeBox,
 )
 
@@ -79,11 +79,11 @@ def completed(row: DaySessionRow) -> DayCompleted:
     )
 
 
-def status(owner: str, overview: Overview, now: datetime) -> Status:
+def status(owner: str, overview: Overview, now: datetime) -> LearningStatus:
     """Where somebody stands at ``now``."""
     intent = overview.intent
     zone = intent.user_tz if intent else overview.streak.zone if overview.streak else "UTC"
-    return Status(
+    return LearningStatus(
         user_id=owner,
         active_intent=None if intent is None else ActiveIntent(id=intent.id, **_wanted(intent)),
         latest_session=None if overview.latest is None else _latest(overview.latest),

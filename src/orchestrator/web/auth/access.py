@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from fastapi.routing import RouteContext
 
 SIGN_IN: Final = "Sign in first: send your token as 'Authorization: Bearer …'."
+FOR_ADMINS: Final = (
+    "This is for admins: send a token whose app_metadata.role is admin, or an API key of the scope admin. "
+    "On the service's own machine use the command line: it has the rights."
+)
 NAME_A_USER: Final = "This is about one user's data: name the user as X-User-ID."
 
 
@@ -83,10 +87,10 @@ async def _admin(connection: HTTPConnection) -> Caller:
     if caller.role is Role.ADMIN:
         return caller
     if caller.role in {Role.USER, Role.SERVICE}:
-        raise ForbiddenError("This is for admins.")
+        raise ForbiddenError(FOR_ADMINS)
     if caller.role is Role.LOCAL and "authorization" in connection.headers:
         raise ForbiddenError("This is not the token of this service; a restart makes a new one.")
-    raise UnauthorizedError("Give the token of this service as 'Authorization: Bearer …'.")
+    raise UnauthorizedError(FOR_ADMINS)
 
 
 Anyone = Annotated[Caller, Depends(_anyone)]
