@@ -12,7 +12,7 @@ import jwt
 from pydantic import BaseModel, ValidationError
 
 from benchmarks.days.wire import Request
-from orchestrator.features.days.schemas import DayCompleted, DayPlanned, IntentSynced, Status
+from orchestrator.features.days.schemas import DayCompleted, DayPlanned, IntentSynced, LearningStatus
 
 if TYPE_CHECKING:
     from benchmarks.days.wire import Connections
@@ -28,7 +28,7 @@ SHAPES: Final[dict[str, type[BaseModel]]] = {
     INTENT_SYNC: IntentSynced,
     DAY_RUN: DayPlanned,
     DAY_DONE: DayCompleted,
-    STATUS: Status,
+    STATUS: LearningStatus,
 }
 
 

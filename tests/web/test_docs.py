@@ -103,3 +103,19 @@ async def test_the_page_keeps_the_house_rules(client: httpx2.AsyncClient, path: 
     assert (await client.get(path, headers={"Host": "evil.example"})).status_code == 421
     assert (await client.get(path, headers={"Origin": "https://evil.example"})).status_code == 403
     assert (await client.head(path)).status_code == 200
+
+
+def test_a_number_says_its_bounds_and_no_sign_of_markdown_stays() -> None:
+    """What a field takes, and code as code wherever it stands, also in what may go wrong."""
+    week = {"type": "integer", "minimum": 1, "maximum": 9, "description": "``now``"}
+    operation = {"tags": ["days"], "summary": "", "responses": {"400": {"description": "`code` tells why."}}}
+    text = page(
+        {
+            "info": {"title": "", "version": "", "description": ""},
+            "paths": {"/days": {"get": operation}},
+            "components": {"schemas": {"Week": {"properties": {"week": week}}}},
+        }
+    )
+    assert "integer from 1 to 9" in text
+    assert "<code>now</code>" in text
+    assert "`" not in text

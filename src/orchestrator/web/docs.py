@@ -108,7 +108,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
         f"{status} {answer['description']}" for status, answer in told if status >= FIRST_PROBLEM
     )
     if problems:
-        answers.append(("problems", escape(problems)))
+        answers.append(("problems", _prose(problems)))
     parts = (("Parameters", parameters), ("Body", body), ("Answers", answers))
     listed = "".join(f"<h4>{name}</h4>{_list(rows)}" for name, rows in parts if rows)
     more = f"<p>{_prose(operation['description'])}</p>" if "description" in operation else ""
@@ -148,7 +148,10 @@ def _kind(schema: Mapping[str, Any]) -> str:
         )
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}"
-    return escape(schema.get("format") or schema.get("type") or "anything")
+    kind = escape(schema.get("format") or schema.get("type") or "anything")
+    if "minimum" in schema and "maximum" in schema:
+        return f"{kind} from {schema['minimum']} to {schema['maximum']}"
+    return kind
 
 
 def _said(kind: str, schema: Mapping[str, Any], *, needed: bool | None) -> str:
@@ -161,4 +164,4 @@ def _list(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _prose(markdown: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(markdown))
+    return re.sub(r"`+([^`]+)`+", r"<code>\1</code>", escape(markdown))

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Durable AI-agent workflows with live progress. Every error is a problem document (RFC 9457). "
-    "Every answer carries `X-Request-ID` and `traceparent`; both are taken over from the request."
+    "Every answer carries `X-Request-ID` and `traceparent`; both are taken over from the request. "
+    "One signs in by a token, as `Authorization: Bearer …`, or a key; in dev mode `X-User-ID` will do."
 )
 ABOUT_KEYS = (
     " A POST that is sent again under the same `Idempotency-Key` is done once, and answered the same."
