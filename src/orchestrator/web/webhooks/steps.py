@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
 
 from orchestrator import Retry, step
 from orchestrator.core.clock import rfc3339, utc
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 RETRY: Final = Retry(attempts=10_000, backoff=(1, 2, 4, 8, 15, 30, 60))  # for a week
 TIMEOUT_S: Final = 60
 MOST_AT_ONCE: Final = 64  # so that receivers that hang do not take all of this process's sockets
+MOST_EACH_AT_ONCE: Final = 8  # of one owner, so that these do not take all of the others' turns
 USER_AGENT: Final = "orchestrator-webhooks/1"
 GONE: Final = "its receiver answered 410 Gone"
 FAILING: Final = "nothing has come through for more than a day"
@@ -37,6 +39,7 @@ class WebhookSteps:
         self._outbound = outbound
         self._clock = clock
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self._turns_of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @step(name="webhook-attempt", timeout=TIMEOUT_S, retry=RETRY)
     async def attempt(self, delivery: Delivery) -> Outcome:
@@ -59,7 +62,7 @@ class WebhookSteps:
             headers["traceparent"] = row.traceparent
         status, reason, retry_after_s = None, None, 0.0
         try:
-            async with self._turns:
+            async with self._of(delivery.owner), self._turns:
                 answer = await self._outbound.post(webhook.url, body, headers)
             status, retry_after_s = answer.status, answer.retry_after_s or 0.0
         except (NoAnswerError, RefusedAddressError) as error:
@@ -83,6 +86,13 @@ class WebhookSteps:
         await self._webhooks.ended(row, DeliveryState.FAILED)
         if webhook.worked_at is None or webhook.worked_at < row.created_at:
             await self._webhooks.disable(webhook, FAILING)
+
+    def _of(self, owner: str) -> asyncio.Semaphore:
+        """The owner's turns, for as long as anybody holds one or waits for one."""
+        turns = self._turns_of.get(owner)
+        if turns is None:
+            turns = self._turns_of[owner] = asyncio.Semaphore(MOST_EACH_AT_ONCE)
+        return turns
 
 
 def message(row: DeliveryRow) -> bytes:
