@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from datetime import UTC, datetime
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -387,7 +388,9 @@ async def test_old_deliveries_are_forgotten(sqlite_lab: WebhooksLab) -> None:
         assert len(await lab.deliveries(webhook.id)) == 1
         forgetting = asyncio.create_task(lab.service.forget_old_always())
         async with asyncio.timeout(20):
-            while await lab.deliveries(webhook.id):
-                await asyncio.sleep(0.005)
+            for pause_s in repeat(0.005):
+                if not await lab.deliveries(webhook.id):
+                    break
+                await asyncio.sleep(pause_s)
         assert not forgetting.done()  # it goes on hour after hour
         forgetting.cancel()
