@@ -318,7 +318,8 @@ async def test_receivers_that_hang_hold_up_nobody_elses(
     """However many of one owner's there are: the others' deliveries go past them."""
     monkeypatch.setattr(outbound, "WHOLE_TIME_S", 120)
     lab = sqlite_lab
-    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    held: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     async with Receiver().listening() as receiver:
         for number in range(10):
@@ -329,6 +330,9 @@ async def test_receivers_that_hang_hold_up_nobody_elses(
         (received,) = await receiver.until(1)
         assert b'"number":1' in received.body
     silent.close()
+    for writer in held:
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_after_a_rotation_both_secrets_sign_for_a_day(sqlite_lab: WebhooksLab) -> None:
