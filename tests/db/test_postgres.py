@@ -197,7 +197,7 @@ async def test_a_user_who_may_not_change_rows_is_told_at_the_start(
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an extra, and the sentence says which."""
     monkeypatch.setitem(sys.modules, "asyncpg", None)
-    with pytest.raises(SettingsError, match=r"driver is not installed.*orchestrator\[postgres\]"):
+    with pytest.raises(SettingsError, match=r"driver is not installed.*\[postgres\]"):
         database_at("postgres://host/name")
 
 
