@@ -429,6 +429,36 @@ async def test_in_dev_mode_everybody_is_who_they_say(dev: RunningService) -> Non
         assert (await local.heard())[1]["user_id"] == "local"
         assert (await ann.heard())[1]["user_id"] == "ann"
         assert await local.is_quiet()
+        assert (await local.next())[3] == "phx_error"
+
+
+async def test_in_dev_mode_too_a_token_may_come_with_the_second_join(dev: RunningService) -> None:
+    """Newer clients that subscribe before they know their user are asked at a heartbeat, and miss nothing."""
+    async with realtime(dev.url, "any-key") as client:
+        await client.join()
+        await dev.tell(made("ann", 1), made("local", 2))
+        assert (await client.heard())[1]["number"] == 2
+        assert await client.is_quiet()
+        assert await client.next() == ["1", "1", TOPIC, "phx_error", {}]
+        await client.send("2", "2", TOPIC, "phx_join", {**JOIN, "access_token": token("ann")})
+        assert [(await client.next())[3] for _ in range(2)] == ["phx_close", "phx_reply"]
+        assert (await client.heard())[1]["number"] == 1
+        assert await client.is_quiet()
+
+
+async def test_in_dev_mode_who_stays_this_machines_user_hears_nothing_twice(dev: RunningService) -> None:
+    """It joins once more as it was, and goes on where it was."""
+    async with realtime(dev.url, "any-key") as client:
+        await client.join()
+        await dev.tell(made("local", 1))
+        assert (await client.heard())[1]["number"] == 1
+        assert await client.is_quiet()
+        assert (await client.next())[3] == "phx_error"
+        await client.send("2", "2", TOPIC, "phx_join", JOIN)
+        assert [(await client.next())[3] for _ in range(2)] == ["phx_close", "phx_reply"]
+        await dev.tell(made("local", 2))
+        assert (await client.heard())[1]["number"] == 2
+        assert await client.is_quiet()
 
 
 async def test_in_dev_mode_no_foreign_page_connects(dev: RunningService) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.errors import OrchestratorError, UnavailableError
 from orchestrator.db import SYSTEM
+from orchestrator.web.auth.caller import LOCAL_USER
 from orchestrator.web.events.event import STREAM
 from orchestrator.web.realtime.frames import Frame
 
@@ -49,6 +50,11 @@ class Channel:
     listens_to: str | System | None
     since: int  # the offset of the stream above which the client is told
     acknowledges: bool  # whether the client wants to know what became of its broadcasts
+
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether nobody named a user yet: in dev mode it is then this machine's own user who listens."""
+        return self.listens_to in (None, LOCAL_USER)
 
 
 class Conversation:
@@ -107,7 +113,8 @@ class Conversation:
             return [_refusal(frame, refused.reason)]
         before = [_closed(self._channel)] if self._channel else []
         wants_ack = bool(_object(config, "broadcast").get("ack"))
-        since = self.since if self.listens_to is None else self._feed.position
+        unnamed = self._channel is None or self._channel.is_unnamed
+        since = self.since if unnamed else self._feed.position
         self._channel = Channel(frame.join_ref or frame.ref, token, listens_to, since, wants_ack)
         return [*before, _reply(frame, {"postgres_changes": []})]
 
@@ -128,12 +135,12 @@ class Conversation:
         return listens_to
 
     def _asking_again(self) -> list[Frame]:
-        """Have a client that is still nobody at its first heartbeat join once more.
+        """Have a client that has named no user by its first heartbeat join once more.
 
         Newer versions of supabase-js that subscribe before they know their user's token send it with the next
         join alone. The user misses nothing: the channel is told from the first join on.
         """
-        if self._channel is None or self._channel.listens_to is not None or self._asked_again:
+        if self._channel is None or not self._channel.is_unnamed or self._asked_again:
             return []
         self._asked_again = True
         return [Frame(TOPIC, "phx_error", {}, self._channel.join_ref, self._channel.join_ref)]
@@ -163,7 +170,7 @@ class Conversation:
             self._channel = None
             told = {"extension": "system", "status": "error", "message": error.message, "channel": STREAM}
             return [Frame(TOPIC, "system", told, join_ref=channel.join_ref), _closed(channel)]
-        if channel.listens_to not in (None, listens_to):
+        if not channel.is_unnamed and channel.listens_to != listens_to:
             channel.since = self._feed.position  # what happened before was another one's to hear
         channel.token, channel.listens_to = token, listens_to
         return []
