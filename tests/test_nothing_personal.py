@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -18,9 +19,6 @@ from support.receiver import Receiver
 from support.running_service import RunningService, running_service
 from support.stream_lab import embedded
 from support.tokens import SECRET, claims, signed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ANON = "the-anon-key-of-this-project"
 PATIENCE_S = 60
@@ -151,6 +149,6 @@ def test_a_test_that_lets_something_out_fails(tmp_path: Path) -> None:
             "def test_keeps_still(): print('nothing')\n"
         ),
     }
-    done = run_pytest(tmp_path, files, *ALONE)
+    done = run_pytest(tmp_path, files, *ALONE, path=str(Path(__file__).parent))
     assert "'Quillfeather' in stdout call" in done.stdout
     assert f"'{emitted.TOKEN}' in log call" in done.stdout

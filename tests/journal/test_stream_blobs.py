@@ -156,6 +156,7 @@ async def test_files_outlive_a_crash_between_the_end_of_their_rows_and_their_own
     await keep(journal, 3, 1)
     await journal.close()
     journal = Journal(path, cut_at("after-commit"))
+    await swept(journal)
     journal.stage(Statement(8, "DELETE FROM entries WHERE stream IN ({rows})", 1), (3,))
     journal.stage_removal(journal.blobs.removal(3))
     journal.flush()

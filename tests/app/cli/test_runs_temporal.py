@@ -197,7 +197,9 @@ def test_schedules_are_listed_told_and_started(tmp_path: Path, cluster: dict[str
             tmp_path, {**cluster, "ORCHESTRATOR_DATA_DIR": str(service.data_dir), "TZ": "UTC"}
         )
         listed = [json.loads(line) for line in command("schedules", "list", "--json").stdout.splitlines()]
-        assert [(one["id"], one["status"]) for one in listed] == [(leap, "active"), (old, "stuck")]
+        days = f"prepare-days-{cluster['ORCHESTRATOR_TEMPORAL_TASK_QUEUE']}"  # the service's own
+        found = [(one["id"], one["status"]) for one in listed]
+        assert found == [(leap, "active"), (old, "stuck"), (days, "active")]
         assert listed[0]["next_at"].endswith("-02-29T08:00:00Z")
         shown = command("schedules", "list")
         assert f"{old} is stuck: no workflow 'forgotten' was given to this engine" in shown.stderr
@@ -321,4 +323,4 @@ def test_new_code_is_checked_before_a_deploy(tmp_path: Path, cluster: dict[str, 
         assert (line["run_id"], line["fits"], line["expected"]) == (run_id, False, "2:summarise")
     not_mine = orchestrator("runs", "check")
     assert not_mine.returncode == ExitCode.MISFIT
-    assert "no workflow 'crawl' was given to this engine (it has: lesson)" in not_mine.stdout
+    assert "no workflow 'crawl' was given to this engine (it has: day, lesson, " in not_mine.stdout

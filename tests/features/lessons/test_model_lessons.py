@@ -24,9 +24,10 @@ from support.lessons_room import OWNER, LessonsRoom
 from support.scripted_lesson import CALLS, SECTION, TOKENS_PER_CALL, scripted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncGenerator, Iterator
     from pathlib import Path
 
+    from orchestrator.features.lessons.events import SessionEvent
     from support.lessons_room import Told
     from support.model_server import ModelServer
 
@@ -279,17 +280,25 @@ async def test_deleting_a_running_session_stops_it_first(tmp_path: Path, provide
     provider.will(scripted, scripted, model_server.text("Waiting for ever", hold=threading.Event()))
     async with LessonsRoom(tmp_path, provider) as room:
         session_id = await room.create()
-        await room.watch_until(session_id, "step-start", "step-3")
+        events = await room.service.watch(OWNER, session_id, None)
+        assert events is not None
+        while (await anext(events)).step_id != "step-3":
+            pass
         assert await room.service.running() == 1
-        watching = asyncio.create_task(room.watch(session_id))
+        watching = asyncio.create_task(_all(events))
         await room.service.delete(OWNER, session_id)
         told = await watching
         with pytest.raises(NotFoundError):
             await room.service.show(OWNER, session_id)
         assert await room.service.running() == 0
-    assert told is not None
-    assert told[-1][1]["type"] == "error"
-    assert told[-1][1]["data"]["message"] == "The session was stopped before its lesson was complete."
+    assert (told[-1].type, told[-1].data) == (
+        "error",
+        {"code": "run_cancelled", "message": "The session was stopped before its lesson was complete."},
+    )
+
+
+async def _all(events: AsyncGenerator[SessionEvent]) -> list[SessionEvent]:
+    return [event async for event in events]
 
 
 async def test_finished_sections_are_not_paid_for_again_after_a_restart(
