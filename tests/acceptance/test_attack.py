@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.acceptance
 
 # Nothing is wrong with asking for a result that is not there yet, and document 001 answers 400 to it. Which
-# addresses webhooks may have, and which sessions and names are there, no schema can say.
+# addresses webhooks may have, and what the time zones are called, no schema can say.
 EXPECTED = """
 [[operations]]
 include-path = "/api/sessions/{session_id}/result"
@@ -24,6 +24,10 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "5xx"]
 [[operations]]
 include-path = "/api/v1/webhooks"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "5xx"]
+
+[[operations]]
+include-path = "/functions/v1/orchestrator/intent.sync"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "409", "5xx"]
 """
 NO_LIMITS = {
     "ORCHESTRATOR_LIMITS_REQUESTS_PER_MINUTE": "1000000",
