@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -114,6 +114,16 @@ class ComeAgain(Response):
 def is_from_event_source(request: HTTPConnection) -> bool:
     """Whether a browser's EventSource asks, or who says that it takes event streams alone."""
     return request.scope.get("method") == "GET" and request.headers.get("accept") == MEDIA_TYPE
+
+
+def described(what: str, event: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI response of a stream: ``what`` it holds, and the JSON schema of each event's data.
+
+    Before OpenAPI 3.2 a stream's schema is that of each of its events.
+    """
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": event}
+    schema = {"type": "object", "properties": {"id": {"type": "string"}, "data": data}}
+    return {"description": what, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
 async def _messages(events: AsyncGenerator[Event]) -> AsyncGenerator[ServerSentEvent]:

@@ -23,7 +23,7 @@ from orchestrator.web.auth.links import links_of
 from orchestrator.web.feature import OpenRoute
 from orchestrator.web.idempotency.once import secret_answer
 from orchestrator.web.problems import problems
-from orchestrator.web.sse import EventStream
+from orchestrator.web.sse import EventStream, described
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SESSIONS: Final = "/api/sessions"
 LARGEST_PAGE: Final = 200
 UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-# What stands in the `data:` of an event. Before OpenAPI 3.2 a stream's schema is that of each of its events.
+# What stands in the `data:` of an event.
 EVENT: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["type", "session_id"],
@@ -46,24 +46,7 @@ EVENT: Final[dict[str, Any]] = {
         "timestamp": {"type": "string", "format": "date-time"},
     },
 }
-STREAM: Final[dict[str, Any]] = {
-    "description": "Server-Sent Events, until the session ends.",
-    "content": {
-        "text/event-stream": {
-            "schema": {
-                "type": "object",
-                "properties": {
-                    "id": {"type": "string"},
-                    "data": {
-                        "type": "string",
-                        "contentMediaType": "application/json",
-                        "contentSchema": EVENT,
-                    },
-                },
-            }
-        }
-    },
-}
+STREAM: Final = described("Server-Sent Events, until the session ends.", EVENT)
 JPEG: Final[dict[str, Any]] = {
     "description": "The picture.",
     "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},

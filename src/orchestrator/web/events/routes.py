@@ -20,7 +20,7 @@ from orchestrator.web.events.event import compact_json
 from orchestrator.web.events.feed import FellBehindError
 from orchestrator.web.idempotency.once import secret_answer
 from orchestrator.web.problems import problems
-from orchestrator.web.sse import EventStream
+from orchestrator.web.sse import EventStream, described
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 EVENTS: Final = "/api/v1/events"
 MOST_OFFSET_DIGITS: Final = 15
 LOOKED_AFTER_EVERY_S: Final = 30.0  # so long what was revoked may go on
-# What stands in the `data:` of an event. Before OpenAPI 3.2 a stream's schema is that of each of its events.
+# What stands in the `data:` of an event.
 EVENT: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["id", "type", "at", "data"],
@@ -44,24 +44,7 @@ EVENT: Final[dict[str, Any]] = {
         "data": {"type": "object"},
     },
 }
-STREAM: Final[dict[str, Any]] = {
-    "description": "Server-Sent Events, without an end.",
-    "content": {
-        "text/event-stream": {
-            "schema": {
-                "type": "object",
-                "properties": {
-                    "id": {"type": "string"},
-                    "data": {
-                        "type": "string",
-                        "contentMediaType": "application/json",
-                        "contentSchema": EVENT,
-                    },
-                },
-            }
-        }
-    },
-}
+STREAM: Final = described("Server-Sent Events, without an end.", EVENT)
 
 log = structlog.get_logger()
 
