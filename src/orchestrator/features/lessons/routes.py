@@ -100,8 +100,9 @@ def _add_sessions(router: APIRouter, service: LessonService) -> None:
         summary="Stop a session and forget it",
     )
     async def delete(session_id: SessionId, caller: Learner, trail: Trail) -> None:
-        await service.delete(caller.user, session_id)
+        await service.check(caller.user, session_id)
         await trail.record("lesson.delete", session_id)
+        await service.delete(caller.user, session_id)
 
 
 def _add_runs(router: APIRouter, service: LessonService) -> None:

@@ -65,8 +65,9 @@ def _add_webhooks(router: APIRouter, service: WebhookService) -> None:
         summary="Forget a webhook and what was sent to it",
     )
     async def delete(webhook_id: WebhookId, caller: Learner, trail: Trail) -> None:
-        await service.delete(caller.user, webhook_id)
+        await service.show(caller.user, webhook_id)
         await trail.record("webhook.delete", webhook_id)
+        await service.delete(caller.user, webhook_id)
 
 
 def _add_changes(router: APIRouter, service: WebhookService) -> None:
