@@ -189,7 +189,7 @@ def test_the_image_is_small_hashed_and_not_root() -> None:
     assert "HEALTHCHECK" in said
     pins = (HERE / "requirements" / "service.txt").read_text()
     extras = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for extra in ("temporal", "postgres", "redis", "s3", "encryption"):
+    for extra in ("temporal", "postgres", "redis", "s3"):
         package = re.match(r"[\w-]+", extras[extra][0])
         assert package is not None
         assert f"\n{package[0]}==" in pins

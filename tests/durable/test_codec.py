@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-import builtins
 import hashlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.errors import SettingsError
-from orchestrator.durable.codec import KEY_BYTES, AesGcm, Encryption, Plain, codec_for
+from orchestrator.durable.codec import KEY_BYTES, AesGcm, Encryption, Plain
 from orchestrator.journal import UnreadableError
 
 if TYPE_CHECKING:
@@ -151,18 +150,3 @@ def test_a_wrong_line_of_keys_is_refused_in_words(text: str, said: str) -> None:
     """Two keys of one id would leave open which of them is meant."""
     with pytest.raises(SettingsError, match=said):
         Encryption.parse(text)
-
-
-def test_without_the_library_encryption_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is an extra, and only needed by who encrypts."""
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # the import's own shape
-        if name.startswith("cryptography"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    assert isinstance(codec_for(None), Plain)
-    with pytest.raises(SettingsError, match="install Orchestrator with its extra `encryption`"):
-        codec_for(Encryption({"2026": NEW}))

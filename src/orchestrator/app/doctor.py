@@ -30,7 +30,6 @@ from orchestrator.core.settings.auth import WHAT_TO_SET
 from orchestrator.core.settings_sources import ALIASES, config_file, leaves, variable
 from orchestrator.db import Database, Migration
 from orchestrator.db.file import revision_of
-from orchestrator.durable.codec import codec_for
 from orchestrator.journal.journal import open_for_reading
 from orchestrator.journal.lock import holder_of
 from orchestrator.journal.schema import APPLICATION_ID, MIGRATIONS
@@ -197,7 +196,6 @@ def _encryption(settings: Settings) -> Check:
     name = "encryption"
     try:
         encryption = encryption_of(settings)
-        codec_for(encryption)
     except SettingsError as error:
         return Check(name, "broken", error.message, "Correct it, or nothing can be started.")
     current, *older = encryption.keys if encryption else ("",)

@@ -140,18 +140,10 @@ class AesGcm:
     hides = True
 
     def __init__(self, encryption: Encryption) -> None:
-        """Take the keys.
+        """Take the keys."""
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        Raises:
-            SettingsError: the library that encrypts is not installed.
-        """
-        try:
-            from cryptography.exceptions import InvalidTag
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ImportError as error:
-            raise SettingsError(
-                "encryption needs the package cryptography: install Orchestrator with its extra `encryption`"
-            ) from error
         keys = encryption.keys
         self._keys = keys
         self._current = next(iter(keys))
@@ -212,7 +204,6 @@ def codec_for(encryption: Encryption | None) -> Codec:
     """What seals values: nothing, or AES-GCM.
 
     Raises:
-        SettingsError: the library that encrypts is not installed.
         TypeError: it is none of the two.
     """
     if encryption is not None and not isinstance(encryption, Encryption):
