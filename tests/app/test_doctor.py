@@ -13,7 +13,8 @@ import pytest
 
 from orchestrator.app.cli.exits import ExitCode
 from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE, claimed
-from orchestrator.app.doctor import MASKED, Check, Report, examine
+from orchestrator.app.doctor import Check, Report, examine
+from orchestrator.app.doctor.configured import MASKED
 from orchestrator.durable.embedded import EmbeddedEngine
 from support.services import LOOPBACK, ServiceProcess, free_port
 from support.tokens import SECRET, SigningKey
@@ -310,3 +311,17 @@ def test_a_cluster_is_reached_or_said_to_be_away(
         check = the(away, name)
         assert (check.verdict, nowhere in check.detail, bool(check.mend)) == ("broken", True, True)
     assert "database.url" in the(alone, "engine").detail
+
+
+@pytest.mark.redis
+def test_redis_is_tried_where_it_counts_for_limits_alone(redis_url: str) -> None:
+    """With the embedded engine too; while it is away the service runs, and each process counts for itself."""
+    nowhere = f"{LOOPBACK}:{free_port()}"
+    there = the(examine(None, {"redis.url": redis_url}), "limits")
+    away = examine(None, {"redis.url": f"redis://:hunter2@{nowhere}/0"})
+
+    assert (there.verdict, there.detail.endswith("counts for all processes")) == ("ok", True)
+    assert (the(away, "limits").verdict, away.healthy) == ("warning", True)
+    assert nowhere in the(away, "limits").detail
+    assert "redis.url" in the(away, "limits").mend
+    assert "hunter2" not in repr(away)
