@@ -198,6 +198,7 @@ async def opened(folder: Path, settings: Mapping[str, object]) -> AsyncIterator[
         "auth.supabase_anon_key": ANON_KEY,
         "limits.requests_per_minute": 1_000_000,
         "limits.burst": 10_000,
+        "limits.refused_sign_ins_per_minute": 1_000_000,
         **settings,
     }
     with built(load_settings(overrides=given)) as service:

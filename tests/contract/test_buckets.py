@@ -125,6 +125,23 @@ async def test_a_pause_fills_the_bucket_and_no_more(lab: Lab) -> None:
     assert [one.allowed for one in taken] == [True] * 20 + [False]
 
 
+@examples
+@given(rate=rates, waits=pauses)
+async def test_a_look_tells_what_a_taking_would_and_takes_nothing(
+    lab: Lab, rate: Rate, waits: list[int]
+) -> None:
+    """However often one looks, at a bucket that nobody asked yet too."""
+    lab.fresh()
+    for wait in waits:
+        lab.pass_time(wait)
+        first, again = [await lab.buckets.look(lab.name, rate) for _ in range(2)]
+        (taken,) = await lab.take(rate)
+        assert first == again
+        assert first.allowed == taken.allowed
+        assert first.left == taken.left + taken.allowed
+        assert first.next_s == pytest.approx(taken.next_s)
+
+
 async def test_buckets_do_not_mix(lab: Lab) -> None:
     """What one has taken, another still has."""
     await lab.take(Rate(1, 60, 1))

@@ -137,6 +137,10 @@ class ScriptedBuckets:
             return Taken(allowed=False, left=0, next_s=self.waits.pop(0))
         return Taken(allowed=True, left=0, next_s=1)
 
+    async def look(self, name: str, rate: Rate) -> Taken:
+        """Nothing that these scripts are for looks."""
+        raise NotImplementedError
+
 
 async def settled() -> None:
     """Let everything happen that waits for no time."""

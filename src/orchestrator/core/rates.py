@@ -23,7 +23,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of asking a bucket for a token.
+    """What came of asking a bucket for a token, or of looking into it.
 
     Attributes:
         allowed: whether there was one.
@@ -41,4 +41,8 @@ class Buckets(Protocol):
 
     async def take(self, name: str, rate: Rate) -> Taken:
         """Take a token from the bucket of that name, which fills at ``rate``, always the same."""
+        ...
+
+    async def look(self, name: str, rate: Rate) -> Taken:
+        """See whether there is a token in the bucket of that name, and leave it there."""
         ...

@@ -25,6 +25,7 @@ from orchestrator.web.limits.counting import Limit
 from orchestrator.web.limits.deadline import Deadline
 from orchestrator.web.limits.memory import MemoryBuckets
 from orchestrator.web.limits.requests import LimitRequests
+from orchestrator.web.limits.sign_ins import SignInLimit
 from orchestrator.web.openapi import describe
 from orchestrator.web.origins import Cors, LoopbackOnly, OpenRoutes
 from orchestrator.web.parts import Part, Parts
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 BACKGROUND = "background"  # the rooms' own work, as /health calls it
 REQUESTS = "requests"  # the limit on all requests, as clients see it
+SIGN_INS = "sign_ins"  # that on refused sign-ins
 FREE_PATHS = frozenset({HEALTH_PATH, READY_PATH, *DOCS_PATHS})  # of that limit
 DOCUMENT_001_HEALTH = OpenRoute(HEALTH_PATH, frozenset({"GET"}))
 
@@ -88,6 +90,10 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
     all_parts = Parts([*parts, begun])
     open_routes = OpenRoutes([DOCUMENT_001_HEALTH, *(route for room in features for route in room.open_cors)])
 
+    sign_ins = SignInLimit(
+        house.buckets, Limit(SIGN_INS, house.settings.limits.refused_sign_ins), house.refusals
+    )
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with all_parts.opened():
@@ -99,7 +105,7 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
     app = FastAPI(
         title="Orchestrator",
         lifespan=lifespan,
-        middleware=_passed_by_every_request(house, open_routes),
+        middleware=_passed_by_every_request(house, open_routes, sign_ins),
         redirect_slashes=False,
         openapi_url=None,  # in docs.py, where it says who may read it
         docs_url=None,  # its page would load scripts from a foreign host; ours is in docs.py
@@ -111,6 +117,7 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
     app.state.metrics = house.metrics
     app.state.audit = house.audit
     app.state.refusals = house.refusals
+    app.state.sign_ins = sign_ins
     app.state.parts = all_parts
     app.state.shutdown_timeout_s = house.settings.server.shutdown_timeout_s
     render_problems(app)
@@ -130,7 +137,9 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
     return app
 
 
-def _passed_by_every_request(house: House, open_routes: OpenRoutes) -> list[Middleware]:
+def _passed_by_every_request(
+    house: House, open_routes: OpenRoutes, sign_ins: SignInLimit
+) -> list[Middleware]:
     """From the outermost inwards."""
     server = house.settings.server
     return [
@@ -139,7 +148,7 @@ def _passed_by_every_request(house: House, open_routes: OpenRoutes) -> list[Midd
         Middleware(Cors, open_routes, is_dev=house.sign_in.is_dev),
         Middleware(LastResort),
         Middleware(Deadline, server.request_timeout_s),
-        Middleware(Identify, house.sign_in, house.refusals),
+        Middleware(Identify, house.sign_in, sign_ins),
         Middleware(LimitRequests, house.buckets, Limit(REQUESTS, house.settings.limits.requests), FREE_PATHS),
         Middleware(BodyLimit, server.max_body_bytes),
         *([Middleware(Once, house.answers)] if house.answers else []),

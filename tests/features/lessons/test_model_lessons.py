@@ -15,10 +15,15 @@ from PIL import Image
 from starlette.middleware import Middleware
 
 from orchestrator.agents.budget import Limits
+from orchestrator.core.clock import SystemClock
 from orchestrator.core.errors import InvalidInputError, NotFoundError
+from orchestrator.core.settings import LimitSettings
 from orchestrator.features.lessons import prompts, routes
 from orchestrator.web.auth.dev import dev_sign_in
 from orchestrator.web.auth.identify import Identify
+from orchestrator.web.limits.counting import Limit
+from orchestrator.web.limits.memory import MemoryBuckets
+from orchestrator.web.limits.sign_ins import SignInLimit
 from support import model_server, scripted_lesson
 from support.lessons_room import OWNER, LessonsRoom
 from support.scripted_lesson import CALLS, SECTION, TOKENS_PER_CALL, scripted
@@ -72,7 +77,10 @@ async def test_an_unknown_price_is_null(tmp_path: Path, provider: ModelServer) -
     async with LessonsRoom(tmp_path, provider) as room:
         session_id = await room.create()
         told = await room.run(session_id)
-        app = FastAPI(middleware=[Middleware(Identify, dev_sign_in())])
+        sign_ins = SignInLimit(
+            MemoryBuckets(SystemClock()), Limit("sign_ins", LimitSettings().refused_sign_ins)
+        )
+        app = FastAPI(middleware=[Middleware(Identify, dev_sign_in(), sign_ins)])
         app.include_router(routes.lessons_router(room.service))
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:

@@ -35,18 +35,23 @@ async def test_limits_hold_while_redis_is_away_and_are_shared_again(tmp_path: Pa
         async def allowed(times: int) -> list[bool]:
             return [(await buckets.take("user:ada", TWICE)).allowed for _ in range(times)]
 
+        async def left() -> int:
+            return (await buckets.look("user:ada", TWICE)).left
+
         before = await allowed(1)
         server.kill()
         meanwhile = await allowed(3)
-        on_its_own = buckets.is_on_its_own
+        left_alone, on_its_own = await left(), buckets.is_on_its_own
         server.start()
         still = await allowed(1)
         clock.now += PAUSE_S
+        left_together = await left()
         after = await allowed(2)
         await shared.close()
 
     assert before == [True]
     assert (meanwhile, on_its_own) == ([True, True, False], True)
+    assert (left_alone, left_together) == (0, 1), "who looks is told by whom the others ask"
     assert still == [False], "for some seconds nobody looks whether it is back"
     assert (after, buckets.is_on_its_own) == ([True, False], False), "one token of two was taken before"
 
@@ -58,6 +63,8 @@ async def test_a_redis_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatc
         async def take(self, name: str, rate: Rate) -> Taken:
             await asyncio.Event().wait()
             raise AssertionError((name, rate))
+
+        look = take
 
     monkeypatch.setattr(failover, "ANSWER_LIMIT_S", 0.001)
     clock = ManualClock()

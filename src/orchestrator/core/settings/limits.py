@@ -27,6 +27,9 @@ class LimitSettings(Section):
     day_runs_per_hour: PerPeriod = Field(
         10, description="how many daily plans one user may ask for in an hour, from 1 to 1000000"
     )
+    refused_sign_ins_per_minute: PerPeriod = Field(
+        120, description="how many sign-ins a minute one address may have refused, from 1 to 1000000"
+    )
     agent_calls_per_minute: PerPeriod = Field(
         12_000, description="how many calls a minute one agent gets in the long run, from 1 to 1000000"
     )
@@ -41,6 +44,12 @@ class LimitSettings(Section):
     def day_runs(self) -> Rate:
         """Of one user."""
         return Rate(self.day_runs_per_hour, HOUR_S, min(self.day_runs_per_hour, LARGEST_BURST))
+
+    @property
+    def refused_sign_ins(self) -> Rate:
+        """Of one address."""
+        burst = min(self.refused_sign_ins_per_minute, LARGEST_BURST)
+        return Rate(self.refused_sign_ins_per_minute, MINUTE_S, burst)
 
     @property
     def agent_calls(self) -> Rate:

@@ -15,8 +15,9 @@ from orchestrator.web.problems import problem_of
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from orchestrator.web.audit.refusals import Refusals
+    from orchestrator.web.auth.caller import Caller
     from orchestrator.web.auth.sign_in import SignIn
+    from orchestrator.web.limits.sign_ins import SignInLimit
 
 log = structlog.get_logger()
 
@@ -24,11 +25,11 @@ log = structlog.get_logger()
 class Identify:
     """Keeps the caller in the request's scope. A credential that is wrong ends it, whatever the route."""
 
-    def __init__(self, app: ASGIApp, sign_in: SignIn, refusals: Refusals | None = None) -> None:
-        """Take who is let in, and where it is written down who is not."""
+    def __init__(self, app: ASGIApp, sign_in: SignIn, limit: SignInLimit) -> None:
+        """Take who is let in, and what counts who is not."""
         self.app = app
         self.sign_in = sign_in
-        self.refusals = refusals
+        self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its caller, or refuse it."""
@@ -37,11 +38,18 @@ class Identify:
             return
         try:
             given = Credentials.of(Headers(scope=scope), self.sign_in.api_key_header)
-            scope[SCOPE_KEY] = await self.sign_in.caller(given)
+            scope[SCOPE_KEY] = await self._caller(scope, given)
         except OrchestratorError as error:
             log.warning("caller refused", code=error.code, reason=error.message)
-            if self.refusals is not None and isinstance(error, (UnauthorizedError, ForbiddenError)):
-                await self.refusals.note(scope, error)
             await problem_of(error)(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    async def _caller(self, scope: Scope, given: Credentials) -> Caller:
+        await self.limit.check(scope, given.api_key)
+        try:
+            caller = await self.sign_in.caller(given)
+        except (UnauthorizedError, ForbiddenError) as error:
+            raise await self.limit.refused(scope, error, given.api_key) from error
+        self.limit.passed(given.api_key)
+        return caller

@@ -30,11 +30,17 @@ def take(bucket: Bucket | None, rate: Rate, now: int) -> tuple[Bucket, Taken]:
 
     A clock that was set back brings nothing, and takes nothing away.
     """
-    level = full(rate) if bucket is None else _refilled(bucket, rate, now)
+    level = _level(bucket, rate, now)
     allowed = level >= token(rate)
     if allowed:
         level -= token(rate)
     return Bucket(level, now), told(rate, level, allowed=allowed)
+
+
+def look(bucket: Bucket | None, rate: Rate, now: int) -> Taken:
+    """What taking a token would come to; the bucket stays as it is."""
+    level = _level(bucket, rate, now)
+    return told(rate, level, allowed=level >= token(rate))
 
 
 def told(rate: Rate, level: int, *, allowed: bool) -> Taken:
@@ -53,6 +59,8 @@ def full(rate: Rate) -> int:
     return rate.burst * token(rate)
 
 
-def _refilled(bucket: Bucket, rate: Rate, now: int) -> int:
+def _level(bucket: Bucket | None, rate: Rate, now: int) -> int:
+    if bucket is None:
+        return full(rate)
     passed = max(0, now - bucket.at)
     return min(full(rate), bucket.level + passed * rate.count)

@@ -69,7 +69,7 @@ async def count(scope: Scope, buckets: Buckets, limit: Limit) -> None:
     if not taken.allowed:
         wait_s = math.ceil(taken.next_s)
         raise RateLimitedError(
-            f"This is over the limit {limit.name}: {_in_words(limit.rate)}. Try again in {wait_s} s.",
+            f"This is over the limit {limit.name}: {in_words(limit.rate)}. Try again in {wait_s} s.",
             retry_after=wait_s,
         )
 
@@ -111,6 +111,7 @@ def network_of(host: str) -> str:
     return host if address.version == 4 else str(ipaddress.ip_network(f"{host}/64", strict=False))  # noqa: PLR2004
 
 
-def _in_words(rate: Rate) -> str:
+def in_words(rate: Rate) -> str:
+    """Such as ``60 a minute, and 20 at once``."""
     times = f"{rate.count} {PERIODS.get(rate.per_s, f'in {rate.per_s} seconds')}"
     return times if rate.burst >= rate.count else f"{times}, and {rate.burst} at once"

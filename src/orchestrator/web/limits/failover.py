@@ -10,6 +10,8 @@ import structlog
 from orchestrator.core.errors import OrchestratorError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from orchestrator.core.clock import Clock
     from orchestrator.core.rates import Buckets, Rate, Taken
 
@@ -38,14 +40,21 @@ class Failover:
 
     async def take(self, name: str, rate: Rate) -> Taken:
         """Take a token from the bucket of that name, wherever it is now."""
+        return await self._asked(lambda buckets: buckets.take(name, rate))
+
+    async def look(self, name: str, rate: Rate) -> Taken:
+        """See whether there is a token in the bucket of that name, wherever it is now."""
+        return await self._asked(lambda buckets: buckets.look(name, rate))
+
+    async def _asked(self, asking: Callable[[Buckets], Awaitable[Taken]]) -> Taken:
         if self._again_at is not None and self._clock.time() < self._again_at:
-            return await self._own.take(name, rate)
+            return await asking(self._own)
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
-                taken = await self._shared.take(name, rate)
+                taken = await asking(self._shared)
         except (OrchestratorError, TimeoutError) as error:
             self._give_up(str(error) or "no answer in time")
-            return await self._own.take(name, rate)
+            return await asking(self._own)
         if self._again_at is not None:
             self._again_at = None
             log.info("limits are shared by all processes again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.web.limits.bucket import MICROSECONDS, Bucket, take
+from orchestrator.web.limits.bucket import MICROSECONDS, Bucket, look, take
 
 if TYPE_CHECKING:
     from orchestrator.core.clock import Clock
@@ -27,8 +27,14 @@ class MemoryBuckets:
 
     async def take(self, name: str, rate: Rate) -> Taken:
         """Take a token from the bucket of that name."""
-        now = int(self._clock.time() * MICROSECONDS)
-        self._buckets[name], taken = take(self._buckets.pop(name, None), rate, now)
+        self._buckets[name], taken = take(self._buckets.pop(name, None), rate, self._now())
         if len(self._buckets) > self._most:
             del self._buckets[next(iter(self._buckets))]
         return taken
+
+    async def look(self, name: str, rate: Rate) -> Taken:
+        """See whether there is a token in the bucket of that name."""
+        return look(self._buckets.get(name), rate, self._now())
+
+    def _now(self) -> int:
+        return int(self._clock.time() * MICROSECONDS)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 # Beyond the moment when a bucket is full again, and so the same as none.
 KEPT_LONGER_MS: Final = 1_000
 
-# The rule of `bucket.take`. KEYS: the bucket. ARGV: parts per microsecond, parts of a token, parts of a full
+# The rule of `bucket.look`. KEYS: the bucket. ARGV: parts per microsecond, parts of a token, parts of a full
 # bucket, and the time in microseconds or "" for Redis's own. Numbers stay below 2^53, so they are exact.
-TAKE: Final = Script(f"""
+_LEVEL: Final = f"""
 local count, token, full, now = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if not now then
   local time = redis.call('TIME')
@@ -29,6 +29,10 @@ if kept[1] then
   level = math.min(full, kept[1] + math.max(0, now - kept[2]) * count)
 end
 local allowed = level >= token
+"""
+LOOK: Final = Script(f"{_LEVEL}return {{allowed and 1 or 0, string.format('%.0f', level)}}")
+# The rule of `bucket.take`.
+TAKE: Final = Script(f"""{_LEVEL}
 if allowed then level = level - token end
 redis.call('HSET', KEYS[1], 'level', string.format('%.0f', level), 'at', string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', (full - level) / count / 1000 + {KEPT_LONGER_MS}))
@@ -57,14 +61,25 @@ class RedisBuckets:
         Raises:
             OrchestratorError: Redis does not answer, or not as it should.
         """
-        now = int(self._clock.time() * MICROSECONDS) if self._clock else ""
-        reply = await self._redis.run(TAKE, (self._key(name),), rate.count, token(rate), full(rate), now)
-        allowed, level = cast("tuple[int, bytes]", reply)
-        return told(rate, int(level), allowed=bool(allowed))
+        return await self._asked(TAKE, name, rate)
+
+    async def look(self, name: str, rate: Rate) -> Taken:
+        """See whether there is a token in the bucket of that name.
+
+        Raises:
+            OrchestratorError: Redis does not answer, or not as it should.
+        """
+        return await self._asked(LOOK, name, rate)
 
     async def close(self) -> None:
         """Let Redis go."""
         await self._redis.close()
+
+    async def _asked(self, script: Script, name: str, rate: Rate) -> Taken:
+        now = int(self._clock.time() * MICROSECONDS) if self._clock else ""
+        reply = await self._redis.run(script, (self._key(name),), rate.count, token(rate), full(rate), now)
+        allowed, level = cast("tuple[int, bytes]", reply)
+        return told(rate, int(level), allowed=bool(allowed))
 
     def _key(self, name: str) -> str:
         # Names hold people's ids, which are nobody's business in a Redis that others read, and may be long.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.web.auth.caller import Caller
     from orchestrator.web.auth.sign_in import SignIn
 
-    Noted = Callable[[OrchestratorError], Awaitable[None]]
+    Refused = Callable[[OrchestratorError], Awaitable[OrchestratorError]]
 
 SCOPE: Final = "events"  # of API keys
 PUBLISHABLE: Final = "sb_"  # how the keys of a Supabase project begin that are no tokens
@@ -26,12 +26,12 @@ PUBLISHABLE: Final = "sb_"  # how the keys of a Supabase project begin that are 
 class Identity:
     """One client, as it connected. What its tokens say is found out anew whenever it is asked."""
 
-    def __init__(self, sign_in: SignIn, headers: Credentials, apikey: str, noted: Noted) -> None:
-        """Take what its headers say, the ``apikey`` of its address, and where refusals are noted."""
+    def __init__(self, sign_in: SignIn, headers: Credentials, apikey: str, refused: Refused) -> None:
+        """Take what its headers say, the ``apikey`` of its address, and what counts refusals."""
         self._sign_in = sign_in
         self._headers = headers
         self._apikey = apikey
-        self._noted = noted
+        self._refused = refused
 
     async def check(self) -> None:
         """Let it connect.
@@ -48,8 +48,9 @@ class Identity:
         """Whose events it hears with that token, or without one; ``SYSTEM`` for everybody's, None for none.
 
         Raises:
-            UnauthorizedError: the token is not valid. ForbiddenError: an API key is for other parts of the
-                service. UnavailableError: nobody can tell now.
+            UnauthorizedError: the token is not valid. RateLimitedError: nor were many others of its address.
+            ForbiddenError: an API key is for other parts of the service. UnavailableError: nobody can tell
+                now.
         """
         if token is None or token == self._apikey:
             caller = await self._as_connected()
@@ -74,5 +75,4 @@ class Identity:
         try:
             return await self._sign_in.caller(given)
         except (UnauthorizedError, ForbiddenError) as error:
-            await self._noted(error)
-            raise
+            raise await self._refused(error) from error

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from orchestrator.core.errors import ForbiddenError, InvalidInputError, RateLimitedError
 from orchestrator.db import SYSTEM
-from orchestrator.web.audit.trail import note_refusal
 from orchestrator.web.auth.access import Anyone, Service
 from orchestrator.web.auth.credentials import Credentials, is_user
 from orchestrator.web.events.event import STREAM, NewEvent
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.web.auth.caller import Caller
     from orchestrator.web.auth.sign_in import SignIn
     from orchestrator.web.events import Feed, Outbox
+    from orchestrator.web.limits.sign_ins import SignInLimit
 
 REALTIME: Final = "/realtime/v1"
 MOST_SOCKETS: Final = 10_000
@@ -68,8 +68,10 @@ def realtime_router(feed: Feed, clock: Clock, database: Database, outbox: Outbox
         if len(open_sockets) >= MOST_SOCKETS:
             raise RateLimitedError("Too many clients are connected. Try again later.", retry_after=30)
         sign_in: SignIn = websocket.app.state.sign_in
+        sign_ins: SignInLimit = websocket.app.state.sign_ins
         headers = Credentials.of(websocket.headers, sign_in.api_key_header)
-        identity = Identity(sign_in, headers, apikey or headers.apikey, partial(note_refusal, websocket))
+        refused = partial(sign_ins.refused, websocket.scope)
+        identity = Identity(sign_in, headers, apikey or headers.apikey, refused)
         await identity.check()
         await websocket.accept()
         socket = RealtimeSocket(websocket, Version(vsn), Conversation(identity, feed), feed, clock)
