@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -60,6 +60,44 @@ def test_it_goes_on_as_before_here_and_signs_in_elsewhere(orchestrator: CommandL
             topics_of(url, {"Authorization": f"Bearer {service.token}", "X-User-ID": "ada"}),
         ]
     assert topics == [["Tides"], ["Waves"], ["Waves"]]
+
+
+def test_an_admin_steers_a_service_elsewhere(
+    orchestrator: CommandLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By `--url` and a token: runs, schedules, keys and the trail; a user's token is not enough."""
+    orchestrator.environment["ORCHESTRATOR_AUTH_JWT_SECRET"] = SECRET
+    monkeypatch.setenv("ORCHESTRATOR_AUTH_JWT_SECRET", SECRET)
+    monkeypatch.chdir(tmp_path)
+
+    def token(role: str) -> str:
+        run(["token", "--user", "ada", "--role", role])
+        return capsys.readouterr().out.strip()
+
+    with orchestrator.started("serve", "--port", "0", "--json", "--data-dir", "there") as process:
+        assert process.stdout is not None
+        at = ["--url", json.loads(process.stdout.readline())["address"], "--json"]
+
+        def asked(*command: str) -> dict[str, Any]:
+            assert run([*command, *at]) == ExitCode.OK
+            return dict(json.loads(capsys.readouterr().out.splitlines()[0]))
+
+        monkeypatch.setenv("ORCHESTRATOR_CLIENT_TOKEN", token("user"))
+        assert run(["schedules", "pause", "prepare-days", *at]) == ExitCode.FAILED
+        assert "for admins" in capsys.readouterr().err
+        monkeypatch.setenv("ORCHESTRATOR_CLIENT_TOKEN", token("admin"))
+        assert asked("schedules", "pause", "prepare-days")["status"] == "paused"
+        begun = asked("schedules", "run-now", "prepare-days")["run"]
+        assert asked("runs", "cancel", begun)["id"] == begun
+        for verb in ("cancel", "pause", "resume", "fork"):
+            assert run(["runs", verb, "none", *at]) == ExitCode.NOT_FOUND
+        capsys.readouterr()
+        assert asked("keys", "create", "ops", "--scope", "admin")["id"] == asked("keys", "list")["id"]
+        assert asked("audit", "--action", "schedule.run-now")["who"] == "user:ada"
+    assert not orchestrator.data_dir.exists()
 
 
 def test_a_token_is_made_for_scripts_and_people(

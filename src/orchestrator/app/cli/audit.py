@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, examples, settings_from
+from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, ServiceUrl, examples, settings_from
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ EXAMPLES = examples(
 )
 
 
-def audit(
+def audit(  # noqa: PLR0913  # one parameter per option
     *,
     action: Annotated[
         str | None,
@@ -40,6 +40,7 @@ def audit(
         str | None, typer.Option(metavar="TIME", help="Only the last while, such as 90s, 30m, 1h or 2d.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=MOST, metavar="NUMBER", help="How many at most.")] = 100,
+    url: ServiceUrl = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -52,7 +53,7 @@ def audit(
 
     wanted = {"action": action, "who": who, "subject": subject, "since": _moment(since), "limit": limit}
     given = {name: value for name, value in wanted.items() if value is not None}
-    entries = asyncio.run(_entries(settings_from(config, data_dir), given))
+    entries = asyncio.run(_entries(settings_from(config, data_dir, url=url), given))
     screen = Screen()
     if as_json:
         for entry in entries:
@@ -80,13 +81,12 @@ async def _entries(settings: "Settings", wanted: "Mapping[str, object]") -> list
     from urllib.parse import urlencode
 
     from orchestrator.app.cli.at_hand import tables_at_hand
-    from orchestrator.app.cli.connection import connected
-    from orchestrator.app.data_dir import serving
+    from orchestrator.app.cli.connection import connected, is_served
     from orchestrator.core.clock import SystemClock
     from orchestrator.web.audit import Audit
     from orchestrator.web.audit.schemas import AuditFilter
 
-    if settings.client.url is not None or serving(settings.data_dir) is not None:
+    if is_served(settings):
         async with connected(settings) as connection:
             answer = await connection.request("GET", f"{AUDIT}?{urlencode(wanted)}")
             items: list[dict[str, Any]] = answer["items"]

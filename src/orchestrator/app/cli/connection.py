@@ -98,11 +98,22 @@ class TokenOf(httpx2.Auth):
         yield request
 
 
+def is_served(settings: Settings) -> bool:
+    """Whether there is a service to ask: at ``client.url``, or else on the data directory."""
+    return settings.client.url is not None or serving(settings.data_dir) is not None
+
+
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[Connection]:
-    """A way to the service of ``client.url``, or where that is not set as ``connected_here``."""
+    """A way to the service of ``client.url``, or where that is not set, as the operator, to the one at hand.
+
+    At hand is the service that has the data directory, or one of our own for the while.
+
+    Raises:
+        ConflictError: a process has the data directory and does not answer HTTP.
+    """
     if settings.client.url is None:
-        async with connected_here(settings) as connection:
+        async with _connected_here(settings) as connection:
             yield connection
     else:
         async with _client(settings.client.url, TokenOf(settings.client)) as http:
@@ -110,20 +121,19 @@ async def connected(settings: Settings) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def connected_here(settings: Settings) -> AsyncIterator[Connection]:
-    """A way to the service that has the data directory, or to one of our own if none does, as the operator.
+async def connected_to_running(settings: Settings, why: str) -> AsyncIterator[Connection]:
+    """The same, but never to one of our own: ``why`` says what needs a service that stays.
 
     Raises:
-        ConflictError: a process has the data directory and does not answer HTTP.
+        UnavailableError: none runs.
     """
-    service, operator = serving(settings.data_dir), Operator(settings.data_dir)
-    if service is None:
-        async with _own_service(settings) as address, _client(address, operator) as http:
-            yield Connection(http, address, own=True)
-    else:
-        address = _address(service, settings)
-        async with _client(address, operator) as http:
-            yield Connection(http, address, own=False)
+    if not is_served(settings):
+        raise UnavailableError(
+            f"No service runs on {settings.data_dir}, and {why}. "
+            "Start it with `orchestrator serve`, or check --data-dir."
+        )
+    async with connected(settings) as connection:
+        yield connection
 
 
 def unreachable(address: str) -> UnavailableError:
@@ -144,6 +154,18 @@ def error_of(response: httpx2.Response) -> OrchestratorError:
     if response.status_code == HTTPStatus.UNAUTHORIZED and "authorization" not in response.request.headers:
         message += " Give the command line a token as ORCHESTRATOR_CLIENT_TOKEN."
     return ERRORS.get(response.status_code, InternalError)(message, code=code or None)
+
+
+@asynccontextmanager
+async def _connected_here(settings: Settings) -> AsyncIterator[Connection]:
+    service, operator = serving(settings.data_dir), Operator(settings.data_dir)
+    if service is None:
+        async with _own_service(settings) as address, _client(address, operator) as http:
+            yield Connection(http, address, own=True)
+    else:
+        address = _address(service, settings)
+        async with _client(address, operator) as http:
+            yield Connection(http, address, own=False)
 
 
 def _address(service: Service, settings: Settings) -> str:

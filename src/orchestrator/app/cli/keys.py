@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.app.cli.help import Command, Group
-from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, examples, settings_from
+from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, ServiceUrl, examples, settings_from
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def create(
         int | None,
         typer.Option(min=1, max=3_650, metavar="DAYS", help="How long it is good. \\[default: for ever]"),
     ] = None,
+    url: ServiceUrl = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -71,7 +72,7 @@ def create(
     async def directly(keys: "KeyStore") -> dict[str, object]:
         return (await keys.create(wanted, OPERATOR)).model_dump(mode="json")
 
-    made = asyncio.run(_asked(settings_from(config, data_dir), "POST", KEYS, body, directly))
+    made = asyncio.run(_asked(settings_from(config, data_dir, url=url), "POST", KEYS, body, directly))
     screen = Screen()
     if as_json:
         screen.record(made)
@@ -88,14 +89,18 @@ def create(
         ("orchestrator keys list --json | jq -r 'select(.last_used_at == null).id'", "those nobody used"),
     ),
 )
-def list_keys(*, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+def list_keys(
+    *, url: ServiceUrl = None, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False
+) -> None:
     """List all API keys, newest first. What opens the service is not kept, and not shown."""
     from orchestrator.app.cli.keys_view import table_of_keys
 
     async def directly(keys: "KeyStore") -> dict[str, object]:
         return {"items": [key.model_dump(mode="json") for key in await keys.all()]}
 
-    found = asyncio.run(_asked(settings_from(config, data_dir), "GET", KEYS, None, directly))["items"]
+    found = asyncio.run(_asked(settings_from(config, data_dir, url=url), "GET", KEYS, None, directly))[
+        "items"
+    ]
     screen = Screen()
     if as_json:
         for key in found:
@@ -110,6 +115,7 @@ def list_keys(*, data_dir: DataDir = None, config: ConfigFile = None, as_json: A
 def revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id as `keys list` shows it.")],
     *,
+    url: ServiceUrl = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -128,7 +134,7 @@ def revoke(
         return (await keys.revoke(key_id, OPERATOR)).model_dump(mode="json")
 
     answer = asyncio.run(
-        _asked(settings_from(config, data_dir), "DELETE", f"{KEYS}/{key_id}", None, directly)
+        _asked(settings_from(config, data_dir, url=url), "DELETE", f"{KEYS}/{key_id}", None, directly)
     )
     screen = Screen()
     if as_json:
@@ -158,14 +164,13 @@ async def _asked(
 ) -> dict[str, Any]:
     """What the service that runs answers, or what there is to answer without one."""
     from orchestrator.app.cli.at_hand import tables_at_hand
-    from orchestrator.app.cli.connection import connected
-    from orchestrator.app.data_dir import serving
+    from orchestrator.app.cli.connection import connected, is_served
     from orchestrator.app.wiring import code_of, key_scopes
     from orchestrator.core.clock import SystemClock
     from orchestrator.web.audit import Audit
     from orchestrator.web.auth.keys.service import KeyStore
 
-    if settings.client.url is not None or serving(settings.data_dir) is not None:
+    if is_served(settings):
         async with connected(settings) as connection:
             answer: dict[str, Any] = await connection.request(method, path, body)
             return answer

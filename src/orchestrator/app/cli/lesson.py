@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.app.cli.exits import ExitCode
-from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, examples, settings_from
+from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, ServiceUrl, examples, settings_from
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -70,14 +70,7 @@ def lesson(  # noqa: PLR0913  # one parameter per option
     anew: Annotated[
         bool, typer.Option("--new", help="Begin anew even if the same lesson was left unfinished.")
     ] = False,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="A service elsewhere, with the token of ORCHESTRATOR_CLIENT_TOKEN. "
-            "\\[default: the one on the data directory]",
-        ),
-    ] = None,
+    url: ServiceUrl = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -94,7 +87,7 @@ def lesson(  # noqa: PLR0913  # one parameter per option
         raise typer.BadParameter("give either a TOPIC or --resume ID.", param_hint="TOPIC")
     if resume and materials:
         raise typer.BadParameter("a session has its materials already; leave them out.", param_hint="-m")
-    settings = settings_from(config, data_dir, {"client.url": url})
+    settings = settings_from(config, data_dir, url=url)
     wish = Wish(topic or "", materials or [], out, resume, anew, force)
     raise typer.Exit(_make(wish, settings, Screen(), as_json=as_json))
 

@@ -37,6 +37,16 @@ ConfigFile = Annotated[
         show_default=False,
     ),
 ]
+ServiceUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="A service elsewhere, with the token of ORCHESTRATOR_CLIENT_TOKEN. "
+        "\\[default: the one on the data directory]",
+        show_default=False,
+    ),
+]
 RunId = Annotated[
     str, typer.Argument(metavar="ID", help="The run's id as `runs list` shows it, or its session's.")
 ]
@@ -50,9 +60,13 @@ def examples(*lines: tuple[str, str]) -> str:
 
 
 def settings_from(
-    config: Path | None, data_dir: Path | None, overrides: "Mapping[str, object] | None" = None
+    config: Path | None,
+    data_dir: Path | None,
+    overrides: "Mapping[str, object] | None" = None,
+    *,
+    url: str | None = None,
 ) -> "Settings":
     """The settings of this command: file, environment, and what its options say."""
     from orchestrator.core.settings import load_settings
 
-    return load_settings(config, {"data_dir": data_dir} | dict(overrides or {}))
+    return load_settings(config, {"data_dir": data_dir, "client.url": url} | dict(overrides or {}))

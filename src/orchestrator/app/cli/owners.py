@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from orchestrator.app.cli.help import Command, Group
-from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, examples, settings_from
+from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, ServiceUrl, examples, settings_from
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def move(
         str, typer.Option("--from", metavar="OWNER", help="Whose it is now; `local` made it in dev mode.")
     ],
     taker: Annotated[str, typer.Option("--to", metavar="USER", help="Whose it will be.")],
+    url: ServiceUrl = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -44,7 +45,7 @@ def move(
     What the other has already, such as the same answer of an agent, stays. It is refused while runs of the
     first owner are open. Run again, it moves what is left.
     """
-    moved = asyncio.run(_moved(settings_from(config, data_dir), giver, taker))
+    moved = asyncio.run(_moved(settings_from(config, data_dir, url=url), giver, taker))
     screen = Screen()
     if as_json:
         screen.record(moved)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from orchestrator.app.cli.help import Command, Group
-from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, examples, settings_from
+from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, ServiceUrl, examples, settings_from
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def export(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="The zip to write; it must not exist yet.")
     ] = DEFAULT_FILE,
+    url: ServiceUrl = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -53,7 +54,7 @@ def export(
         from orchestrator.core.errors import ConflictError
 
         raise ConflictError(f"{out} is there already. Give another --out.")
-    asyncio.run(_exported(settings_from(config, data_dir), user, out))
+    asyncio.run(_exported(settings_from(config, data_dir, url=url), user, out))
     screen = Screen()
     if _holds_nothing(out):
         screen.note(f"Nothing is held about {user}. A user is called as the tokens' `sub` says it.")
@@ -75,6 +76,7 @@ def erase(
     user: User,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: ServiceUrl = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -88,7 +90,7 @@ def erase(
     if not yes and not _agreed(user):
         screen.note("Nothing was erased.")
         return
-    erased = asyncio.run(_erased(settings_from(config, data_dir), user))
+    erased = asyncio.run(_erased(settings_from(config, data_dir, url=url), user))
     if as_json:
         screen.record(erased)
         return

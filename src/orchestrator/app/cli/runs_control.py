@@ -7,7 +7,15 @@ from urllib.parse import quote
 
 import typer
 
-from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, RunId, examples, settings_from
+from orchestrator.app.cli.options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    RunId,
+    ServiceUrl,
+    examples,
+    settings_from,
+)
 from orchestrator.app.cli.reading import reading, run_named
 from orchestrator.app.cli.screen import Screen
 
@@ -53,6 +61,7 @@ def cancel(
             "\\[default: never]",
         ),
     ] = None,
+    url: ServiceUrl = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -62,14 +71,9 @@ def cancel(
     Its code is told and may clean up; the step that is running is stopped too. Where no service runs, one is
     started for this moment.
     """
-    settings = settings_from(config, data_dir)
-    with reading(settings) as reader:
-        info = run_named(reader, run_id)  # a wrong one starts no service
-    run_id = info.id
-    if force_after != 0 and not info.status.closed:
-        _check_can_be_told(settings, info)
-
+    settings = settings_from(config, data_dir, url=url)
     wanted = {} if force_after is None else {"force_after": force_after}
+    run_id = _id_to_cancel(settings, run_id, by_force=force_after == 0)
     answer = asyncio.run(_cancelled(settings, run_id, wanted))
     screen = Screen()
     if as_json:
@@ -83,13 +87,18 @@ def cancel(
 
 
 def pause(
-    run_id: RunId, *, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False
+    run_id: RunId,
+    *,
+    url: ServiceUrl = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Have a run begin no new step or child until it is resumed, through restarts too.
 
     What runs goes on to its end, and deadlines go on.
     """
-    answer = asyncio.run(_told(settings_from(config, data_dir), _id(run_id, config, data_dir), "pause"))
+    answer = _told(settings_from(config, data_dir, url=url), run_id, "pause")
     screen = Screen()
     if as_json:
         screen.record(answer)
@@ -100,13 +109,18 @@ def pause(
 
 
 def resume(
-    run_id: RunId, *, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False
+    run_id: RunId,
+    *,
+    url: ServiceUrl = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let a paused run go on, or try a stuck one again with the code that the service has now.
 
     It fails where the run is stuck still, and says why.
     """
-    answer = asyncio.run(_told(settings_from(config, data_dir), _id(run_id, config, data_dir), "resume"))
+    answer = _told(settings_from(config, data_dir, url=url), run_id, "resume")
     screen = Screen()
     if as_json:
         screen.record(answer)
@@ -132,6 +146,7 @@ def fork(
     with_input: Annotated[
         str | None, typer.Option("--input", metavar="JSON", help="Another input. \\[default: the same]")
     ] = None,
+    url: ServiceUrl = None,
     data_dir: DataDir = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -143,13 +158,31 @@ def fork(
     wanted: dict[str, object] = {} if from_step is None else {"from_step": from_step}
     if with_input is not None:
         wanted["input"] = _json(with_input)
-    settings = settings_from(config, data_dir)
-    answer = asyncio.run(_told(settings, _id(run_id, config, data_dir), "fork", wanted))
+    answer = _told(settings_from(config, data_dir, url=url), run_id, "fork", wanted)
     screen = Screen()
     if as_json:
         screen.record(answer)
     else:
         screen.line(answer["id"])
+
+
+def _id(settings: "Settings", name: str) -> str:
+    """The id of the run of that id or session; of a service elsewhere it is taken as it is."""
+    if settings.client.url is not None:
+        return name
+    with reading(settings) as reader:
+        return run_named(reader, name).id
+
+
+def _id_to_cancel(settings: "Settings", name: str, *, by_force: bool) -> str:
+    """The same, of a run that can be cancelled; a wrong name starts no service."""
+    if settings.client.url is not None:
+        return name
+    with reading(settings) as reader:
+        info = run_named(reader, name)
+    if not by_force and not info.status.closed:
+        _check_can_be_told(settings, info)
+    return info.id
 
 
 def _check_can_be_told(settings: "Settings", info: "RunInfo") -> None:
@@ -175,40 +208,26 @@ def _check_can_be_told(settings: "Settings", info: "RunInfo") -> None:
 
 async def _cancelled(settings: "Settings", run_id: str, wanted: dict[str, float]) -> dict[str, str]:
     """Ask the service, or one of our own, to cancel the run; gives what it said."""
-    from orchestrator.app.cli.connection import connected_here
+    from orchestrator.app.cli.connection import connected
 
-    async with connected_here(settings) as connection:
+    async with connected(settings) as connection:
         return await _answer(connection, run_id, "cancel", wanted)
 
 
-async def _told(settings: "Settings", run_id: str, verb: str, wanted: object = None) -> dict[str, str]:
-    """Tell the service that runs, and give its answer.
+def _told(settings: "Settings", name: str, verb: str, wanted: object = None) -> dict[str, str]:
+    """Tell the service that runs, and give its answer."""
+    from orchestrator.app.cli.connection import connected_to_running
 
-    Raises:
-        UnavailableError: none runs.
-    """
-    from orchestrator.app.cli.connection import connected_here
-    from orchestrator.app.data_dir import serving
-    from orchestrator.core.errors import UnavailableError
+    async def told(run_id: str) -> dict[str, str]:
+        async with connected_to_running(settings, "runs go on only while one does") as connection:
+            return await _answer(connection, run_id, verb, wanted)
 
-    if serving(settings.data_dir) is None:
-        raise UnavailableError(
-            f"No service runs on {settings.data_dir}, and runs go on only while one does. Start it with "
-            "`orchestrator serve`, or check --data-dir."
-        )
-    async with connected_here(settings) as connection:
-        return await _answer(connection, run_id, verb, wanted)
+    return asyncio.run(told(_id(settings, name)))
 
 
 async def _answer(connection: "Connection", run_id: str, verb: str, wanted: object) -> dict[str, str]:
     path = f"/api/v1/runs/{quote(run_id, safe='')}/{verb}"
     return cast("dict[str, str]", await connection.request("POST", path, wanted))
-
-
-def _id(name: str, config: DataDir, data_dir: DataDir) -> str:
-    """The id of the run of that id or session."""
-    with reading(settings_from(config, data_dir)) as reader:
-        return run_named(reader, name).id
 
 
 def _json(text: str) -> object:

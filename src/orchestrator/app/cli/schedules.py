@@ -11,7 +11,15 @@ from urllib.parse import quote
 import typer
 
 from orchestrator.app.cli.help import Command, Group
-from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, JournalFile, examples, settings_from
+from orchestrator.app.cli.options import (
+    AsJson,
+    ConfigFile,
+    DataDir,
+    JournalFile,
+    ServiceUrl,
+    examples,
+    settings_from,
+)
 from orchestrator.app.cli.reading import is_moving, missing_journal, reading
 from orchestrator.app.cli.screen import Screen
 
@@ -82,13 +90,18 @@ def list_schedules(
     "pause", cls=Command, epilog=examples(("orchestrator schedules pause ID", "start nothing until `resume`"))
 )
 def pause(
-    schedule_id: ScheduleId, *, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False
+    schedule_id: ScheduleId,
+    *,
+    url: ServiceUrl = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start nothing of a schedule until it is resumed.
 
     A run that is open goes on. Times that pass meanwhile do not happen.
     """
-    answer = asyncio.run(_told(settings_from(config, data_dir), schedule_id, "pause"))
+    answer = asyncio.run(_told(settings_from(config, data_dir, url=url), schedule_id, "pause"))
     screen = Screen()
     if as_json:
         screen.record(answer)
@@ -100,14 +113,19 @@ def pause(
     "resume", cls=Command, epilog=examples(("orchestrator schedules resume ID", "start its runs again"))
 )
 def resume(
-    schedule_id: ScheduleId, *, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False
+    schedule_id: ScheduleId,
+    *,
+    url: ServiceUrl = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start runs of a schedule again, from its next time on."""
     from datetime import datetime
 
     from orchestrator.app.cli.times import moment
 
-    answer = asyncio.run(_told(settings_from(config, data_dir), schedule_id, "resume"))
+    answer = asyncio.run(_told(settings_from(config, data_dir, url=url), schedule_id, "resume"))
     screen = Screen()
     if as_json:
         screen.record(answer)
@@ -120,13 +138,18 @@ def resume(
     "run-now", cls=Command, epilog=examples(("orchestrator schedules run-now ID", "start it once, at once"))
 )
 def run_now(
-    schedule_id: ScheduleId, *, data_dir: DataDir = None, config: ConfigFile = None, as_json: AsJson = False
+    schedule_id: ScheduleId,
+    *,
+    url: ServiceUrl = None,
+    data_dir: DataDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start a run of a schedule at once, beside its times.
 
     It is refused while the schedule's last run is still open. The run's id is printed.
     """
-    answer = asyncio.run(_told(settings_from(config, data_dir), schedule_id, "run-now"))
+    answer = asyncio.run(_told(settings_from(config, data_dir, url=url), schedule_id, "run-now"))
     screen = Screen()
     if as_json:
         screen.record(answer)
@@ -135,20 +158,9 @@ def run_now(
 
 
 async def _told(settings: "Settings", schedule_id: str, verb: str) -> dict[str, object]:
-    """Tell the service that runs, and give its answer.
+    """Tell the service that runs, and give its answer."""
+    from orchestrator.app.cli.connection import connected_to_running
 
-    Raises:
-        UnavailableError: none runs.
-    """
-    from orchestrator.app.cli.connection import connected_here
-    from orchestrator.app.data_dir import serving
-    from orchestrator.core.errors import UnavailableError
-
-    if serving(settings.data_dir) is None:
-        raise UnavailableError(
-            f"No service runs on {settings.data_dir}, and only a service starts what is due. Start it with "
-            "`orchestrator serve`, or check --data-dir."
-        )
     path = f"/api/v1/schedules/{quote(schedule_id, safe='')}/{verb}"
-    async with connected_here(settings) as connection:
+    async with connected_to_running(settings, "only a service starts what is due") as connection:
         return cast("dict[str, object]", await connection.request("POST", path))
