@@ -15,7 +15,7 @@ from jwt.warnings import InsecureKeyLengthWarning
 
 from orchestrator.core.errors import UnauthorizedError
 from orchestrator.web.auth.caller import NOBODY, SERVICE, Caller, Role
-from orchestrator.web.auth.key_set import KeySet
+from orchestrator.web.auth.key_set import STALE_FOR_S, KeySet
 from orchestrator.web.auth.tokens import LEEWAY_S, LONGEST_TOKEN_CHARS, Expected, VerifiedTokens
 from support.tokens import (
     ISSUER,
@@ -227,3 +227,59 @@ async def test_whatever_a_token_says_is_believed_or_refused(told: dict[str, obje
     except UnauthorizedError:
         return
     assert caller in {NOBODY, SERVICE} or caller.user
+
+
+async def test_a_token_that_was_right_expires_all_the_same() -> None:
+    """That a signature is computed once makes no token last longer."""
+    clock = SetClock()
+    believing = VerifiedTokens(SUPABASE, clock, secret=SECRET)
+    token = signed(claims(exp=NOW + 60))
+    assert [await believing.caller(token) for _ in range(2)] == [ADA, ADA]
+
+    clock.now = NOW + 60 + LEEWAY_S
+
+    with pytest.raises(UnauthorizedError, match="expired"):
+        await believing.caller(token)
+
+
+async def test_a_token_is_not_believed_once_its_key_is_withdrawn() -> None:
+    """Also when it was believed before: as soon as the keys are fetched anew, as any other token."""
+    clock, host = SetClock(), KeyHost(ELLIPTIC.public(), RSA.public())
+    believing = VerifiedTokens(
+        SUPABASE, clock, key_set=(keys := KeySet("https://keys.example", clock, transport=host))
+    )
+    token = ELLIPTIC.sign(claims())
+    assert await believing.caller(token) == ADA
+
+    host.show(RSA.public())
+    clock.now += STALE_FOR_S + 1
+    await keys.key(RSA.id, "RS256")
+
+    with pytest.raises(UnauthorizedError, match="does not show"):
+        await believing.caller(token)
+
+
+async def test_another_key_under_the_same_id_has_not_signed_it() -> None:
+    """Nor is a token believed by the name of its key alone."""
+    clock, host = SetClock(), KeyHost(ELLIPTIC.public())
+    believing = VerifiedTokens(SUPABASE, clock, key_set=KeySet("https://keys.example", clock, transport=host))
+    token = ELLIPTIC.sign(claims(exp=NOW + 2 * STALE_FOR_S))
+    assert await believing.caller(token) == ADA
+
+    host.show(SigningKey(ELLIPTIC.id).public())
+    clock.now += STALE_FOR_S + 1
+
+    with pytest.raises(UnauthorizedError, match="signature"):
+        await believing.caller(token)
+
+
+async def test_a_changed_signature_is_not_the_token_that_was_right() -> None:
+    """Whoever saw what a token says still cannot make one."""
+    believing = VerifiedTokens(SUPABASE, SetClock(), secret=SECRET)
+    token = signed(claims())
+    assert await believing.caller(token) == ADA
+
+    head, _, _ = token.rpartition(".")
+
+    with pytest.raises(UnauthorizedError, match="signature"):
+        await believing.caller(f"{head}.{signed(claims(), OTHER_SECRET).rpartition('.')[2]}")

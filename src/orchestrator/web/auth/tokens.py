@@ -15,6 +15,7 @@ import jwt
 
 from orchestrator.core.errors import UnauthorizedError
 from orchestrator.web.auth.caller import LOCAL_USER, NOBODY, SERVICE, Caller, Role
+from orchestrator.web.auth.checked import Checked, CheckedTokens
 from orchestrator.web.auth.credentials import is_user
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ LONGEST_TOKEN_CHARS: Final = 16 * 1024
 LEEWAY_S: Final = 30.0  # how far two machines' clocks may be apart
 SECRETS: Final = "HS256"  # the algorithm of a secret
 PUBLIC_KEYS: Final = ("ES256", "RS256")
+TIMES: Final = ("exp", "nbf")  # the claims that say when a token is valid
 # A Supabase project's own two keys, of its old kind, are tokens without `aud`, and name no address as issuer.
 PROJECT_ROLES: Final = {"anon": NOBODY, "service_role": SERVICE}
 PROJECT_ISSUERS: Final = ("supabase", "supabase-demo")
@@ -53,6 +55,7 @@ class VerifiedTokens:
         self._clock = clock
         self._secret = secret
         self._key_set = key_set
+        self._checked = CheckedTokens()
 
     async def caller(self, token: str) -> Caller:
         """Who has this token.
@@ -65,22 +68,33 @@ class VerifiedTokens:
             raise _wrong("it is no JSON Web Token")
         if len(token) > LONGEST_TOKEN_CHARS:
             raise _wrong(f"it is longer than {LONGEST_TOKEN_CHARS} characters")
-        claims = await self._signed(token)
-        check_times(claims, self._clock.time())
-        self._check_meant_for_us(claims)
-        return _caller(claims)
+        checked = self._checked.find(token)
+        if checked is None or await self._key(checked.algorithm, checked.key_id) is not checked.key:
+            checked = await self._check(token)
+            self._checked.keep(token, checked)
+        check_times(checked.times, self._clock.time())
+        return checked.caller
 
-    async def _signed(self, token: str) -> Claims:
-        """The claims, once the signature is seen to be right."""
+    async def _check(self, token: str) -> Checked:
+        """What it says, once the signature is seen to be right."""
         try:
             header = jwt.get_unverified_header(token)
         except jwt.InvalidTokenError:
             raise _wrong("it is no JSON Web Token") from None
-        algorithm = header.get("alg")
+        algorithm, key_id = str(header.get("alg")), header.get("kid")
+        key = await self._key(algorithm, key_id)
+        claims = claims_of(token, key, algorithm)
+        check_times(claims, self._clock.time())
+        self._check_meant_for_us(claims)
+        times: Claims = {name: claims[name] for name in TIMES if name in claims}
+        return Checked(_caller(claims), times, algorithm, key_id, key)
+
+    async def _key(self, algorithm: str, key_id: object) -> str | jwt.PyJWK:
+        """What tokens of this algorithm have to be signed with now."""
         if algorithm == SECRETS and self._secret is not None:
-            return claims_of(token, self._secret, SECRETS)
+            return self._secret
         if algorithm in PUBLIC_KEYS and self._key_set is not None:
-            return claims_of(token, await self._key_set.key(header.get("kid"), algorithm), algorithm)
+            return await self._key_set.key(key_id, algorithm)
         raise _wrong("its algorithm is not one that this service checks")
 
     def _check_meant_for_us(self, claims: Claims) -> None:
