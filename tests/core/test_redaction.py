@@ -204,3 +204,21 @@ def test_the_secrets_of_settings_are_their_secret_fields() -> None:
         none: SecretStr | None = None
 
     assert sorted(secrets_in(Outer())) == ["inner", "outer"]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["url", "password", "note", "n"]),
+        st.none()
+        | st.booleans()
+        | st.sampled_from(
+            [7654321, "7654321", "hunter2secret", "HUNTER2SECRET", 7.5, "a\nb", ["hunter2secret"]]
+        )
+        | st.builds("{} hunter2secret Bearer {}".format, st.text(max_size=3), st.text(max_size=9)),
+    )
+)
+def test_fields_are_shown_together_as_each_by_itself(fields: dict[str, object]) -> None:
+    """The quick look at a whole log line overlooks nothing."""
+    redactor = Redactor(["hunter2secret", "7654321"])
+
+    assert redactor.fields(fields) == {name: redactor.field(name, value) for name, value in fields.items()}

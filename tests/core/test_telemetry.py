@@ -160,6 +160,29 @@ def test_a_line_goes_to_what_standard_error_is_now(monkeypatch: pytest.MonkeyPat
     assert "disk is nearly full" in now.getvalue()
 
 
+def test_a_line_that_nobody_reads_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are answered when whoever read the log is gone, be it a pager or a pipe."""
+    configure_logging(TelemetrySettings(log_format="console"))
+    closed, now = io.StringIO(), io.StringIO()
+    closed.close()
+    log = structlog.get_logger("orchestrator.here")
+
+    for stream in (closed, now):
+        monkeypatch.setattr(sys, "stderr", stream)
+        log.warning("disk is nearly full")
+
+    assert "disk is nearly full" in now.getvalue()
+
+
+def test_a_logger_without_a_name_has_its_modules() -> None:
+    """As the libraries' lines, ours tell where they come from."""
+    stream = lines_of()
+
+    structlog.get_logger().info("something")
+
+    assert json.loads(stream.getvalue())["logger"] == __name__
+
+
 def test_metrics_carry_the_documents_names() -> None:
     """What document 004 lists is served on the metrics port, and the port is free again afterwards."""
     metrics = Metrics()

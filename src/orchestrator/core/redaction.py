@@ -12,6 +12,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -19,11 +20,12 @@ import pydantic_core
 from pydantic import BaseModel, JsonValue, SecretStr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 T = TypeVar("T")
 
 REDACTED: Final = "***"
+_PLAIN: Final = (str, int, float, type(None))
 # A shorter value is found in innocent text too often; the name of its field still hides it.
 SHORTEST_SECRET_CHARS: Final = 6
 # What is written as JSON may be quoted in JSON again, such as an error's body in an error's details.
@@ -62,6 +64,7 @@ def is_secret_field(name: str) -> bool:
     return name.lower().replace("-", "").replace("_", "") in _FIELDS
 
 
+@lru_cache  # log lines have the same names again and again
 def is_secret_log_field(name: str) -> bool:
     """Whether a field of a log line holds a secret: ``db_password`` too."""
     return is_secret_field(name) or _LOG_FIELD.search(name) is not None
@@ -209,6 +212,12 @@ class Redactor:
         """``value`` as it may be shown in a field of that name."""
         return self._redacted(value, hidden=self._is_secret(name))
 
+    def fields(self, fields: Mapping[str, object]) -> dict[str, object]:
+        """Named values, such as those of a log line, as they may be shown."""
+        if self._are_innocent(fields):
+            return dict(fields)
+        return {name: self.field(name, value) for name, value in fields.items()}
+
     def json(self, data: bytes) -> bytes:
         """JSON with ``***`` in place of secrets: the same bytes where none can be in it."""
         if not self.suspects(data):
@@ -230,12 +239,22 @@ class Redactor:
     def suspects(self, data: bytes) -> bool:
         """Whether JSON could hold a secret; quick, and wrong only in saying yes."""
         text = data.decode("utf-8", "replace")
-        if "\\u" in text:
-            return True  # any letter may be written so
+        return "\\u" in text or self._suspects(text)  # any letter may be written so
+
+    def _suspects(self, text: str) -> bool:
+        """Whether some part of it could be a secret."""
         for secret in self._exact:
             if secret in text:
                 return True
         return _has_a_word(text.lower())
+
+    def _are_innocent(self, fields: Mapping[str, object]) -> bool:
+        """Whether none can hold a secret: one quick look at all of them, wrong only in saying no."""
+        are_plain = all(isinstance(value, _PLAIN) for value in fields.values())
+        if not are_plain or any(map(self._is_secret, fields)):
+            return False
+        texts = (value if isinstance(value, str) else str(value) for value in fields.values())
+        return not self._suspects("\n".join(texts))
 
     def _redacted(self, value: object, *, hidden: bool) -> object:
         if isinstance(value, str):

@@ -26,7 +26,7 @@ from orchestrator.core.listening import cannot_listen, is_loopback, is_loopback_
 from orchestrator.core.redaction import Redactor, is_secret_log_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from opentelemetry.sdk.trace import TracerProvider
@@ -58,33 +58,73 @@ def configure_logging(
         structlog.processors.format_exc_info,
         _redacting(secrets),
     ]
-    handler = logging.StreamHandler(stream) if stream else _ToStandardError()
+    handler = _Lines(stream)
+    renderers = _renderers(settings, handler.stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_renderers(settings, handler.stream),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     logging.getLogger().handlers = [handler]
     logging.getLogger().setLevel(max(level, logging.WARNING))
     logging.getLogger("orchestrator").setLevel(level)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=_OurLoggers(handler),
         cache_logger_on_first_use=False,
     )
 
 
-class _ToStandardError(logging.StreamHandler[TextIO]):
-    """Writes to what standard error is at that moment: a stream kept from before may be closed by now."""
+class _Lines(logging.StreamHandler[TextIO]):
+    """Writes whole lines to a stream, by default to what standard error is at that moment.
+
+    A stream kept from before may be closed by now.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._follows_standard_error = stream is None
+        super().__init__(stream)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stderr
+        self._look()
         super().emit(record)
+
+    def write(self, line: str) -> None:
+        """Write a line; that nobody reads any more is no reason to fail."""
+        self.acquire()
+        try:
+            self._look()
+            self.stream.write(f"{line}\n")
+            self.stream.flush()
+        except (OSError, ValueError):
+            return
+        finally:
+            self.release()
+
+    def _look(self) -> None:
+        if self._follows_standard_error:
+            self.stream = sys.stderr
+
+
+class _OurLoggers:
+    """Makes the loggers of our own modules. The standard library's would double what a line costs."""
+
+    def __init__(self, lines: _Lines) -> None:
+        self._lines = lines
+        self._named = structlog.stdlib.LoggerFactory(ignore_frame_names=[__name__])
+
+    def __call__(self, *name: str) -> _OurLogger:
+        return _OurLogger(name[0] if name else self._named().name, self._lines.write)
+
+
+class _OurLogger:
+    """Writes lines that are ready, whatever their level: structlog has left out those below ours."""
+
+    def __init__(self, name: str, write: Callable[[str], None]) -> None:
+        self.name = name
+        self.debug = self.info = self.warning = self.error = self.critical = write
 
 
 def _redacting(secrets: Iterable[str]) -> Processor:
@@ -92,7 +132,7 @@ def _redacting(secrets: Iterable[str]) -> Processor:
     redactor = Redactor(secrets, is_secret=is_secret_log_field)
 
     def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        return {name: redactor.field(name, value) for name, value in event.items()}
+        return redactor.fields(event)
 
     return redact
 

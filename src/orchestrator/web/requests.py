@@ -38,7 +38,7 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)  # to find out the name takes longer than to write the line
 
 
 class Accompany:
