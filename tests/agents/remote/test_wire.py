@@ -3,82 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+import gzip
+import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 from pydantic import SecretStr
 
 from orchestrator.agents.remote import AgentClient, AgentError, AgentErrorCode, AgentReply, AgentRequest
 from orchestrator.agents.remote.answers import MOST_ANSWER_BYTES
+from orchestrator.agents.remote.network import Network, way_to
 from orchestrator.core.clock import SystemClock
 from orchestrator.core.telemetry import Metrics
-from support.scripted_agent import TOKEN
-from support.services import free_port
+from support.certificates import Authority
+from support.raw_agent import RawAgent, head, sending
+from support.scripted_agent import TOKEN, settled
+from support.services import LOOPBACK, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     from orchestrator.core.clock import Clock
     from orchestrator.testing.clock import ManualClock
 
 REQUEST = AgentRequest("clo", "/signals")
 OK = b'{"ok": true, "data": "here"}'
-
-
-class RawAgent:
-    """Takes requests, remembers them, and sends the bytes that a test gives it, once for each connection.
-
-    With ``keep`` it answers all requests of a connection.
-    """
-
-    def __init__(
-        self, send: Callable[[asyncio.StreamWriter], Awaitable[None]], *, keep: bool = False
-    ) -> None:
-        self.asked: list[bytes] = []
-        self.arrived = asyncio.Event()
-        self.connections = 0
-        self._send = send
-        self._keep = keep
-        self._serving: set[asyncio.Task[None]] = set()
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[str]:
-        """Listen on a free port while inside; gives the address."""
-        async with await asyncio.start_server(self._accept, "127.0.0.1", 0) as server:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            await asyncio.gather(*self._serving)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._serving.add(asyncio.ensure_future(self._serve(reader, writer)))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                self.asked.append(await reader.readuntil(b"\r\n\r\n"))
-                self.arrived.set()
-                await self._send(writer)
-                await writer.drain()
-                if not self._keep:
-                    break
-        with suppress(ConnectionError):
-            writer.close()
-            await writer.wait_closed()
-
-
-def sending(*pieces: bytes) -> RawAgent:
-    """An agent that sends these bytes, and closes."""
-
-    async def send(writer: asyncio.StreamWriter) -> None:
-        writer.writelines(pieces)
-
-    return RawAgent(send)
-
-
-def head(status: str, *lines: str) -> bytes:
-    """The head of an answer."""
-    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode()
 
 
 async def asked(address: str, clock: Clock | None = None) -> AgentReply | AgentError:
@@ -122,6 +73,103 @@ async def test_connections_are_used_again(clock: ManualClock) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
+        head("200 OK") + OK,
+        head("200 OK", "Transfer-Encoding: chunked") + f"{len(OK):x}\r\n".encode() + OK + b"\r\n0\r\n\r\n",
+        head("100 Continue") + head("200 OK", f"Content-Length: {len(OK)}") + OK,
+    ],
+    ids=["up to the end", "in chunks", "after a first word"],
+)
+async def test_an_answer_may_come_in_any_way_that_http_knows(answer: bytes) -> None:
+    """What counts is its body."""
+    async with sending(answer).listening() as address:
+        assert await asked(address) == AgentReply("here")
+
+
+async def test_a_compressed_answer_is_not_unpacked() -> None:
+    """None was asked for, and a small one may unfold to a thousand times its size."""
+    packed = gzip.compress(OK)
+    answer = head("200 OK", "Content-Encoding: gzip", f"Content-Length: {len(packed)}") + packed
+    async with sending(answer).listening() as address:
+        error = await asked(address)
+    assert isinstance(error, AgentError)
+    assert "it is compressed, though no compression was asked for" in error.message
+
+
+async def test_cookies_are_not_kept(clock: ManualClock) -> None:
+    """What an agent sets in one person's call must not come along in another's."""
+
+    async def send(writer: asyncio.StreamWriter) -> None:
+        writer.write(head("200 OK", "Set-Cookie: session=ada; Path=/", f"Content-Length: {len(OK)}") + OK)
+
+    agent = RawAgent(send, keep=True)
+    async with agent.listening() as address:
+        client = AgentClient(address, SecretStr(TOKEN), clock=clock, metrics=Metrics())
+        for _ in range(2):
+            await client.call(REQUEST)
+        await client.aclose()
+    assert [b"cookie" in request.lower() for request in agent.asked] == [False, False]
+
+
+async def test_a_connection_that_was_closed_is_not_used_again(clock: ManualClock) -> None:
+    """Where the agent says nothing of it beforehand, too: no attempt is lost to that."""
+    agent = sending(head("200 OK", f"Content-Length: {len(OK)}") + OK)
+    async with agent.listening() as address:
+        client = AgentClient(address, SecretStr(TOKEN), clock=clock, metrics=Metrics())
+        for _ in range(2):
+            assert await client.call(replace(REQUEST, method="POST")) == AgentReply("here")
+            await settled()
+        await client.aclose()
+    assert agent.connections == 2
+
+
+async def test_an_agent_behind_tls_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its certificate is of an authority that is trusted, as by SSL_CERT_FILE, and no other."""
+    authority, stranger = (Authority(tmp_path / name) for name in ("authority.pem", "stranger.pem"))
+    terms = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    terms.load_cert_chain(*authority.sign(LOOPBACK, tmp_path))
+    agent = sending(head("200 OK", f"Content-Length: {len(OK)}") + OK)
+    async with agent.listening(terms) as address:
+        monkeypatch.setenv("SSL_CERT_FILE", str(stranger.ca_file))
+        error = await asked(address)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
+        reply = await asked(address)
+    assert isinstance(error, AgentError)
+    assert (reply, len(agent.asked)) == (AgentReply("here"), 1)
+
+
+async def test_agents_elsewhere_are_asked_by_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which gets the whole address, as proxies do."""
+    proxy = sending(head("200 OK", f"Content-Length: {len(OK)}") + OK)
+    async with proxy.listening() as address:
+        use_proxy(monkeypatch, address)
+        assert await asked("http://agents.example.org") == AgentReply("here")
+    assert proxy.asked[0].startswith(b"GET http://agents.example.org/signals HTTP/1.1\r\n")
+
+
+async def test_the_environments_proxy_is_left_alone_where_it_should_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """NO_PROXY names agents that it is not for, and none stands between this machine and itself."""
+    agent = sending(head("200 OK", f"Content-Length: {len(OK)}") + OK)
+    async with agent.listening() as address:
+        use_proxy(monkeypatch, f"http://{LOOPBACK}:{free_port()}", spared="agents.example.org")
+        assert await asked(address) == AgentReply("here")
+    spared = way_to(httpx2.URL("http://agents.example.org"), by_proxy=True)
+    assert isinstance(spared, Network)
+
+
+def use_proxy(monkeypatch: pytest.MonkeyPatch, address: str, *, spared: str = "") -> None:
+    """Set the environment's proxy, which stands before all hosts but those ``spared``."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("http_proxy", address)
+    monkeypatch.setenv("no_proxy", spared)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
         b"",
         b"SSH-2.0-OpenSSH_9.6\r\n",
         head("200 OK", "Content-Length: 100") + OK,
@@ -131,9 +179,11 @@ async def test_connections_are_used_again(clock: ManualClock) -> None:
     ids=["nothing", "no HTTP", "cut off", "a chunk cut off", "a head without end"],
 )
 async def test_a_connection_that_breaks_off_is_a_failure(answer: bytes) -> None:
-    """Whatever came of it is thrown away."""
-    async with sending(answer).listening() as address:
+    """Whatever came of it is thrown away, and what was asked is not asked again at once."""
+    agent = sending(answer)
+    async with agent.listening() as address:
         error = await asked(address)
+    assert len(agent.asked) == 1
     assert isinstance(error, AgentError)
     assert error.code is AgentErrorCode.AGENT_ERROR
     assert error.message == "The connection to the agent clo failed or broke off (EDGE_BASE_URL)."

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import aclosing
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
 
 import httpx2
 import structlog
@@ -23,7 +24,7 @@ from orchestrator.agents.remote.contract import (
     AgentRequest,
     Allowance,
 )
-from orchestrator.agents.remote.line import MOST_AT_ONCE, Line
+from orchestrator.agents.remote.line import Line
 from orchestrator.core.errors import SettingsError
 from orchestrator.core.ids import new_id
 from orchestrator.core.listening import is_loopback
@@ -68,33 +69,18 @@ class AgentClient:
         on_this_machine = transport is not None or is_loopback(url.netloc.decode())
         if url.scheme == "http" and not on_this_machine:
             log.warning("the service token goes to the agents unencrypted; use https in EDGE_BASE_URL")
-        headers = {
+        self._address = str(url).rstrip("/")
+        self._headers = {
             "Authorization": f"Bearer {_sound(service_jwt)}",
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
         }
-
-        def new_pool() -> httpx2.AsyncClient:
-            return httpx2.AsyncClient(
-                base_url=url,
-                headers=headers,
-                # None is ever kept: people share these connections.
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                transport=transport,
-                timeout=None,  # our own clock has the limits
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=MOST_AT_ONCE),
-                follow_redirects=False,
-                trust_env=not on_this_machine,  # no proxy stands between this machine and itself
-            )
-
-        # A pool looks through all its connections for each request, so each agent has one of its own.
-        self._new_pool = new_pool
+        self._transport = transport or _network(url, by_proxy=not on_this_machine)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        for line in self._lines.values():
-            await line.http.aclose()
+        await self._transport.aclose()
 
     async def call(
         self,
@@ -118,13 +104,8 @@ class AgentClient:
         began = self._clock.time()
         deadline = began + most_s if deadline is None else min(deadline, began + most_s)
         start_by = deadline if start_by is None else min(start_by, deadline)
-        headers = {"X-Idempotency-Key": _sendable(idempotency_key or new_id())}
-        if etag is not None:
-            headers["If-None-Match"] = etag
-        if _is_sendable(request.user) and request.user == request.user.strip():
-            headers["X-User-ID"] = request.user
-        TraceContextTextMapPropagator().inject(headers)
-        call = _Call(request, headers, etag, deadline, start_by)
+        asked = self._asked(request, idempotency_key or new_id(), etag)
+        call = _Call(request, asked, etag, deadline, start_by)
         outcome = "cancelled"
         try:
             reply = await self._tried(call)
@@ -140,6 +121,20 @@ class AgentClient:
             return reply
         finally:
             self._metrics.agent_called(request.agent, outcome, self._clock.time() - began)
+
+    def _asked(self, request: AgentRequest, key: str, etag: str | None) -> httpx2.Request:
+        """What is sent, the same on each attempt."""
+        headers = {**self._headers, "X-Idempotency-Key": _sendable(key)}
+        if etag is not None:
+            headers["If-None-Match"] = etag
+        if _is_sendable(request.user) and request.user == request.user.strip():
+            headers["X-User-ID"] = request.user
+        TraceContextTextMapPropagator().inject(headers)
+        url = f"{self._address}{request.path}"
+        if request.query:
+            url += f"?{urlencode(request.query)}"
+        content = None if request.body is None else to_json(request.body)
+        return httpx2.Request(request.method, url, headers=headers, content=content)
 
     async def _tried(self, call: _Call) -> AgentReply:
         """The first attempt that succeeds; a failure that no later one may mend is raised."""
@@ -162,7 +157,7 @@ class AgentClient:
         await self._allowed(call)
         async with line.place(call.start_by):
             with line.breaker.attempt():
-                return await self._exchange(call, line.http)
+                return await self._exchange(call)
 
     async def _allowed(self, call: _Call) -> None:
         """Wait until the agent may be called once more."""
@@ -176,17 +171,13 @@ class AgentClient:
                 )
             await passed(self._clock, wait_s)
 
-    async def _exchange(self, call: _Call, http: httpx2.AsyncClient) -> AgentReply:
+    async def _exchange(self, call: _Call) -> AgentReply:
         request, now = call.request, self._clock.time()
-        content = None if request.body is None else to_json(request.body)
         try:
-            async with (
-                time_limit(self._clock, min(now + request.timeout_s, call.deadline)),
-                http.stream(
-                    request.method, request.path, params=request.query, content=content, headers=call.headers
-                ) as response,
-            ):
-                return await read_reply(response, request, etag=call.etag, now=self._clock.time())
+            async with time_limit(self._clock, min(now + request.timeout_s, call.deadline)):
+                response = await self._transport.handle_async_request(call.asked)
+                async with aclosing(response):
+                    return await read_reply(response, request, etag=call.etag, now=self._clock.time())
         except TimeoutError:
             self._metrics.agent_timed_out(request.agent)
             raise AgentAwayError(
@@ -202,7 +193,7 @@ class AgentClient:
     def _line_to(self, agent: str) -> Line:
         line = self._lines.get(agent)
         if line is None:
-            line = self._lines[agent] = Line(agent, self._new_pool(), self._clock, self._metrics)
+            line = self._lines[agent] = Line(agent, self._clock, self._metrics)
         return line
 
 
@@ -211,10 +202,17 @@ class _Call:
     """One call as all its attempts make it."""
 
     request: AgentRequest
-    headers: dict[str, str]
+    asked: httpx2.Request
     etag: str | None
     deadline: float
     start_by: float
+
+
+def _network(url: httpx2.URL, *, by_proxy: bool) -> httpx2.AsyncBaseTransport:
+    # It takes a tenth of a second to import, which those need not wait for whose agents are in this process.
+    from orchestrator.agents.remote.network import way_to
+
+    return way_to(url, by_proxy=by_proxy)
 
 
 def _pause_s(error: AgentError, backoff_s: float) -> float:

@@ -13,8 +13,6 @@ from orchestrator.core.waiting import time_limit
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import httpx2
-
     from orchestrator.core.clock import Clock
     from orchestrator.core.telemetry import Metrics
 
@@ -22,10 +20,9 @@ MOST_AT_ONCE: Final = 64  # attempts under way
 
 
 class Line:
-    """Connections, a circuit breaker, and places for the attempts that are under way."""
+    """A circuit breaker, and places for the attempts that are under way."""
 
-    def __init__(self, agent: str, http: httpx2.AsyncClient, clock: Clock, metrics: Metrics) -> None:
-        self.http = http
+    def __init__(self, agent: str, clock: Clock, metrics: Metrics) -> None:
         self.breaker = CircuitBreaker(agent, clock, metrics)
         self._agent = agent
         self._clock = clock
