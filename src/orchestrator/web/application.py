@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from orchestrator.core.clock import Clock, SystemClock
 from orchestrator.core.telemetry import Metrics
+from orchestrator.web.addresses import look_up_addresses
 from orchestrator.web.auth.access import check_access
 from orchestrator.web.auth.dev import dev_sign_in
 from orchestrator.web.auth.identify import Identify
@@ -134,6 +135,7 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
     app.include_router(docs_router())
     describe(app, takes_keys=house.answers is not None)
     check_access(app)
+    look_up_addresses(app)
     return app
 
 

@@ -19,6 +19,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI reads it
 
 from orchestrator.core.errors import ForbiddenError, InvalidInputError, UnauthorizedError
+from orchestrator.web.addresses import FixedAddresses
 from orchestrator.web.audit.trail import note_refusal
 from orchestrator.web.auth.caller import Caller, Role, caller_of
 from orchestrator.web.auth.links import links_of
@@ -112,7 +113,9 @@ _NAMES: Final = {
 
 def routes_of(app: FastAPI) -> Iterator[RouteContext]:
     """Every route of the application, those of its rooms' routers included."""
-    yield from iter_route_contexts(app.routes)
+    for route in iter_route_contexts(app.routes):
+        if not isinstance(route.original_route, FixedAddresses):
+            yield route
 
 
 def tags_of_users(router: APIRouter) -> frozenset[str]:
