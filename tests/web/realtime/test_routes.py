@@ -344,10 +344,31 @@ async def test_who_may_not_connect_is_told_by_http(
     assert problem["trace_id"] == answer.headers["traceparent"].split("-")[1] != "0" * 32
 
 
+async def test_in_a_full_service_the_oldest_without_a_user_makes_room(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opens sockets and names nobody shuts out nobody; those with users stay, however old."""
+    monkeypatch.setattr(routes_module, "MOST_SOCKETS", 3)
+    async with (
+        realtime(service.url, ANON) as user,
+        realtime(service.url, ANON) as oldest,
+        realtime(service.url, ANON) as other,
+    ):
+        await user.join({"access_token": token("ann")})
+        await oldest.join()
+        async with realtime(service.url, ANON) as newcomer:
+            assert await oldest.closed() == (1013, "too many clients are connected: name a user at once")
+            assert await newcomer.join({"access_token": token("bob")}) == OK
+            await service.tell(made("ann"), made("bob"))
+            assert [(await each.heard())[1]["user_id"] for each in (user, newcomer)] == ["ann", "bob"]
+            assert await other.is_quiet()
+
+
 async def test_a_full_service_says_so(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """429, with the time after which to come again."""
+    """429 where all that are connected have users, with the time after which to come again."""
     monkeypatch.setattr(routes_module, "MOST_SOCKETS", 1)
     async with realtime(service.url, ANON) as client:
+        await client.join({"access_token": token("ann")})
         with pytest.raises(InvalidStatus) as refused:
             async with realtime(service.url, ANON):
                 pass

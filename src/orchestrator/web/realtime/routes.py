@@ -54,7 +54,7 @@ class Broadcasts(BaseModel):
 def realtime_router(feed: Feed, clock: Clock, database: Database, outbox: Outbox) -> APIRouter:
     """The routes over ``feed``."""
     router = APIRouter(prefix=REALTIME, tags=["events"])
-    open_sockets: set[RealtimeSocket] = set()
+    open_sockets: dict[RealtimeSocket, None] = {}  # from the oldest to the newest
 
     @router.websocket("/websocket")
     async def connect(
@@ -65,21 +65,21 @@ def realtime_router(feed: Feed, clock: Clock, database: Database, outbox: Outbox
     ) -> None:
         if vsn not in list(Version):
             raise ForbiddenError(f"vsn is {vsn[:20]!r}; this service speaks {' and '.join(Version)}.")
-        if len(open_sockets) >= MOST_SOCKETS:
-            raise RateLimitedError("Too many clients are connected. Try again later.", retry_after=30)
         sign_in: SignIn = websocket.app.state.sign_in
         sign_ins: SignInLimit = websocket.app.state.sign_ins
         headers = Credentials.of(websocket.headers, sign_in.api_key_header)
         refused = partial(sign_ins.refused, websocket.scope)
         identity = Identity(sign_in, headers, apikey or headers.apikey, refused)
         await identity.check()
+        if len(open_sockets) >= MOST_SOCKETS:
+            _make_room(open_sockets)
         await websocket.accept()
         socket = RealtimeSocket(websocket, Version(vsn), Conversation(identity, feed), feed, clock)
-        open_sockets.add(socket)
+        open_sockets[socket] = None
         try:
             await socket.serve()
         finally:
-            open_sockets.discard(socket)
+            open_sockets.pop(socket, None)
 
     @router.post(
         "/api/broadcast",
@@ -95,6 +95,19 @@ def realtime_router(feed: Feed, clock: Clock, database: Database, outbox: Outbox
                 outbox.add(session, event)
 
     return router
+
+
+def _make_room(open_sockets: dict[RealtimeSocket, None]) -> None:
+    """Let the socket go that named no user for longest: whoever holds sockets for nothing shuts out nobody.
+
+    Raises:
+        RateLimitedError: all of them have users.
+    """
+    oldest = next((socket for socket in open_sockets if not socket.has_user), None)
+    if oldest is None:
+        raise RateLimitedError("Too many clients are connected. Try again later.", retry_after=30)
+    del open_sockets[oldest]
+    oldest.let_go()
 
 
 def _event(message: Message, caller: Caller) -> NewEvent:

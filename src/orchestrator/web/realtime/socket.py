@@ -81,26 +81,43 @@ class RealtimeSocket:
         self._heard_at = clock.time()
         self._second, self._frames_in_second = 0, 0
         self._listening = _Listening(feed, self._inbox)
+        self._kept = asyncio.timeout(None)
+
+    @property
+    def has_user(self) -> bool:
+        """Whether the client has said whose events it listens to."""
+        return self._conversation.listens_to is not None
+
+    def let_go(self) -> None:
+        """End this while it is served: its place is needed."""
+        self._kept.reschedule(asyncio.get_running_loop().time())
 
     async def serve(self) -> None:
         """Talk with the client until it is gone, or is let go."""
         tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._look_after())]
         try:
-            while (item := await self._inbox.get()) is not _Moment.GONE:
-                for frame in await self._answers(item):
-                    await self._send(frame)
+            async with self._kept:
+                while (item := await self._inbox.get()) is not _Moment.GONE:
+                    for frame in await self._answers(item):
+                        await self._send(frame)
         except _EndError as end:
-            log.info("realtime socket ended", code=end.code, reason=end.reason)
-            with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
-                async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await self._websocket.close(end.code, end.reason)
-        except (WebSocketDisconnect, TimeoutError):
-            pass  # it went away, or takes nothing more
+            await self._end(end)
+        except TimeoutError:
+            if self._kept.expired():
+                await self._end(_EndError(TRY_AGAIN, "too many clients are connected: name a user at once"))
+        except WebSocketDisconnect:
+            pass  # it went away
         finally:
             self._listening.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _end(self, end: _EndError) -> None:
+        log.info("realtime socket ended", code=end.code, reason=end.reason)
+        with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._websocket.close(end.code, end.reason)
 
     async def _answers(self, item: Item) -> list[Frame]:
         if isinstance(item, Event):
