@@ -18,6 +18,7 @@ from orchestrator.web.webhooks.repository import WebhookRepository
 from orchestrator.web.webhooks.schemas import NewWebhook
 from orchestrator.web.webhooks.service import WebhookService
 from orchestrator.web.webhooks.steps import WebhookSteps
+from orchestrator.web.webhooks.upkeep import Upkeep
 from orchestrator.web.webhooks.workflow import webhook_delivery
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class WebhooksLab:
             lambda: self.engine.streams, self.webhooks, lambda: self.engine, self.clock
         )
         self.service = WebhookService(self.webhooks, outbound, lambda: self.engine, self.clock)
+        self.upkeep = Upkeep(self.webhooks, lambda: self.engine, self.clock)
         self._parts = AsyncExitStack()
         self._distributing: asyncio.Task[None] | None = None
 

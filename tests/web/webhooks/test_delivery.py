@@ -17,9 +17,10 @@ from orchestrator import Encryption
 from orchestrator.core.errors import ConflictError, UnavailableError
 from orchestrator.db import SYSTEM
 from orchestrator.durable.codec import AesGcm
+from orchestrator.durable.errors import RunCancelledError, RunTerminatedError
 from orchestrator.web import outbound
 from orchestrator.web.events import NewEvent
-from orchestrator.web.webhooks import signing, workflow
+from orchestrator.web.webhooks import signing, steps, workflow
 from orchestrator.web.webhooks.repository import WebhookRepository
 from orchestrator.web.webhooks.steps import MOST_AT_ONCE
 from orchestrator.web.webhooks.tables import WebhookRow
@@ -390,7 +391,7 @@ async def test_old_deliveries_are_forgotten(sqlite_lab: WebhooksLab) -> None:
         await lab.settled(webhook.id)
         lab.clock.jump(31 * 86_400)
         assert len(await lab.deliveries(webhook.id)) == 1
-        forgetting = asyncio.create_task(lab.service.forget_old_always())
+        forgetting = asyncio.create_task(lab.upkeep.keep_up_always())
         async with asyncio.timeout(20):
             for pause_s in repeat(0.005):
                 if not await lab.deliveries(webhook.id):
@@ -398,3 +399,57 @@ async def test_old_deliveries_are_forgotten(sqlite_lab: WebhooksLab) -> None:
                 await asyncio.sleep(pause_s)
         assert not forgetting.done()  # it goes on hour after hour
         forgetting.cancel()
+
+
+async def test_a_delivery_whose_run_is_cancelled_has_failed(lab: WebhooksLab) -> None:
+    """It says why, and can be sent again."""
+    async with Receiver(500, 200).listening() as receiver:
+        webhook = await lab.create(receiver.url)
+        await lab.tell(made())
+        await receiver.until(1)
+        (shown,) = await lab.settled(webhook.id)
+        (info,) = await lab.engine.list()
+        run = await lab.engine.get(info.id)
+        await run.cancel()
+        with pytest.raises(RunCancelledError):
+            await run.result()
+
+        (cut_off,) = await lab.deliveries(webhook.id)
+        assert (shown.state, cut_off.state) == ("pending", "failed")
+        assert [(each.status, each.reason) for each in cut_off.attempts] == [
+            (500, None),
+            (None, steps.CUT_OFF),
+        ]
+        await lab.service.deliver_again("ann", webhook.id, shown.id)
+        await receiver.until(2)
+        assert (await lab.settled(webhook.id))[0].state == "delivered"
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_a_delivery_whose_run_was_ended_by_force_fails_in_time(
+    lab: WebhooksLab, *, is_deleted: bool
+) -> None:
+    """Nothing of its run is there to say so; whoever looks after deliveries does. Others go on."""
+    async with Receiver(*[500] * 3, 200).listening() as receiver:
+        webhooks = [await lab.create(receiver.url) for _ in range(2)]
+        await lab.tell(made())
+        await receiver.until(2)
+        for webhook in webhooks:
+            await lab.settled(webhook.id)
+        (row,) = await lab.deliveries(webhooks[0].id)
+        (info,) = await lab.engine.list(tags={"webhook_delivery": row.id})
+        run = await lab.engine.get(info.id)
+        await run.cancel(force_after=0)
+        with pytest.raises(RunTerminatedError):
+            await run.result()
+        if is_deleted:
+            await lab.engine.delete(info.id)
+            await lab.upkeep.tell_cut_off()
+            assert (await lab.deliveries(webhooks[0].id))[0].state == "pending", "its run may begin yet"
+            lab.clock.jump(2 * 3_600)
+        await lab.upkeep.tell_cut_off()
+
+        (cut_off,), (other,) = [await lab.deliveries(webhook.id) for webhook in webhooks]
+        reason = "its run is gone" if is_deleted else "its run was terminated"
+        assert (cut_off.state, cut_off.attempts[-1].reason) == ("failed", reason)
+        assert (other.state, {each.status for each in other.attempts}) == ("pending", {500})

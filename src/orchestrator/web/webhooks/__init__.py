@@ -18,12 +18,14 @@ def build(resources: Resources, codec: Codec) -> Feature:
     from orchestrator.web.webhooks.routes import webhooks_router
     from orchestrator.web.webhooks.service import WebhookService
     from orchestrator.web.webhooks.steps import WebhookSteps
+    from orchestrator.web.webhooks.upkeep import Upkeep
     from orchestrator.web.webhooks.workflow import webhook_delivery
 
     clock = resources.clock
     outbound = Outbound(allow_private=resources.settings.webhooks.allow_private)
     webhooks = WebhookRepository(resources.database, codec)
     distribution = Distribution(resources.streams, webhooks, resources.engine, clock)
+    upkeep = Upkeep(webhooks, resources.engine, clock)
     service = WebhookService(webhooks, outbound, resources.engine, clock)
     return Feature(
         name="webhooks",
@@ -31,5 +33,5 @@ def build(resources: Resources, codec: Codec) -> Feature:
         workflows=(webhook_delivery,),
         steps=(WebhookSteps(webhooks, outbound, clock),),
         on_start=(distribution.begin,),
-        background=(distribution.distribute_always, service.forget_old_always),
+        background=(distribution.distribute_always, upkeep.keep_up_always),
     )

@@ -83,7 +83,12 @@ async def started(engine: Engine, owner: str, delivery_id: str, number: int) -> 
     await engine.start(
         webhook_delivery,
         Delivery(owner=owner, id=delivery_id),
-        id=f"webhook-{delivery_id}-{number}",
+        id=run_id(delivery_id, number),
         owner=owner,
         tags={"webhook_delivery": delivery_id},
     )
+
+
+def run_id(delivery_id: str, number: int) -> str:
+    """The id of the run of that number of a delivery."""
+    return f"webhook-{delivery_id}-{number}"

@@ -131,7 +131,7 @@ class WebhookRepository:
         self, row: DeliveryRow, state: DeliveryState, at: datetime, status: int | None, reason: str | None
     ) -> None:
         """Write down an attempt, and that the webhook works where it came through."""
-        attempt: dict[str, JsonValue] = {"at": rfc3339(at), "status": status, "reason": reason}
+        attempt = _attempt(at, status, reason)
         async with self._database.session(row.owner) as session:
             kept = await session.one(select(DeliveryRow.attempts).where(DeliveryRow.id == row.id))
             attempts = [*(kept or []), attempt][-MOST_ATTEMPTS_SHOWN:]
@@ -141,10 +141,31 @@ class WebhookRepository:
                 works = update(WebhookRow).where(WebhookRow.id == row.webhook_id)
                 await session.change(works.values(worked_at=at))
 
+    async def cut_off(self, row: DeliveryRow, at: datetime, reason: str) -> None:
+        """Write down that nothing more is tried, and why, unless the delivery has ended or begun anew."""
+        as_it_was = (
+            DeliveryRow.id == row.id,
+            DeliveryRow.state == DeliveryState.PENDING,
+            DeliveryRow.runs == row.runs,
+        )
+        async with self._database.session(row.owner) as session:
+            kept = await session.one(select(DeliveryRow.attempts).where(*as_it_was))
+            attempts = [*(kept or []), _attempt(at, None, reason)][-MOST_ATTEMPTS_SHOWN:]
+            failed = update(DeliveryRow).where(*as_it_was)
+            await session.change(failed.values(attempts=attempts, state=DeliveryState.FAILED))
+
     async def ended(self, row: DeliveryRow, state: DeliveryState) -> None:
         """Write down what became of a delivery."""
         async with self._database.session(row.owner) as session:
             await session.change(update(DeliveryRow).where(DeliveryRow.id == row.id).values(state=state))
+
+    async def pending(self, after: str, limit: int) -> list[DeliveryRow]:
+        """Everybody's deliveries that are under way, in the order of their ids, above ``after``."""
+        under_way = (DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.id > after)
+        async with self._database.session(SYSTEM) as session:
+            return await session.all(
+                select(DeliveryRow).where(*under_way).order_by(DeliveryRow.id).limit(limit)
+            )
 
     async def forget_older(self, than: datetime) -> int:
         """Forget everybody's deliveries from before a moment; gives how many."""
@@ -161,3 +182,7 @@ class WebhookRepository:
         if row.old_secret is not None and row.old_secret_until is not None and now < row.old_secret_until:
             kept.append(row.old_secret)
         return [self._codec.open(secret, SECRETS, row.id).decode() for secret in kept]
+
+
+def _attempt(at: datetime, status: int | None, reason: str | None) -> dict[str, JsonValue]:
+    return {"at": rfc3339(at), "status": status, "reason": reason}

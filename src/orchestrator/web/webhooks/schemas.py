@@ -69,11 +69,11 @@ class WebhookCreated(Webhook):
 
 
 class Attempt(BaseModel):
-    """One attempt to deliver."""
+    """One attempt to deliver, or why there is none any more."""
 
     at: datetime
     status: int | None = Field(description="The HTTP status that was answered; null where nobody answered.")
-    reason: str | None = Field(description="Why nobody answered.")
+    reason: str | None = Field(description="Why nobody answered, or nobody was asked.")
 
 
 class DeliveryShown(BaseModel):

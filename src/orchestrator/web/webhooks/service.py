@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.core.clock import utc
 from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.ids import new_id
-from orchestrator.core.waiting import passed
 from orchestrator.web.webhooks.distribution import started
 from orchestrator.web.webhooks.schemas import DeliveryPage, DeliveryShown, Webhook, WebhookCreated
 from orchestrator.web.webhooks.signing import new_secret
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 MOST_EACH: Final = 20
 BOTH_SECRETS_FOR: Final = timedelta(hours=24)  # after a rotation
-DELIVERIES_KEPT_FOR: Final = timedelta(days=30)
-FORGOTTEN_EVERY_S: Final = 3_600.0
 BY_OWNER: Final = "its owner disabled it"
 
 
@@ -123,16 +120,6 @@ class WebhookService:
             await started(self._engine(), owner, row.id, row.runs)
             raise ConflictError("This delivery is under way.", code="delivery_pending")
         await started(self._engine(), owner, row.id, row.runs + 1)
-
-    async def forget_old_always(self) -> None:
-        """Forget what was sent more than 30 days ago, hour after hour.
-
-        Raises:
-            UnavailableError: the tables are away. Call again.
-        """
-        while True:
-            await self._webhooks.forget_older(utc(self._clock.time()) - DELIVERIES_KEPT_FOR)
-            await passed(self._clock, FORGOTTEN_EVERY_S, background=True)
 
     async def _row(self, owner: str, webhook_id: str) -> WebhookRow:
         row = await self._webhooks.find(owner, webhook_id)

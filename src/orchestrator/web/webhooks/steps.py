@@ -28,6 +28,8 @@ MOST_AT_ONCE: Final = 64  # so that receivers that hang do not take all of this 
 MOST_EACH_AT_ONCE: Final = 8  # of one owner, so that these do not take all of the others' turns
 USER_AGENT: Final = "orchestrator-webhooks/1"
 GONE: Final = "its receiver answered 410 Gone"
+CUT_OFF: Final = "its run was cancelled, or failed"
+DISABLED: Final = "the webhook is disabled"
 FAILING: Final = "nothing has come through for more than a day"
 
 
@@ -49,7 +51,7 @@ class WebhookSteps:
             return Outcome(is_over=True)  # the webhook or its owner is gone
         webhook, row = found
         if not webhook.enabled:
-            await self._webhooks.ended(row, DeliveryState.FAILED)
+            await self._webhooks.cut_off(row, utc(self._clock.time()), DISABLED)
             return Outcome(is_over=True)
         now = self._clock.time()
         secrets = self._webhooks.secrets(webhook, utc(now))
@@ -86,6 +88,13 @@ class WebhookSteps:
         await self._webhooks.ended(row, DeliveryState.FAILED)
         if webhook.worked_at is None or webhook.worked_at < row.created_at:
             await self._webhooks.disable(webhook, FAILING)
+
+    @step(name="webhook-cut-off", timeout=TIMEOUT_S, retry=RETRY)
+    async def cut_off(self, delivery: Delivery) -> None:
+        """This one is not gone on with, and fails with a word of why."""
+        row = await self._webhooks.delivery(delivery.owner, delivery.id)
+        if row is not None:
+            await self._webhooks.cut_off(row, utc(self._clock.time()), CUT_OFF)
 
     def _of(self, owner: str) -> asyncio.Semaphore:
         """The owner's turns, for as long as anybody holds one or waits for one."""

@@ -17,6 +17,7 @@ LONGEST_RETRY_AFTER_S: Final = 36_000
 @workflow(name="webhook-delivery")
 async def webhook_delivery(ctx: Context, delivery: Delivery) -> None:
     """Send the event, and give up after the last attempt."""
+    ctx.compensate(WebhookSteps.cut_off, delivery)
     for pause_s in PAUSES_S:
         outcome = await ctx.run(WebhookSteps.attempt, delivery)
         if outcome.is_over:
