@@ -13,9 +13,10 @@ import structlog
 from orchestrator.app.cli.exits import ExitCode
 from orchestrator.app.cli.root import run
 from orchestrator.app.data_dir import TABLES_FILE
+from orchestrator.app.persons.rows import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 
@@ -53,6 +54,22 @@ def orchestrated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Commands
     for user in ("ada-6b1f", "local"):
         commands("keys", "create", "backup", "--user", user, "--scope", "lessons")
     return commands
+
+
+def test_a_part_of_an_export_is_not_kept(
+    orchestrated: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the service fails in the midst of it, there is no file that looks like one."""
+
+    async def broken(*_: object) -> AsyncIterator[tuple[str, dict[str, str]]]:
+        yield "api_keys", {"id": "1"}
+        raise RuntimeError("the disk is on fire")
+
+    monkeypatch.setattr(Rows, "all", broken)
+    file = tmp_path / "ada.zip"
+    orchestrated("person", "export", "ada-6b1f", "--out", str(file), code=ExitCode.UNAVAILABLE)
+    assert "The service stopped in the midst of the export" in orchestrated.said
+    assert not file.exists()
 
 
 def test_a_person_is_exported_and_erased(orchestrated: Commands, tmp_path: Path) -> None:

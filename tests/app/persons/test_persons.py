@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 
 from orchestrator import Context, workflow
 from orchestrator.app.compaction import compact
+from orchestrator.app.persons import rows
 from orchestrator.app.persons.told import Told
 from orchestrator.app.wiring import built
 from orchestrator.core.errors import UnavailableError
@@ -22,7 +23,8 @@ from orchestrator.streams import DeadLetter, dead_letters
 from orchestrator.web.auth.keys.tables import ApiKeyRow
 from orchestrator.web.events import STREAM, NewEvent
 from orchestrator.web.idempotency.tables import IdempotencyRow
-from support.planted import owned_tables, plant, rows_of
+from support.loop_clock import loop_clock
+from support.planted import LATER, owned_tables, plant, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -128,6 +130,19 @@ async def house(data_dir: Path, **settings: object) -> AsyncIterator[House]:
             yield House(service, client)
 
 
+def api_key(owner: str, key_id: str) -> ApiKeyRow:
+    """A row of theirs."""
+    return ApiKeyRow(
+        id=key_id,
+        owner=owner,
+        name="backup",
+        sha256="0" * 64,
+        scopes=["days"],
+        created_at=LATER,
+        created_by="",
+    )
+
+
 def files_with(folder: Path, *words: str) -> Iterator[str]:
     """The files anywhere in ``folder`` with one of these words in their bytes."""
     for file in sorted(folder.rglob("*")):
@@ -176,6 +191,41 @@ async def test_what_is_held_about_a_person_is_in_one_file_and_then_gone(
     compact(data_dir)
     assert list(files_with(data_dir, HERS, ADA)) == []
     assert "journal.db" in list(files_with(data_dir, HIS))
+
+
+async def test_a_large_export_takes_as_long_as_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sent as it is made, so the deadline of requests is for each record, and the file is whole."""
+    records, limit_s = 2_000, 1.0
+    page = rows.Rows._read
+
+    async with house(tmp_path, **{"server.request_timeout_s": limit_s}) as service:
+        async with service.service.resources.database.session(SYSTEM) as session:
+            for number in range(records):
+                session.add(api_key(ADA, f"{number:012}"))
+        with loop_clock() as clock:
+
+            async def slow(*asked: Any) -> Any:  # noqa: ANN401 - what it stands for takes and gives
+                if found := await page(*asked):
+                    await clock.advance(0.9 * limit_s)
+                return found
+
+            monkeypatch.setattr(rows.Rows, "_read", slow)
+            of_ada = await service.exported(ADA)
+    assert len(of_ada["tables/api_keys.jsonl"]) == records
+
+
+async def test_an_export_that_cannot_begin_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As any other request, before anything of it is sent."""
+
+    async def away(*_: object) -> Any:  # noqa: ANN401
+        raise UnavailableError("The tables are away.")
+
+    async with house(tmp_path) as service:
+        monkeypatch.setattr(rows.Rows, "_read", away)
+        answer = await service.asked("persons/export", user=ADA)
+    assert (answer.status_code, answer.json()["detail"]) == (503, "The tables are away.")
 
 
 async def test_an_erasure_that_is_interrupted_goes_on_when_it_is_asked_again(

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -12,6 +13,9 @@ from orchestrator.app.cli.options import AsJson, ConfigFile, DataDir, ServiceUrl
 from orchestrator.app.cli.screen import Screen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
     from orchestrator.core.settings import Settings
 
 DEFAULT_FILE = Path("person.zip")
@@ -121,32 +125,53 @@ def _counts(erased: dict[str, Any]) -> list[tuple[str, int]]:
 
 
 async def _exported(settings: "Settings", user: str, out: Path) -> None:
-    """Write the file, which only its owner may read.
+    """Write the file, which only its owner may read; a part of it is removed again.
 
     Raises:
         ConflictError: it is there already, or cannot be made.
+        UnavailableError: the service cannot be reached, or stopped in the midst of it.
     """
-    import os
+    import httpx2
 
-    from orchestrator.app.cli.connection import connected, error_of
-    from orchestrator.core.errors import ConflictError
-    from orchestrator.core.private_files import PRIVATE_FILE
+    from orchestrator.app.cli.connection import connected, error_of, unreachable
+    from orchestrator.core.errors import UnavailableError
 
     async with connected(settings) as connection:
         asked = connection.http.stream("POST", "/api/v1/persons/export", json={"user": user})
-        async with asked as response:
-            if not response.is_success:
-                await response.aread()
-                raise error_of(response)
-            try:
-                descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
-            except OSError as error:
-                raise ConflictError(
-                    f"{out} cannot be written: {error.strerror}. Give another --out."
-                ) from error
-            with os.fdopen(descriptor, "wb") as file:
-                async for chunk in response.aiter_bytes():
-                    file.write(chunk)
+        try:
+            async with asked as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise error_of(response)
+                with _new_file(out) as file:
+                    async for part in response.aiter_bytes():
+                        file.write(part)
+        except httpx2.RemoteProtocolError as error:
+            raise UnavailableError(
+                "The service stopped in the midst of the export; its log says why. Nothing was written."
+            ) from error
+        except httpx2.TransportError as error:
+            raise unreachable(connection.address) from error
+
+
+@contextmanager
+def _new_file(out: Path) -> "Iterator[BinaryIO]":
+    """A file to write while inside; it is gone where that fails."""
+    import os
+
+    from orchestrator.core.errors import ConflictError
+    from orchestrator.core.private_files import PRIVATE_FILE
+
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+    except OSError as error:
+        raise ConflictError(f"{out} cannot be written: {error.strerror}. Give another --out.") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+    except BaseException:
+        out.unlink()
+        raise
 
 
 async def _erased(settings: "Settings", user: str) -> dict[str, Any]:

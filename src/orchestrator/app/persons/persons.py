@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ from orchestrator.core.clock import utc
 from orchestrator.core.errors import ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from orchestrator.app.persons.rows import Given
     from orchestrator.core.clock import Clock
@@ -73,23 +74,25 @@ class Persons:
         self._before_giving = [settle for room in rooms for settle in room.before_giving]
         self._clock = clock
 
-    async def export(self, user: str, file: IO[bytes]) -> None:
-        """Write everything into a zip: JSON lines by kind, and files as they are."""
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    async def export(self, user: str) -> AsyncGenerator[bytes]:
+        """Everything in a zip, as it is made: JSON lines by kind, and files as they are.
+
+        After each record there is a part, which is empty while the record is being packed with others.
+        """
+        packed = _Packed()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             about = {"format": FORMAT, "user": user, "at": utc(self._clock.time()).isoformat()}
             archive.writestr("about.json", json.dumps(about, ensure_ascii=False, indent=2))
-            tables = _Lines(archive)
-            async for table, row in self._rows.all(user):
-                tables.add(f"tables/{table}.jsonl", row)
-            tables.close()
-            await _write(archive, "runs.jsonl", self._runs.all(user))
-            await _write(archive, "events.jsonl", self._told.all(user))
-            await _write(archive, "schedules.jsonl", _each(await self._runs.schedules(user)))
-            done = [entry.model_dump(mode="json") for entry in await self._audit.of_person(user)]
-            await _write(archive, "audit.jsonl", _each(done))
+            with closing(_Lines(archive)) as lines:
+                async with aclosing(self._records(user)) as records:
+                    async for name, record in records:
+                        lines.add(name, record)
+                        yield packed.taken()
             for room, belongings in self._belongings.items():
                 async for name, data in belongings.files(user):
                     archive.writestr(f"files/{room}/{name}", data)
+                    yield packed.taken()
+        yield packed.taken()
 
     async def erase(self, user: str) -> Erased:
         """Remove everything, open runs included, which are stopped first. What is gone stays gone.
@@ -121,6 +124,19 @@ class Persons:
         given = await self._rows.give(giver, taker)
         return replace(given, runs=await self._runs.give(giver, taker))
 
+    async def _records(self, user: str) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
+        """Each record, with the name of the file that it goes into; file by file."""
+        async for table, row in self._rows.all(user):
+            yield f"tables/{table}.jsonl", row
+        async for run in self._runs.all(user):
+            yield "runs.jsonl", run
+        async for event in self._told.all(user):
+            yield "events.jsonl", event
+        for schedule in await self._runs.schedules(user):
+            yield "schedules.jsonl", schedule
+        for entry in await self._audit.of_person(user):
+            yield "audit.jsonl", entry.model_dump(mode="json")
+
     async def _erase(self, user: str, erased: Erased) -> None:
         erased.schedules += await self._runs.remove_schedules(user)  # first: they start runs
         for room, belongings in self._belongings.items():
@@ -131,6 +147,29 @@ class Persons:
         await self._rows.unname(user)
         erased.events += await self._told.remove(user)
         erased.blanked += await self._audit.blank(user)
+
+
+class _Packed:
+    """What an archive has written and nobody has taken yet: a file without a way back."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, part: bytes) -> int:
+        """Add what was packed."""
+        self._parts.append(part)
+        return len(part)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def taken(self) -> bytes:
+        """All that was added since the last time."""
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
 
 
 class _Lines:
@@ -153,18 +192,6 @@ class _Lines:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-async def _write(archive: zipfile.ZipFile, name: str, values: AsyncIterator[dict[str, Any]]) -> None:
-    lines = _Lines(archive)
-    async for value in values:
-        lines.add(name, value)
-    lines.close()
-
-
-async def _each(values: Sequence[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-    for value in values:
-        yield value
 
 
 def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:

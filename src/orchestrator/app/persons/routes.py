@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from typing import IO, TYPE_CHECKING, Annotated
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import StreamingResponse
@@ -20,12 +20,11 @@ from orchestrator.web.idempotency.once import secret_answer
 from orchestrator.web.problems import problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from orchestrator.app.persons.persons import Persons
 
 ZIP = "application/zip"
-CHUNK_BYTES = 256 * 1024
 DIGEST_CHARS = 16
 
 
@@ -101,13 +100,9 @@ def build(persons: Persons, kept: Sequence[Kept]) -> Feature:
         For admins, such as who knows the token that stands in `service.json` in the data directory.
         """
         await trail.record("person.export", unnamed(person.user))
-        file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by who sends it; it has no name
-        try:
-            await persons.export(person.user, file)
-        except BaseException:
-            file.close()
-            raise
-        return StreamingResponse(_chunks(file), media_type=ZIP)
+        parts = persons.export(person.user)
+        first = await anext(parts)  # what is away shows here, while that can still be answered
+        return StreamingResponse(_all_of(first, parts), media_type=ZIP)
 
     @router.post(
         "/persons/erase",
@@ -160,8 +155,8 @@ def unnamed(user: str) -> str:
     return f"sha256:{hashlib.sha256(user.encode()).hexdigest()[:DIGEST_CHARS]}"
 
 
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        file.seek(0)
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
+async def _all_of(first: bytes, parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(parts):
+        yield first
+        async for part in parts:
+            yield part

@@ -36,10 +36,14 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Answering:
-    """The answer while it is given: held back until it is kept, unless it is a stream."""
+    """The answer while it is given: held back until it is kept, unless it is a stream.
+
+    Event streams are not kept at all; of a secret that is made while it is sent, it is kept that it was.
+    """
 
     is_secret: bool = False
     is_stream: bool = False
+    is_endless: bool = False
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     held: list[Message] = field(default_factory=list)
@@ -50,7 +54,8 @@ class Answering:
             given = Headers(raw=message["headers"])
             self.status = message["status"]
             self.headers = {name: given[name] for name in KEPT_HEADERS if name in given}
-            self.is_stream = given.get("content-type", "").startswith(EVENT_STREAM)
+            self.is_endless = given.get("content-type", "").startswith(EVENT_STREAM)
+            self.is_stream = self.is_endless or (self.is_secret and "content-length" not in given)
         self.held.append(message)
 
     async def give(self, send: Send) -> None:
@@ -64,7 +69,7 @@ class Answering:
         """Whether another try would get the same: not after what passes, or waits for a sign-in."""
         passing = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
         is_told = HTTPStatus.OK <= self.status < HTTPStatus.INTERNAL_SERVER_ERROR
-        return is_told and self.status not in passing and not self.is_stream
+        return is_told and self.status not in passing and not self.is_endless
 
     @property
     def answer(self) -> Answer:

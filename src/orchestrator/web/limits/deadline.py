@@ -1,4 +1,4 @@
-"""How long a request may take."""
+"""How long a request may take, and each part of an answer that is made while it is sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ EVENT_STREAM = "text/event-stream"
 
 
 class Deadline:
-    """Answers 504 when a request takes too long; event streams may go on for ever once they begin."""
+    """Answers 504 when a request takes too long.
+
+    An answer that has begun goes on for as long as each part of it comes in that time; event streams may go
+    on for ever.
+    """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self.app = app
@@ -28,14 +32,15 @@ class Deadline:
             await self.app(scope, receive, send)
             return
         deadline = asyncio.timeout(self.seconds)
-        started = False
+        started, endless = False, False
 
         async def watched(message: Message) -> None:
-            nonlocal started
+            nonlocal started, endless
             if message["type"] == "http.response.start":
                 started = True
-                if Headers(raw=message["headers"]).get("content-type", "").startswith(EVENT_STREAM):
-                    deadline.reschedule(None)
+                endless = Headers(raw=message["headers"]).get("content-type", "").startswith(EVENT_STREAM)
+            if not deadline.expired():
+                deadline.reschedule(None if endless else asyncio.get_running_loop().time() + self.seconds)
             await send(message)
 
         try:
