@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from orchestrator.core.clock import SystemClock
-from orchestrator.core.waiting import passed, time_limit
+from orchestrator.core.waiting import passed, time_limit, whole
 from orchestrator.testing.clock import ManualClock
 from support.scripted_agent import settled
 
@@ -71,3 +71,27 @@ async def test_a_cancel_from_outside_stays_one() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await clock.advance(seconds=10)
+
+
+async def test_who_is_cancelled_learns_of_it_when_the_work_is_done() -> None:
+    """However often; what is interrupted half-way would leave its locks behind."""
+    work = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(whole(work))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        waiting.cancel()
+    await settled()
+    assert not waiting.done()
+    work.set_result(None)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_results_and_errors_come_through() -> None:
+    """Those of work that is done already too."""
+    done, failed = (asyncio.get_running_loop().create_future() for _ in range(2))
+    done.set_result(3)
+    failed.set_exception(KeyError("of the work"))
+    assert await whole(done) == 3
+    with pytest.raises(KeyError, match="of the work"):
+        await whole(failed)

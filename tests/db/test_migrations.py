@@ -41,15 +41,15 @@ def test_every_revision_has_rows_to_be_upgraded() -> None:
 
 async def test_migrations_from_nothing_equal_the_tables(tables: Tables) -> None:
     """What the migrations build is exactly what the classes declare."""
-    async with tables.database() as database, database.engine.connect() as connection:
-        await connection.run_sync(lambda sync: command.check(migrations(sync)))
+    async with tables.database() as database:
+        await database.store.apart(lambda connection: command.check(migrations(connection)))
 
 
 async def test_migrations_can_be_undone(tables: Tables) -> None:
     """Each migration knows its way back, and leaves nothing of its own."""
-    async with tables.database() as database, database.engine.begin() as connection:
-        await connection.run_sync(lambda sync: command.downgrade(migrations(sync), "base"))
-        left = await connection.run_sync(rows_in)
+    async with tables.database() as database:
+        await database.store.apart(lambda connection: command.downgrade(migrations(connection), "base"))
+        left = await database.store.apart(rows_in)
     assert left == {}
 
 
@@ -59,8 +59,7 @@ async def test_a_filled_database_of_every_revision_is_upgraded(tables: Tables, r
     before = await filled_at(revision, tables.database())
 
     async with tables.database() as database:
-        async with database.engine.connect() as connection:
-            after = await connection.run_sync(rows_in)
+        after = await database.store.apart(rows_in)
         async with database.session(SYSTEM) as session:
             sessions = await session.all(select(SessionRow))
             spent = await session.all(select(SpendingRow))
@@ -101,17 +100,20 @@ async def test_what_is_pending_is_told_without_a_change(tables: Tables) -> None:
 
 async def filled_at(revision: str, database: Database) -> Rows:
     """Make the tables of ``revision`` as its version did, with its rows; all of them."""
-    async with database.engine.begin() as connection:
-        await connection.run_sync(lambda sync: command.upgrade(migrations(sync), revision))
+
+    def fill(connection: Connection) -> Rows:
+        command.upgrade(migrations(connection), revision)
         if connection.dialect.name == "postgresql":
-            await connection.execute(text(f"COMMENT ON TABLE alembic_version IS '{MARK}'"))
-            await connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
+            connection.execute(text(f"COMMENT ON TABLE alembic_version IS '{MARK}'"))
+            connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
         else:
-            await connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
         for statement in (FILLS / f"{revision}.sql").read_text().split(";\n"):
             if statement.strip():
-                await connection.exec_driver_sql(statement)
-        rows = await connection.run_sync(rows_in)
+                connection.exec_driver_sql(statement)
+        return rows_in(connection)
+
+    rows = await database.store.apart(fill)
     await database.close()
     return rows
 

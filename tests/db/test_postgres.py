@@ -26,6 +26,7 @@ from orchestrator.features.lessons.tables import SessionRow
 from support.postgres_server import PASSWORD, own_postgres_server
 from support.services import LOOPBACK
 from support.session_rows import row
+from support.tables import server_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -95,7 +96,7 @@ async def test_a_database_of_another_program_is_refused_untouched(
 async def test_tables_of_others_beside_ours_are_left_alone(postgres: Databases, name: str) -> None:
     """A database may be shared as long as no name is taken twice."""
     await postgres.do("CREATE TABLE customers (id int); INSERT INTO customers VALUES (1)", name)
-    async with database_at(postgres.url(name)) as database, database.engine.connect() as connection:
+    async with database_at(postgres.url(name)) as database, server_of(database).connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM customers")) == 1
         assert not (await database.pending()).changes
 

@@ -71,8 +71,8 @@ async def test_a_server_that_proves_enough_is_used(
     query = text(
         "SELECT CASE WHEN ssl THEN 'encrypted' ELSE 'plain' END FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
     )
-    async with database_at(server, folder, host, tls) as database, database.engine.connect() as connection:
-        assert await connection.scalar(query) == sent
+    async with database_at(server, folder, host, tls) as database:
+        assert await database.store.apart(lambda connection: connection.scalar(query)) == sent
 
 
 @pytest.mark.parametrize(

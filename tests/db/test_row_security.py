@@ -19,11 +19,12 @@ from orchestrator.core.postgres_address import PostgresAddress
 from orchestrator.db import SYSTEM, Database
 from orchestrator.db.migrating import newest
 from orchestrator.db.postgres import PostgresStore
-from orchestrator.db.row_security import ENTER, SYSTEM_ROLE, USER_ROLE
+from orchestrator.db.row_security import SYSTEM_ROLE, USER_ROLE, enter
 from orchestrator.features.lessons.tables import SessionRow
 from support.planted import all_tables, owned_tables
 from support.postgres_server import PASSWORD, QUICK, USER, own_postgres_server, programs
 from support.session_rows import row
+from support.tables import server_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
@@ -106,7 +107,7 @@ async def its_owner(postgres: Databases, name: str) -> AsyncGenerator[str]:
 
 async def become(connection: AsyncConnection, role: str, user: str) -> None:
     """What a session does as it begins, and nothing else of it."""
-    await connection.execute(ENTER, {"role": role, "user": user})
+    await connection.run_sync(enter, role, user)
 
 
 # -- past the repository -----------------------------------------------------------------------------
@@ -122,7 +123,7 @@ async def test_plain_sql_sees_its_users_rows_only(database: Database) -> None:
         (SYSTEM_ROLE, ""): ["of-ann", "of-bob"],
     }
     for (role, user), expected in seen.items():
-        async with database.engine.connect() as connection:
+        async with server_of(database).connect() as connection:
             await become(connection, role, user)
             found = await connection.scalars(text("SELECT id FROM lesson_sessions ORDER BY id"))
             assert list(found) == expected
@@ -131,7 +132,7 @@ async def test_plain_sql_sees_its_users_rows_only(database: Database) -> None:
 async def test_a_session_without_its_filter_sees_nothing_of_others(database: Database) -> None:
     """The real session, entered as every room does; only the table is asked instead of the class."""
     async with database.session("ann") as session:
-        connection = await session._inner.connection()
+        connection = await session._transaction._session.connection()  # type: ignore[attr-defined]  # PostgreSQL's
         assert list(await connection.scalars(select(SessionRow.__table__.c.id))) == ["of-ann"]
         changed = await connection.execute(text("UPDATE lesson_sessions SET topic = 'mine'"))
         removed = await connection.execute(text("DELETE FROM lesson_sessions WHERE owner = 'bob'"))
@@ -145,7 +146,7 @@ async def test_no_row_is_written_in_another_name(database: Database) -> None:
     """Neither a new one nor one that is given away."""
     give = "UPDATE lesson_sessions SET owner = '{owner}'"
     forged = [statement.format(owner=owner) for statement in (INSERT, give) for owner in ("bob", "")]
-    async with database.engine.connect() as connection:
+    async with server_of(database).connect() as connection:
         await become(connection, USER_ROLE, "ann")
         await refused(connection, forged, "row-level security policy")
 
@@ -153,7 +154,7 @@ async def test_no_row_is_written_in_another_name(database: Database) -> None:
 async def test_neither_role_may_do_more_than_to_read_and_change_rows(database: Database) -> None:
     """The system sees everybody's rows, and is no administrator."""
     for role in (USER_ROLE, SYSTEM_ROLE):
-        async with database.engine.connect() as connection:
+        async with server_of(database).connect() as connection:
             await become(connection, role, "ann")
             await refused(connection, BEYOND_ROWS, r"permission denied|must be owner|must be superuser")
 
@@ -169,7 +170,7 @@ async def refused(connection: AsyncConnection, statements: Iterable[str], reason
 async def test_every_table_has_its_wall(database: Database) -> None:
     """Whoever makes a table protects it in its migration, or else reserves it for the system."""
     every, owned = all_tables(), owned_tables()
-    async with database.engine.connect() as connection:
+    async with server_of(database).connect() as connection:
         walled = set(
             await connection.scalars(
                 text("SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity")
@@ -210,7 +211,7 @@ async def test_a_connection_that_is_given_back_has_no_role_left(database: Databa
 
     for use in (commits, lambda: fails(RuntimeError()), fails_in_the_server, goes_away):
         await asyncio.gather(use(), return_exceptions=True)
-        async with database.engine.connect() as connection:  # the only one there is
+        async with server_of(database).connect() as connection:  # the only one there is
             left = await connection.execute(
                 text("SELECT current_user, current_setting('role'), current_setting('orchestrator.user')")
             )
@@ -225,7 +226,7 @@ async def test_the_tables_owner_sees_nothing_before_he_is_someone(postgres: Data
     async with its_owner(postgres, name) as url, database_at(url) as database:
         async with database.session("ann") as session:
             session.add(row("of-ann"))
-        async with database.engine.connect() as connection:
+        async with server_of(database).connect() as connection:
             assert await connection.scalar(text("SELECT count(*) FROM lesson_sessions")) == 0
 
 

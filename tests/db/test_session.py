@@ -1,89 +1,143 @@
-"""What a session asks of its database is done to the end, on SQLite without waiting where nothing waits."""
+"""A session of a SQLite file: reads are done at once, and what may wait keeps nobody from working."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+import sqlite3
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, event, select, update
 
 from orchestrator.db import Database
-from orchestrator.db.session import begun_at_once, whole
-from orchestrator.features.days.tables import IntentRow
+from orchestrator.features.days.tables import SignalRow
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    class Done(Protocol):
-        """One of the two that do work to its end."""
-
-        async def __call__(self, work: Coroutine[Any, Any, int]) -> int:
-            """What the work gives."""
-            ...
+    from orchestrator.db import Session
 
 
-BOTH = pytest.mark.parametrize("done", [whole, begun_at_once])
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the tables are."""
+    return tmp_path / "tables.db"
 
 
-async def test_a_read_of_a_file_is_done_before_anybody_elses_turn(tmp_path: Path) -> None:
-    """Its one connection is not held while others work."""
-    async with Database(tmp_path / "tables.db") as database:
-        others = list[str]()
-        asyncio.get_running_loop().call_soon(others.append, "had their turn")
+@pytest.fixture
+async def database(file: Path) -> AsyncIterator[Database]:
+    """A file with one row of Ada's."""
+    async with Database(file) as database:
         async with database.session("ada") as session:
-            assert await session.all(select(IntentRow)) == []
-        assert others == []
+            session.add(signal("clo"))
+        yield database
 
 
-@BOTH
-async def test_who_is_cancelled_learns_of_it_when_the_work_is_done(done: Done) -> None:
-    """However often; a driver would leave its locks behind otherwise."""
-    goes_on, steps = asyncio.Event(), list[str]()
-
-    async def work() -> int:
-        for step in ("first", "last"):
-            steps.append(step)
-            await goes_on.wait()
-        return 1
-
-    task = asyncio.create_task(done(work()))
-    for _ in range(3):
-        await asyncio.sleep(0)
-        task.cancel()
-    await asyncio.sleep(0)
-    assert not task.done()
-    goes_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert steps == ["first", "last"]
+def signal(agent: str) -> SignalRow:
+    """What an agent said."""
+    return SignalRow(agent=agent, key="k", data={}, fetched_at=1.0, confirmed_at=1.0)
 
 
-@BOTH
-async def test_results_and_errors_come_through(done: Done) -> None:
-    """Those of work that waits and of work that does not, and the errors that it handles itself."""
-    broken = asyncio.get_running_loop().create_future()
-    broken.set_exception(ValueError("of the driver"))
+async def agents(session: Session) -> list[str]:
+    """Who said something."""
+    return await session.all(select(SignalRow.agent).order_by(SignalRow.agent))
 
-    async def recovers() -> int:
-        await asyncio.sleep(0)
-        try:
-            await broken
-        except ValueError:
+
+async def test_a_read_is_done_before_anybody_elses_turn(database: Database) -> None:
+    """The one connection is not held while others work."""
+    others = list[str]()
+    asyncio.get_running_loop().call_soon(others.append, "had their turn")
+    async with database.session("ada") as session:
+        assert await agents(session) == ["clo"]
+    assert others == []
+
+
+async def test_reads_are_done_where_they_are_asked_for_and_writes_on_a_thread(database: Database) -> None:
+    """A write may wait for the disk; so may a read before which something is to be written."""
+    done = list[tuple[str, bool]]()
+    engine = await database.store.apart(lambda connection: connection.engine)
+
+    def note(*given: object) -> None:
+        done.append((str(given[2]).split()[0], threading.current_thread() is threading.main_thread()))
+
+    event.listen(engine, "before_cursor_execute", note)
+    async with database.session("ada") as session:
+        await agents(session)
+        session.add(signal("ta"))
+        await agents(session)
+        await session.change(delete(SignalRow))
+        session.add(signal("alex"))
+    event.remove(engine, "before_cursor_execute", note)
+    assert [each for each in done if each[0] != "BEGIN"] == [
+        ("SELECT", True),
+        ("INSERT", False),
+        ("SELECT", False),
+        ("DELETE", False),
+        ("INSERT", False),
+    ]
+
+
+@pytest.mark.parametrize("way", ["add", "change", "flush"])
+async def test_who_waits_for_another_process_holds_up_nobody_else(
+    file: Path, database: Database, way: str
+) -> None:
+    """The event loop goes on meanwhile; here it is what lets the other one go."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(0.05, other.rollback)
+        async with database.session("ada") as session:
+            if way == "change":
+                await session.change(update(SignalRow).values(etag="new"))
+            else:
+                session.add(signal("ta"))
+            if way == "flush":
+                await session.flush()
+
+
+async def test_who_reads_waits_for_no_writer(file: Path, database: Database) -> None:
+    """It sees what was committed before."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("DELETE FROM day_signals")
+        async with database.session("ada") as session:
+            assert await agents(session) == ["clo"]
+
+
+async def test_what_was_undone_is_gone_and_the_next_session_is_sound(database: Database) -> None:
+    """Also where it was sent already."""
+
+    async def fails() -> None:
+        async with database.session("ada") as session:
+            session.add(signal("ta"))
+            await session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fails()
+    async with database.session("ada") as session:
+        assert await agents(session) == ["clo"]
+
+
+async def test_who_goes_away_during_a_write_waits_for_its_end(file: Path, database: Database) -> None:
+    """The connection is in the thread's hands until then; the next session finds it whole."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        async def write() -> None:
+            async with database.session("ada") as session:
+                session.add(signal("ta"))
+                await session.flush()
+
+        writing = asyncio.create_task(write())
+        for _ in range(3):
             await asyncio.sleep(0)
-        return 2
-
-    async def returns() -> int:
-        return 3
-
-    async def fails(turns: int) -> int:
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        raise KeyError(turns)
-
-    assert await done(recovers()) == 2
-    assert await done(returns()) == 3
-    for turns in range(3):
-        with pytest.raises(KeyError, match=str(turns)):
-            await done(fails(turns))
+            writing.cancel()
+        assert not writing.done()
+        other.rollback()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+    async with database.session("ada") as session:
+        assert await agents(session) == ["clo"]

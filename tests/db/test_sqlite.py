@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 async def test_the_file_is_durable_and_checks_references(tmp_path: Path) -> None:
     """WAL, FULL sync, foreign keys and a busy timeout are on for every connection."""
-    async with Database(tmp_path / "tables.db") as database, database.engine.connect() as connection:
+    async with Database(tmp_path / "tables.db") as database:
         asked = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        answers = [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in asked]
+        answers = await database.store.apart(
+            lambda connection: [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked]
+        )
     assert answers == ["wal", 2, 1, 5000]
 
 

@@ -44,12 +44,15 @@ async def plant(database: Database, owner: str, word: str) -> None:
 
 async def rows_of(database: Database, owner: str) -> dict[str, int]:
     """How many rows of ``owner`` there are by table, as seen past the repository."""
-    async with database.engine.connect() as connection:
-        counts = {}
+
+    def counts(connection: sa.Connection) -> dict[str, int]:
+        found = {}
         for table in owned_tables():
             query = sa.text(f"SELECT count(*) FROM {table} WHERE owner = :owner")  # noqa: S608  # our own names
-            counts[table] = int(await connection.scalar(query, {"owner": owner}) or 0)
-    return counts
+            found[table] = int(connection.scalar(query, {"owner": owner}) or 0)
+        return found
+
+    return await database.store.apart(counts)
 
 
 def _owned() -> list[Mapper[Any]]:

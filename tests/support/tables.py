@@ -10,10 +10,13 @@ from pydantic import SecretStr
 
 from orchestrator.core.settings import DatabaseSettings
 from orchestrator.db import Database
+from orchestrator.db.postgres import PostgresStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from support.postgres_server import Databases
 
@@ -40,3 +43,9 @@ async def postgres_tables(postgres: Databases, folder: Path) -> AsyncGenerator[T
     """Tables in a fresh PostgreSQL database."""
     async with postgres.fresh() as name:
         yield Tables(folder / "not-used.db", postgres.url(name))
+
+
+def server_of(database: Database) -> AsyncEngine:
+    """What connects to the PostgreSQL server of ``database``, for a look past its sessions."""
+    assert isinstance(database.store, PostgresStore)
+    return database.store.engine

@@ -1,15 +1,17 @@
-"""Waiting by a ``Clock``: so long, or for something until a moment at the latest."""
+"""Waiting: so long by a ``Clock``, until a moment at the latest, or to the end whatever comes."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from orchestrator.core.clock import Clock
+
+T = TypeVar("T")
 
 
 async def passed(clock: Clock, seconds: float, *, background: bool = False) -> None:
@@ -36,3 +38,17 @@ async def time_limit(clock: Clock, until: float) -> AsyncIterator[None]:
             yield
         finally:
             wake.cancel()
+
+
+async def whole(work: asyncio.Future[T]) -> T:
+    """Wait for ``work`` to its end, also when the caller is cancelled meanwhile, who learns of it then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        work.exception()  # seen, so that asyncio does not report it as forgotten
+        raise cancelled
+    return work.result()

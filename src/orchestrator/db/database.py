@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -13,13 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.core.errors import UnavailableError
 from orchestrator.db.postgres import PostgresStore
-from orchestrator.db.session import Session, System, open_session
+from orchestrator.db.session import Session, System
 from orchestrator.db.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy import Connection
 
     from orchestrator.core.settings import DatabaseSettings
     from orchestrator.db.migrating import Migration
@@ -56,9 +56,9 @@ class Database:
         return str(self._store)
 
     @property
-    def engine(self) -> AsyncEngine:
-        """What connects to the tables."""
-        return self._store.engine
+    def store(self) -> Store:
+        """Where the tables are."""
+        return self._store
 
     async def __aenter__(self) -> Self:
         """Bring the tables to this version, waiting for another process that does so.
@@ -81,7 +81,7 @@ class Database:
 
     async def close(self) -> None:
         """Let the database go."""
-        await self.engine.dispose()
+        await self._store.close()
 
     async def migrate(self, on_wait: Callable[[], None]) -> Migration:
         """Bring the tables to this version; ``on_wait`` is called before waiting for another process.
@@ -105,7 +105,7 @@ class Database:
         Raises:
             UnavailableError: it does not, for the reason in the message.
         """
-        asking = asyncio.ensure_future(self._ask())
+        asking = asyncio.ensure_future(self._store.apart(_ask))
         try:
             await asyncio.wait([asking], timeout=ANSWER_LIMIT_S)
             if not asking.done():
@@ -117,10 +117,6 @@ class Database:
         finally:
             asking.cancel()  # not awaited: the driver takes its time to leave a server that hangs
 
-    async def _ask(self) -> None:
-        async with self.engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
-
     @asynccontextmanager
     async def session(self, principal: str | System) -> AsyncIterator[Session]:
         """A transaction as an owner or as ``SYSTEM``: committed at its end, undone by an error.
@@ -129,10 +125,11 @@ class Database:
             UnavailableError: the database cannot be reached now. Nothing was committed, unless it went away
                 in the very moment of the commit.
         """
-        session = Session(open_session(self.engine, principal), self._store.explained)
-        try:
+        async with self._store.transaction(principal) as transaction:
+            session = Session(transaction, self._store.explained)
             yield session
             await session.commit()
-        finally:
-            with suppress(UnavailableError):  # who is away undoes what was not committed by itself
-                await session.close()
+
+
+def _ask(connection: Connection) -> None:
+    connection.execute(text("SELECT 1"))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 from ssl import SSLCertVerificationError
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from sqlalchemy import NullPool, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from orchestrator.core.errors import (
     InvalidInputError,
@@ -19,17 +20,21 @@ from orchestrator.core.errors import (
     SettingsError,
     UnavailableError,
 )
+from orchestrator.core.waiting import whole
 from orchestrator.db.migrating import APPLICATION_ID, Migration, newest, refuse_newer, upgrade
 from orchestrator.db.row_security import as_script, lacking, passes_by
+from orchestrator.db.session import OwnedSession, System, session_options
 from orchestrator.db.tables import Base
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, orm
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from orchestrator.core.postgres_address import PostgresAddress
+
+T = TypeVar("T")
 
 OLDEST_VERSION: Final = 15
 CONNECT_LIMIT_S: Final = 5.0
@@ -127,6 +132,32 @@ class PostgresStore:
         return self._passing(error)
 
     @asynccontextmanager
+    async def transaction(self, principal: str | System) -> AsyncIterator[PostgresTransaction]:
+        """On a connection of the pool."""
+        inner = AsyncSession(self.engine, sync_session_class=OwnedSession, **session_options(principal))
+        try:
+            yield PostgresTransaction(inner)
+        finally:
+            await self._ended(inner)
+
+    async def apart(self, work: Callable[[Connection], T]) -> T:
+        """On a connection of the pool too."""
+        async with self.engine.begin() as connection:
+            return await connection.run_sync(work)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self.engine.dispose()
+
+    async def _ended(self, inner: AsyncSession) -> None:
+        """Undo what was not committed; a server that is away does so by itself."""
+        try:
+            await whole(asyncio.ensure_future(inner.close()))
+        except (SQLAlchemyError, OSError) as error:
+            if not isinstance(self.explained(error), UnavailableError):
+                raise
+
+    @asynccontextmanager
     async def _alone(self) -> AsyncIterator[AsyncConnection]:
         """A connection beside the pool, without a limit on its statements; errors come out as sentences."""
         engine = create_async_engine(
@@ -221,6 +252,32 @@ class PostgresStore:
             f"{self} is a database of another program: {why}. Nothing was changed. "
             "Name a database of its own in database.url."
         )
+
+
+class PostgresTransaction:
+    """A transaction on a connection of its own.
+
+    A driver that is interrupted in a statement leaves a connection behind that still holds its locks, so
+    everything that was begun is done to its end.
+    """
+
+    is_alone = False
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.inner = session.sync_session
+        self._session = session
+
+    async def read(self, work: Callable[[orm.Session], T]) -> T:
+        """Ask the server."""
+        return await whole(asyncio.ensure_future(self._session.run_sync(work)))
+
+    async def write(self, work: Callable[[orm.Session], T]) -> T:
+        """The same."""
+        return await self.read(work)
+
+    async def commit(self) -> None:
+        """Tell the server."""
+        await whole(asyncio.ensure_future(self._session.commit()))
 
 
 def _upgrade(connection: Connection) -> Migration:

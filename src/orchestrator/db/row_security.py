@@ -31,7 +31,7 @@ RIGHTS: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 # On the sequences of a table; reading them is for dumps.
 SEQUENCE_RIGHTS: Final = {USER_ROLE: ("USAGE",), SYSTEM_ROLE: ("USAGE", "SELECT")}
 # One statement, and local to the transaction: a pooled connection, ours or PgBouncer's, keeps nothing of it.
-ENTER: Final = text("SELECT set_config('role', :role, true), set_config('orchestrator.user', :user, true)")
+ENTER: Final = "SELECT set_config('role', $1, true), set_config('orchestrator.user', $2, true)"
 # Who sees which rows. The setting is empty, not null, once it was set in an earlier transaction. A user that
 # inherits the system's rights sees no row before it has become the system.
 POLICIES: Final = {
@@ -44,6 +44,11 @@ GRANT_HAS_OPTIONS: Final = 160_000
 _NO_RIGHT: Final = "42501"
 # A duplicate, found early or late: roles are the whole server's, and another database's migration was faster.
 _MADE_MEANWHILE: Final = ("42710", "23505")
+
+
+def enter(connection: Connection, role: str, user: str) -> None:
+    """Become ``role``, on behalf of ``user``, for the rest of the transaction."""
+    connection.exec_driver_sql(ENTER, (role, user))
 
 
 # -- for migrations ----------------------------------------------------------------------------------

@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy import Connection, orm
 
     from orchestrator.core.errors import OrchestratorError
     from orchestrator.db.migrating import Migration
+    from orchestrator.db.session import System
+
+T = TypeVar("T")
+
+
+class Transaction(Protocol):
+    """One transaction of SQLAlchemy's session. Work is a function of that session, which waits for nothing.
+
+    What was begun is done to its end, also when the caller is cancelled meanwhile, who learns of it then.
+    """
+
+    inner: orm.Session
+    is_alone: bool
+    """Whether no other transaction is under way."""
+
+    async def read(self, work: Callable[[orm.Session], T]) -> T:
+        """Do what only looks."""
+        ...
+
+    async def write(self, work: Callable[[orm.Session], T]) -> T:
+        """Do what changes something, or waits for somebody."""
+        ...
+
+    async def commit(self) -> None:
+        """Make durable what was done."""
+        ...
 
 
 class Store(Protocol):
     """Where tables are kept. ``str(store)`` is its name for people, without secrets."""
 
-    @property
-    def engine(self) -> AsyncEngine:
-        """What connects to it."""
+    def transaction(self, principal: str | System) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction as that principal, undone at the end unless it was committed."""
+        ...
+
+    async def apart(self, work: Callable[[Connection], T]) -> T:
+        """Do ``work`` in a transaction of a plain connection, which belongs to nobody."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of all connections."""
         ...
 
     async def migrate(self, on_wait: Callable[[], None]) -> Migration:

@@ -143,7 +143,7 @@ async def test_status_asks_the_tables_twice(any_room: DaysRoom) -> None:
     await any_room.sync()
     await any_room.day_done()
     asked: list[str] = []
-    engine = any_room.database.engine.sync_engine
+    engine = await any_room.database.store.apart(lambda connection: connection.engine)
 
     def count(*given: object) -> None:
         asked.append(str(given[2]))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
+    from sqlalchemy import Connection
     from starlette.types import Scope
 
     from support.tables import Tables
@@ -65,10 +66,13 @@ class Lab:
 
     async def try_sql(self, statement: str) -> None:
         """What somebody might try who is past the service, in the database itself."""
-        async with self.database.engine.begin() as connection:
+
+        def try_it(connection: Connection) -> None:
             if connection.dialect.name == "postgresql":
-                await connection.execute(text(f"SET LOCAL ROLE {SYSTEM_ROLE}"))
-            await connection.execute(text(statement))
+                connection.execute(text(f"SET LOCAL ROLE {SYSTEM_ROLE}"))
+            connection.execute(text(statement))
+
+        await self.database.store.apart(try_it)
 
     @asynccontextmanager
     async def client(self, address: str = "192.0.2.1") -> AsyncGenerator[httpx2.AsyncClient]:
@@ -157,14 +161,17 @@ async def test_an_entry_is_not_replaced_or_emptied(tables: Tables) -> None:
         lab = Lab(database)
         await lab.audit.record("lesson.delete", ADA, subject="s1")
         before = await lab.all()
-        is_postgres = database.engine.dialect.name == "postgresql"
         replaced = (
             "INSERT OR REPLACE INTO audit_entries SELECT id, at, 'nothing', who, person, subject, source, "
             "times, kept_until FROM audit_entries"
         )
+
+        def as_its_owner(connection: Connection) -> None:
+            is_postgres = connection.dialect.name == "postgresql"
+            connection.execute(text("TRUNCATE audit_entries" if is_postgres else replaced))
+
         with pytest.raises(DBAPIError, match="never changed"):
-            async with database.engine.begin() as connection:  # as the tables' owner
-                await connection.execute(text("TRUNCATE audit_entries" if is_postgres else replaced))
+            await database.store.apart(as_its_owner)
         assert await lab.all() == before
 
 

@@ -190,11 +190,12 @@ async def test_the_key_itself_is_shown_once_and_kept_nowhere(lab: Lab) -> None:
         key = (await http.post("/api/v1/keys", json=body, headers=headers)).json()
         again = await http.post("/api/v1/keys", json=body, headers=headers)
         listed = await http.get("/api/v1/keys", headers=ADMIN)
-    async with lab.database.engine.connect() as connection:
-        rows = [
-            str((await connection.execute(text(f"SELECT * FROM {table}"))).all())  # noqa: S608 - of ours
+    rows = await lab.database.store.apart(
+        lambda connection: [
+            str(connection.execute(text(f"SELECT * FROM {table}")).all())  # noqa: S608 - of ours
             for table in ("api_keys", "idempotency_keys")
         ]
+    )
 
     (shown,) = listed.json()["items"]
     assert shown == {name: value for name, value in key.items() if name != "key"}
