@@ -30,6 +30,7 @@ class RunningService:
     url: str
     server: Server
     resources: Resources
+    operator_token: str
 
     async def tell(self, *events: NewEvent) -> None:
         """Commit these events, each in a transaction of its owner, and wait until they have been told."""
@@ -62,4 +63,4 @@ async def running_service(
     with built(read) as service:
         server = Server(service.app, read.server, handle_signals=False)
         async with server.running() as url:
-            yield RunningService(url, server, service.resources)
+            yield RunningService(url, server, service.resources, service.claim.token)

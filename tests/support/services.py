@@ -172,7 +172,7 @@ class ServiceProcess:
         process = self._running()
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
-            if _is_ready(self.port):
+            if is_ready(self.port):
                 return
             if _ended_within(process, LOOK_AGAIN_S):
                 self._process = None
@@ -188,7 +188,8 @@ class WorkerProcess(ServiceProcess):
         return ["worker", "--port", str(self.port)]
 
 
-def _is_ready(port: int) -> bool:
+def is_ready(port: int) -> bool:
+    """Whether the service on that port says that it is."""
     connection = HTTPConnection(LOOPBACK, port, timeout=START_LIMIT_S)
     try:
         connection.request("GET", "/ready")

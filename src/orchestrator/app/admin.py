@@ -16,6 +16,7 @@ from orchestrator.durable.runs import SAME_INPUT, Status
 from orchestrator.web.audit import Trail
 from orchestrator.web.auth.access import Admin
 from orchestrator.web.feature import Feature
+from orchestrator.web.idempotency.once import MadeId
 from orchestrator.web.problems import problems
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
         return await _now(run, was)
 
     @router.post("/{run_id}/fork", status_code=201, responses=problems(400, 401, 403, 404, 409, 422))
-    async def fork(run_id: str, wanted: ForkOfRun, _: Admin, trail: Trail) -> ForkedRun:
+    async def fork(run_id: str, wanted: ForkOfRun, _: Admin, trail: Trail, made_id: MadeId) -> ForkedRun:
         """Start another run with what a run recorded up to a step. The first one stays as it is.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
@@ -133,7 +134,9 @@ def build(engine: Callable[[], Engine]) -> Feature:
         run = await engine().get(run_id)
         with_input = wanted.input if "input" in wanted.model_fields_set else SAME_INPUT
         try:
-            forked = await run.fork(from_step=wanted.from_step, with_input=with_input, id=wanted.id)
+            forked = await run.fork(
+                from_step=wanted.from_step, with_input=with_input, id=wanted.id or made_id
+            )
         except PayloadError as error:
             raise InvalidInputError(error.message, code=error.code) from error
         return ForkedRun(id=forked.id, forked_from=run_id)

@@ -34,10 +34,12 @@ class SessionRepository:
         self._outbox = outbox
 
     async def add(self, owner: str, row: SessionRow) -> None:
-        """Keep a new session, and tell of it."""
+        """Keep a new session, and tell of it; once for each id."""
+        there = select(SessionRow.id).where(SessionRow.id == row.id)
         async with self._database.session(owner) as session:
-            session.add(row)
-            self._outbox.add(session, announcements.created(owner, row))
+            if await session.one(there) is None:
+                session.add(row)
+                self._outbox.add(session, announcements.created(owner, row))
 
     async def find(self, owner: str, session_id: str) -> SessionRow | None:
         """The owner's session of that id."""

@@ -21,7 +21,7 @@ from orchestrator.web.audit import Trail
 from orchestrator.web.auth.access import Learner, Viewer
 from orchestrator.web.auth.links import links_of
 from orchestrator.web.feature import OpenRoute
-from orchestrator.web.idempotency.once import secret_answer
+from orchestrator.web.idempotency.once import MadeId, secret_answer
 from orchestrator.web.problems import problems
 from orchestrator.web.sse import EventStream, described
 
@@ -74,8 +74,8 @@ def lessons_router(service: LessonService) -> APIRouter:
 
 def _add_sessions(router: APIRouter, service: LessonService) -> None:
     @router.post("", status_code=201, summary="Create a session")
-    async def create(new: NewSession, caller: Learner) -> SessionCreated:
-        return SessionCreated(id=await service.create(caller.user, new))
+    async def create(new: NewSession, caller: Learner, made_id: MadeId) -> SessionCreated:
+        return SessionCreated(id=await service.create(caller.user, new, made_id))
 
     @router.get("", summary="List sessions, newest first")
     async def page(

@@ -75,10 +75,10 @@ class LessonService:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._endings = Endings(engine, self._keep_ended)
 
-    async def create(self, owner: str, new: NewSession) -> str:
-        """Keep a new session, and give its id. It runs when it is asked to."""
+    async def create(self, owner: str, new: NewSession, session_id: str | None = None) -> str:
+        """Keep a new session, once for each ``session_id``, and give its id. It runs when it is asked to."""
         row = SessionRow(
-            id=new_id(),
+            id=session_id or new_id(),
             topic=new.topic,
             brought=new.metadata.model_dump(mode="json", exclude_defaults=True) if new.metadata else {},
             created_at=utc(self._clock.time()),

@@ -11,6 +11,7 @@ from sqlalchemy import and_, delete, select, update
 
 from orchestrator.core.clock import utc
 from orchestrator.core.errors import ConflictError, TerminalError
+from orchestrator.core.ids import id_of
 from orchestrator.db import SYSTEM
 from orchestrator.web.background import hourly
 from orchestrator.web.idempotency.tables import IdempotencyRow
@@ -40,6 +41,13 @@ class Answer:
     body: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """That an attempt is to go on. What it makes has this id, the same at each attempt under its key."""
+
+    made_id: str
+
+
 class Answers:
     """Lets one attempt at a time go on under a key, and keeps its answer for a day.
 
@@ -52,8 +60,8 @@ class Answers:
         self._clock = clock
         self._lease = timedelta(seconds=longest_s) + LEASE_MARGIN
 
-    async def begin(self, attempt: Attempt) -> Answer | None:
-        """The answer of an earlier attempt; None if there is none, and this one is to go on.
+    async def begin(self, attempt: Attempt) -> Answer | Begun:
+        """The answer of an earlier attempt; where there is none, this one is to go on.
 
         Raises:
             ConflictError: another attempt is under way, or the answer was one that is not kept.
@@ -66,7 +74,7 @@ class Answers:
             if row is None or row.expires_at <= now:
                 await session.change(delete(IdempotencyRow).where(IdempotencyRow.id == attempt.id))
                 session.add(self._under_way(attempt, now))
-                return None
+                return _begun(attempt, now)
             if row.fingerprint != attempt.fingerprint:
                 raise TerminalError(
                     "This Idempotency-Key was used for another request. Use a new key for each request.",
@@ -80,7 +88,7 @@ class Answers:
                     code="idempotency_in_progress",
                 )
             row.attempt, row.leased_until = attempt.number, now + self._lease
-            return None
+            return _begun(attempt, row.expires_at - KEPT_FOR)
 
     async def keep(self, attempt: Attempt, answer: Answer) -> None:
         """Keep the answer of an attempt that went on."""
@@ -115,6 +123,10 @@ class Answers:
             leased_until=now + self._lease,
             expires_at=now + KEPT_FOR,
         )
+
+
+def _begun(attempt: Attempt, first_at: datetime) -> Begun:
+    return Begun(id_of(attempt.id, first_at.timestamp()))
 
 
 def _kept(row: IdempotencyRow) -> Answer:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import structlog
-from fastapi import HTTPException
+from fastapi import Depends, HTTPException
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.ids import new_id
 from orchestrator.web.auth.caller import Role, caller_of
-from orchestrator.web.idempotency.answers import Answer
+from orchestrator.web.idempotency.answers import Answer, Begun
 from orchestrator.web.idempotency.attempt import NAMES, Attempt, key_in
 from orchestrator.web.problems import ProblemResponse, problem_of
 from orchestrator.web.sse import MEDIA_TYPE as EVENT_STREAM
@@ -41,6 +42,7 @@ class Answering:
     Event streams are not kept at all; of a secret that is made while it is sent, it is kept that it was.
     """
 
+    made_id: str
     is_secret: bool = False
     is_stream: bool = False
     is_endless: bool = False
@@ -86,6 +88,18 @@ async def secret_answer(connection: HTTPConnection) -> None:
         answering.is_secret = True
 
 
+async def made_id(connection: HTTPConnection) -> str:
+    """A dependency of routes that make something: its id.
+
+    Under a key it is the same at each attempt, so that one after a crash finds what the one before it made.
+    """
+    answering = connection.scope.get(SCOPE_KEY)
+    return answering.made_id if isinstance(answering, Answering) else new_id()
+
+
+MadeId = Annotated[str, Depends(made_id)]
+
+
 class Once:
     """Answers the second request under a key as the first one was answered.
 
@@ -114,15 +128,17 @@ class Once:
         except OrchestratorError as error:
             await problem_of(error)(scope, receive, send)
         else:
-            if earlier is None:
-                await self._go_on(attempt, scope, _read_again(body, receive), send)
+            if isinstance(earlier, Begun):
+                await self._go_on(attempt, earlier, scope, _read_again(body, receive), send)
             else:
                 again = Response(earlier.body, earlier.status, {**earlier.headers, **REPLAYED})
                 await again(scope, receive, send)
 
-    async def _go_on(self, attempt: Attempt, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _go_on(
+        self, attempt: Attempt, begun: Begun, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Do it, and keep the answer before it is given."""
-        answering = scope[SCOPE_KEY] = Answering()
+        answering = scope[SCOPE_KEY] = Answering(begun.made_id)
 
         async def held(message: Message) -> None:
             answering.hold(message)

@@ -13,6 +13,7 @@ from orchestrator.db import SYSTEM
 from orchestrator.web.auth.access import Anyone, Service
 from orchestrator.web.auth.credentials import Credentials, is_user
 from orchestrator.web.events.event import STREAM, NewEvent
+from orchestrator.web.idempotency.once import MadeId
 from orchestrator.web.problems import problems
 from orchestrator.web.realtime.conversation import Conversation
 from orchestrator.web.realtime.frames import Version
@@ -88,8 +89,10 @@ def realtime_router(feed: Feed, clock: Clock, database: Database, outbox: Outbox
         responses=problems(401, 403),
         summary="Tell users' clients of events, as one of our own services",
     )
-    async def broadcast(given: Broadcasts, caller: Service) -> None:
-        events = [_event(message, caller) for message in given.messages]
+    async def broadcast(given: Broadcasts, caller: Service, made_id: MadeId) -> None:
+        events = [
+            _event(message, caller, f"{made_id}.{number}") for number, message in enumerate(given.messages)
+        ]
         async with database.session(SYSTEM) as session:
             for event in events:
                 outbox.add(session, event)
@@ -110,7 +113,7 @@ def _make_room(open_sockets: dict[RealtimeSocket, None]) -> None:
     oldest.let_go()
 
 
-def _event(message: Message, caller: Caller) -> NewEvent:
+def _event(message: Message, caller: Caller, event_id: str) -> NewEvent:
     """The event of a message.
 
     Raises:
@@ -124,6 +127,6 @@ def _event(message: Message, caller: Caller) -> NewEvent:
     if caller.user and caller.user != owner:
         raise ForbiddenError("The payload's `user_id` is another user than the one that X-User-ID names.")
     try:
-        return NewEvent(message.event, owner, message.payload)
+        return NewEvent(message.event, owner, message.payload, event_id)
     except ValueError as error:
         raise InvalidInputError(f"The event cannot be told: {error}.") from error

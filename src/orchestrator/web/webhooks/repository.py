@@ -33,9 +33,10 @@ class WebhookRepository:
         self._codec = codec
 
     async def add(self, row: WebhookRow, most: int) -> bool:
-        """Keep a new webhook; False where its owner has ``most`` already."""
+        """Keep a new webhook in the place of one of its id; False where its owner has ``most`` already."""
         async with self._database.session(row.owner) as session:
             await session.alone(f"webhooks of {row.owner}")
+            await session.change(delete(WebhookRow).where(WebhookRow.id == row.id))
             if (await session.one(select(func.count()).select_from(WebhookRow)) or 0) >= most:
                 return False
             session.add(row)

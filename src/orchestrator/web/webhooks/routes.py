@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from orchestrator.web.audit import Trail
 from orchestrator.web.auth.access import Learner
-from orchestrator.web.idempotency.once import secret_answer
+from orchestrator.web.idempotency.once import MadeId, secret_answer
 from orchestrator.web.problems import problems
 from orchestrator.web.webhooks.schemas import (
     DeliveryPage,
@@ -47,8 +47,8 @@ def _add_webhooks(router: APIRouter, service: WebhookService) -> None:
         summary="Have your events sent to an address; its secret is shown this once",
         dependencies=[Depends(secret_answer)],
     )
-    async def create(new: NewWebhook, caller: Learner) -> WebhookCreated:
-        return await service.create(caller.user, new)
+    async def create(new: NewWebhook, caller: Learner, made_id: MadeId) -> WebhookCreated:
+        return await service.create(caller.user, new, made_id)
 
     @router.get("", responses=problems(401), summary="List your webhooks, oldest first")
     async def all_of_them(caller: Learner) -> WebhookPage:

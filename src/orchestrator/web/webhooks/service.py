@@ -38,14 +38,16 @@ class WebhookService:
         self._engine = engine
         self._clock = clock
 
-    async def create(self, owner: str, new: NewWebhook) -> WebhookCreated:
+    async def create(self, owner: str, new: NewWebhook, webhook_id: str | None = None) -> WebhookCreated:
         """Keep a new webhook, and show its secret this once.
+
+        One of the same ``webhook_id``, whose secret nobody was shown, gives way.
 
         Raises:
             RefusedAddressError: its address is not one to send to. ConflictError: the owner has too many.
         """
         self._outbound.check_url(new.url)
-        webhook_id, secret = new_id(), new_secret()
+        webhook_id, secret = webhook_id or new_id(), new_secret()
         row = WebhookRow(
             id=webhook_id,
             owner=owner,

@@ -50,6 +50,8 @@ class WebhookSteps:
         if found is None:
             return Outcome(is_over=True)  # the webhook or its owner is gone
         webhook, row = found
+        if row.state != DeliveryState.PENDING:
+            return Outcome(is_over=True)  # by this very attempt, before a crash
         if not webhook.enabled:
             await self._webhooks.cut_off(row, utc(self._clock.time()), DISABLED)
             return Outcome(is_over=True)

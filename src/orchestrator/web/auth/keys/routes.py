@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends, Path, Request
 from orchestrator.web.audit.trail import source_of
 from orchestrator.web.auth.access import Admin
 from orchestrator.web.auth.keys.schemas import ApiKey, ApiKeys, MadeApiKey, NewApiKey
+from orchestrator.web.auth.keys.secret import ID_CHARS
 from orchestrator.web.feature import Feature
-from orchestrator.web.idempotency.once import secret_answer
+from orchestrator.web.idempotency.once import MadeId, secret_answer
 from orchestrator.web.problems import problems
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ def build(keys: KeyStore) -> Feature:
         responses=problems(400, 401, 403),
         dependencies=[Depends(secret_answer)],
     )
-    async def create(wanted: NewApiKey, caller: Admin, request: Request) -> MadeApiKey:
+    async def create(wanted: NewApiKey, caller: Admin, request: Request, made_id: MadeId) -> MadeApiKey:
         """The answer has the key itself, this once."""
-        return await keys.create(wanted, caller, source_of(request.scope))
+        return await keys.create(wanted, caller, source_of(request.scope), made_id[-ID_CHARS:])
 
     @router.get("", summary="List all API keys", responses=problems(401, 403))
     async def listed(_: Admin) -> ApiKeys:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 ID_BYTES: Final = 6
+ID_CHARS: Final = 2 * ID_BYTES  # in hexadecimal digits
 SECRET_BYTES: Final = 32
 SHAPE: Final = re.compile(r"ork_(?P<id>[0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 
@@ -21,9 +22,9 @@ class Secret:
     text: str = field(repr=False)
 
     @classmethod
-    def new(cls) -> Secret:
-        """A key that nobody has guessed."""
-        key_id = secrets.token_hex(ID_BYTES)
+    def new(cls, key_id: str | None = None) -> Secret:
+        """A key that nobody has guessed, of that id or of a new one."""
+        key_id = key_id or secrets.token_hex(ID_BYTES)
         return cls(key_id, f"ork_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}")
 
     @classmethod

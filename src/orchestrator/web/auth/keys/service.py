@@ -6,7 +6,7 @@ import hmac
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.core.clock import utc
@@ -64,14 +64,18 @@ class KeyStore:
         await self._used(row)
         return _caller(row)
 
-    async def create(self, wanted: NewApiKey, by: Caller, source: str = "") -> MadeApiKey:
+    async def create(
+        self, wanted: NewApiKey, by: Caller, source: str = "", key_id: str | None = None
+    ) -> MadeApiKey:
         """Make a key. What it is sent as is in the answer, and nowhere else.
+
+        One of the same ``key_id``, which nobody was shown, gives way.
 
         Raises:
             InvalidInputError: scopes and user do not go together.
         """
         self._check(wanted)
-        secret, now = Secret.new(), self._now()
+        secret, now = Secret.new(key_id), self._now()
         row = ApiKeyRow(
             id=secret.id,
             owner=wanted.user or "",
@@ -83,6 +87,7 @@ class KeyStore:
             expires_at=now + timedelta(days=wanted.expires_in_days) if wanted.expires_in_days else None,
         )
         async with self._database.session(SYSTEM) as session:
+            await session.change(delete(ApiKeyRow).where(ApiKeyRow.id == row.id))
             session.add(row)
             self._audit.add(session, "key.create", by, subject=row.id, source=source)
         return MadeApiKey(**_shown(row).model_dump(), key=secret.text)
