@@ -155,7 +155,6 @@ def _persons(resources: Resources, rooms: Sequence[Feature]) -> Persons:
         database=resources.database,
         engine=resources.engine,
         streams=resources.streams,
-        outbox=resources.outbox,
         audit=resources.audit,
         rooms=rooms,
         clock=resources.clock,

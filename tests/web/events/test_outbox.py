@@ -6,11 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import delete
 
 from orchestrator.core.clock import utc
 from orchestrator.core.errors import ForbiddenError, UnavailableError
-from orchestrator.web.events import STREAM, NewEvent
+from orchestrator.web.events import STREAM, Erasures, NewEvent
 from orchestrator.web.events import outbox as outbox_module
+from orchestrator.web.events.erasures import PURGED_FOR_S
+from orchestrator.web.events.tables import OutboxRow
 from support.events_lab import EventsLab, events_lab
 from support.stream_lab import turns
 
@@ -120,7 +123,7 @@ async def test_an_event_that_was_relayed_and_not_forgotten_is_there_once(
 ) -> None:
     """A crash between the stream and the row's end repeats the append, which adds nothing."""
 
-    async def crash(_rows: object) -> None:
+    async def crash(_rows: object) -> int:
         raise UnavailableError("the power is gone")
 
     await lab.tell(numbered("ann", 1))
@@ -198,6 +201,57 @@ async def test_several_processes_relay_each_event_once_in_its_owners_order(
     for owner in ("ann", "bob", "eve"):
         assert [event.data["number"] for event in told if event.owner == owner] == list(range(12))
     assert len({event.id for event in told}) == len(told) == 36
+
+
+async def test_what_a_slow_relay_has_in_hand_does_not_outlive_an_erasure(
+    lab: EventsLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it comes to the stream before the erasure ends or long after; others' events stay."""
+    slow, erasures = lab.another(), Erasures(lambda: lab.streams, lab.clock)
+    in_hand, go_on = asyncio.Event(), asyncio.Event()
+    read = slow.outbox._next
+
+    async def held() -> list[OutboxRow]:
+        rows = await read()
+        in_hand.set()
+        await go_on.wait()
+        return rows
+
+    monkeypatch.setattr(slow.outbox, "_next", held)
+    await lab.tell(numbered("ann", 1))
+    await lab.tell(numbered("bob", 1))
+    relaying = asyncio.create_task(slow.outbox.relay())
+    await in_hand.wait()
+    async with lab.database.session("ann") as session:
+        await session.change(delete(OutboxRow))
+    await erasures.note("ann")
+    lab.clock.now += 3_600
+    await lab.tell(numbered("ann", 2))  # who has a token still may begin anew
+    await lab.outbox.relay()
+    go_on.set()
+    await relaying
+
+    told = await lab.told()
+    assert [(event.owner, event.data["number"]) for event in told] == [("bob", 1), ("ann", 2)]
+
+
+async def test_what_a_relay_left_that_died_is_purged_in_time(lab: EventsLab) -> None:
+    """It had brought the event to the stream, and did not come to see that the person had been erased."""
+    erasures = Erasures(lambda: lab.streams, lab.clock)
+    for owner in ("ann", "bob"):
+        await lab.tell(numbered(owner, 1))
+    await erasures.note("ann")
+    await lab.outbox.relay()
+    lab.clock.now += 60
+    await lab.tell(numbered("ann", 2))
+    await lab.outbox.relay()
+    await lab.streams.append(STREAM, "thing_made", b"no event")
+
+    assert await erasures.purge() == 1
+    entries = await lab.streams.read(STREAM)
+    assert [entry.offset for entry in entries] == [2, 3, 4]
+    lab.clock.now += PURGED_FOR_S + 1
+    assert await erasures.purge() == 0, "nobody looks for it for ever"
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from orchestrator.web.events import STREAM
+from orchestrator.web.events import STREAM, Erasures
 from orchestrator.web.events import retention as retention_module
+from orchestrator.web.events.erasures import ERASED
 from orchestrator.web.events.retention import Retention
 from support.stream_lab import EmbeddedLab, embedded, turns
 
@@ -60,6 +61,19 @@ async def test_what_a_group_has_not_seen_stays(tmp_path: Path) -> None:
         await lab.pass_time(30 * DAY_S)
         await Retention(lambda: lab.streams, lab.clock).trim()
         assert await offsets(lab) == [2, 3]
+
+
+async def test_who_was_erased_is_forgotten_too(tmp_path: Path) -> None:
+    """After a week there is no event that could still come back, and no note of whose it was."""
+    async with embedded(tmp_path) as lab:
+        await Erasures(lambda: lab.streams, lab.clock).note("ann")
+        retention = Retention(lambda: lab.streams, lab.clock)
+        await retention.trim()
+        (note,) = await lab.streams.read(ERASED)
+        assert "ann" not in f"{note}"
+        await lab.pass_time(8 * DAY_S)
+        await retention.trim()
+        assert await lab.streams.read(ERASED) == []
 
 
 async def test_it_is_done_hour_after_hour(tmp_path: Path) -> None:

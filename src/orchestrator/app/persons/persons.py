@@ -13,6 +13,7 @@ from orchestrator.app.persons.runs import Runs
 from orchestrator.app.persons.told import Told
 from orchestrator.core.clock import utc
 from orchestrator.core.errors import ConflictError
+from orchestrator.web.events import Erasures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from orchestrator.durable.engine import Engine
     from orchestrator.streams import Streams
     from orchestrator.web.audit.audit import Audit
-    from orchestrator.web.events import Outbox
     from orchestrator.web.feature import Feature
 
 FORMAT: Final = 1  # of the export; raised when its layout changes
@@ -59,7 +59,6 @@ class Persons:
         database: Database,
         engine: Callable[[], Engine],
         streams: Callable[[], Streams],
-        outbox: Outbox,
         audit: Audit,
         rooms: Sequence[Feature],
         clock: Clock,
@@ -68,7 +67,7 @@ class Persons:
         self._rows = Rows(database)
         self._runs = Runs(engine)
         self._told = Told(streams)
-        self._outbox = outbox
+        self._erasures = Erasures(streams, clock)
         self._audit = audit
         self._belongings = {room.name: room.belongings for room in rooms if room.belongings is not None}
         self._before_giving = [settle for room in rooms for settle in room.before_giving]
@@ -106,6 +105,9 @@ class Persons:
         while before < erased.count:
             before = erased.count
             await self._erase(user, erased)
+        # Whoever has events of theirs in hand brings them to the stream before this note, or finds it there.
+        await self._erasures.note(user)
+        erased.events += await self._told.remove(user)
         return erased
 
     async def give(self, giver: str, taker: str) -> Given:
@@ -142,7 +144,6 @@ class Persons:
         for room, belongings in self._belongings.items():
             _add(erased.rooms, {room: await belongings.erase(user)})
         erased.runs += await self._runs.remove(user)
-        await self._outbox.relay()  # so that nothing comes to the stream behind us
         _add(erased.tables, await self._rows.remove(user))
         await self._rows.unname(user)
         erased.events += await self._told.remove(user)

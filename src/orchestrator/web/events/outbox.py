@@ -16,6 +16,7 @@ from orchestrator.core.patience import growing_pauses
 from orchestrator.core.waiting import passed
 from orchestrator.db import SYSTEM
 from orchestrator.streams import NewEntry
+from orchestrator.web.events.erasures import Erasures
 from orchestrator.web.events.event import STREAM, Written
 from orchestrator.web.events.tables import OutboxRow
 from orchestrator.web.feature import Component
@@ -50,6 +51,7 @@ class Outbox:
         self._database = database
         self._streams = streams
         self._clock = clock
+        self._erasures = Erasures(streams, clock)
         self._due = asyncio.Event()
         self._waits_for: str | None = None
         self._relaying: asyncio.Task[None] | None = None
@@ -93,8 +95,9 @@ class Outbox:
         """
         relayed, may_be_more = 0, True
         while may_be_more and (rows := await self._next()):
-            await self._streams().append_all(STREAM, [_entry(row) for row in rows])
-            await self._forget(rows)
+            offsets = await self._streams().append_all(STREAM, [_entry(row) for row in rows])
+            if await self._forget(rows) < len(rows):  # another relay had some of them too, or an erasure did
+                await self._take_back(rows, offsets)
             relayed += len(rows)
             # What was committed since these were read tells so itself.
             may_be_more = len(rows) == RELAYED_AT_ONCE
@@ -105,10 +108,17 @@ class Outbox:
         async with self._database.session(SYSTEM) as session:
             return await session.all(query)
 
-    async def _forget(self, rows: list[OutboxRow]) -> None:
+    async def _forget(self, rows: list[OutboxRow]) -> int:
         relayed = delete(OutboxRow).where(OutboxRow.number.in_([row.number for row in rows]))
         async with self._database.session(SYSTEM) as session:
-            await session.change(relayed)
+            return await session.change(relayed)
+
+    async def _take_back(self, rows: list[OutboxRow], offsets: list[int]) -> None:
+        """Remove from the stream what belongs to people who were erased while we had it in hand."""
+        covered = await self._erasures.cover([(row.owner, row.at) for row in rows])
+        gone = [offset for offset, is_covered in zip(offsets, covered, strict=True) if is_covered]
+        if gone:
+            await self._streams().remove(STREAM, gone)
 
     async def _relay_always(self) -> None:
         pauses = growing_pauses()
