@@ -15,22 +15,26 @@ import threading
 from collections import Counter, defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
 
-import uvicorn
-from starlette.applications import Starlette
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+import uvloop
+from pydantic_core import from_json, to_json
 
+from support.plain_http import Said, serving
 from support.services import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pydantic import JsonValue
-    from starlette.requests import Request
 
+    from support.plain_http import Asked
+
+INSTRUCTOR: Final = "instructor"
+BELOW: Final = "/functions/v1/agent-proxy/"
 REQUIRED_HEADERS: Final = ("authorization", "x-idempotency-key")
 SLOW_S: Final = 60.0  # longer than anybody waits for an agent
 
@@ -89,51 +93,49 @@ class FakeAgents:
     keys: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     unchanged: Counter[str] = field(default_factory=Counter)
 
-    def app(self) -> Starlette:
-        """The ASGI application that answers for them."""
-        below = "/functions/v1/agent-proxy"
-        return Starlette(
-            routes=[
-                Route(below + "/{agent:str}/signals", self._signals),
-                Route(below + "/instructor/daily", self._daily, methods=["POST"]),
-                Route("/asked", self._counts),
-            ]
-        )
+    def hear(self, asked: Asked, say: Callable[[Said], None]) -> None:
+        """Say the answer once the agent's time for it has passed."""
+        agent, _, what = asked.path.removeprefix(BELOW).partition("/")
+        if asked.path == "/asked":
+            say(_json({"asked": self.asked, "unchanged": self.unchanged}))
+        elif what == ("daily" if agent == INSTRUCTOR else "signals"):
+            self.asked[agent] += 1
+            manner = self.manners.get(agent, self.usual)
+            fails = manner.down or (manner.flapping and self.asked[agent] % 2 == 0)
+            answer = partial(self._answer, agent, asked, fails=fails)
+            asyncio.get_running_loop().call_later(manner.delay_s, lambda: say(answer()))
+        else:
+            say(_no(HTTPStatus.NOT_FOUND, "there is no such agent"))
 
-    async def _signals(self, request: Request) -> Response:
-        agent, query = request.path_params["agent"], request.query_params
-        if (refusal := await self._met(agent, request)) is not None:
-            return refusal
-        data = signal(agent, int(query.get("week", 1)), int(query.get("day", 1)), query["topic"])
-        etag = f'"{hashlib.sha256(request.url.query.encode()).hexdigest()[:16]}"'
-        if request.headers.get("if-none-match") == etag:
-            self.unchanged[agent] += 1
-            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
-        return JSONResponse({"ok": True, "data": data}, headers={"ETag": etag})
-
-    async def _daily(self, request: Request) -> Response:
-        if (refusal := await self._met("instructor", request)) is not None:
-            return refusal
-        asked = await request.json()
-        return JSONResponse({"ok": True, "data": plan(asked["TOPIC"], asked["TIME_PER_DAY_MIN"])})
-
-    async def _counts(self, _request: Request) -> Response:
-        return JSONResponse({"asked": self.asked, "unchanged": self.unchanged})
-
-    async def _met(self, agent: str, request: Request) -> Response | None:
-        """Count the request and take the agent's time for it; gives its refusal, where it is one."""
-        self.asked[agent] += 1
-        manner = self.manners.get(agent, self.usual)
-        failing = manner.down or (manner.flapping and self.asked[agent] % 2 == 0)
-        await asyncio.sleep(manner.delay_s)
-        if any(name not in request.headers for name in REQUIRED_HEADERS):
+    def _answer(self, agent: str, asked: Asked, *, fails: bool) -> Said:
+        if any(name not in asked.headers for name in REQUIRED_HEADERS):
             return _no(HTTPStatus.UNAUTHORIZED, f"{' and '.join(REQUIRED_HEADERS)} are needed")
-        self.keys[agent].append(request.headers["x-idempotency-key"])
-        return _no(HTTPStatus.SERVICE_UNAVAILABLE, "out of order") if failing else None
+        self.keys[agent].append(asked.headers["x-idempotency-key"])
+        if fails:
+            return _no(HTTPStatus.SERVICE_UNAVAILABLE, "out of order")
+        return _daily(asked) if agent == INSTRUCTOR else self._signal(agent, asked)
+
+    def _signal(self, agent: str, asked: Asked) -> Said:
+        etag = f'"{hashlib.sha256(asked.query).hexdigest()[:16]}"'
+        if asked.headers.get("if-none-match") == etag:
+            self.unchanged[agent] += 1
+            return Said(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+        query = dict(parse_qsl(asked.query.decode()))
+        data = signal(agent, int(query.get("week", 1)), int(query.get("day", 1)), query["topic"])
+        return _json({"ok": True, "data": data}, headers={"ETag": etag})
 
 
-def _no(status: HTTPStatus, error: str) -> Response:
-    return JSONResponse({"ok": False, "error": error, "code": "AGENT_ERROR"}, status_code=status)
+def _daily(asked: Asked) -> Said:
+    lesson = from_json(asked.body)
+    return _json({"ok": True, "data": plan(lesson["TOPIC"], lesson["TIME_PER_DAY_MIN"])})
+
+
+def _no(status: HTTPStatus, error: str) -> Said:
+    return _json({"ok": False, "error": error, "code": "AGENT_ERROR"}, status)
+
+
+def _json(body: object, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Said:
+    return Said(to_json(body), status, headers or {})
 
 
 @contextmanager
@@ -141,20 +143,21 @@ def fake_agents(**manners: Manner) -> Iterator[FakeAgents]:
     """All agents on a free port, on a thread of their own, until the end of the block."""
     with socket.create_server((LOOPBACK, 0)) as listening:
         agents = FakeAgents(manners, address=f"http://{LOOPBACK}:{listening.getsockname()[1]}")
-        server = uvicorn.Server(_config(agents))
-        thread = threading.Thread(target=server.run, args=([listening],), name="fake-agents")
-        thread.start()
-        try:
-            yield agents  # whoever connects before it has begun waits at the socket
-        finally:
-            server.should_exit = server.force_exit = True
-            thread.join()
+        with asyncio.Runner() as runner:
+            loop, over = runner.get_loop(), asyncio.Event()
+            serve = _serve(agents, listening, until=over)
+            thread = threading.Thread(target=runner.run, args=(serve,), name="fake-agents")
+            thread.start()
+            try:
+                yield agents  # whoever connects before it has begun waits at the socket
+            finally:
+                loop.call_soon_threadsafe(over.set)
+                thread.join()
 
 
-def _config(agents: FakeAgents, port: int = 0) -> uvicorn.Config:
-    return uvicorn.Config(
-        agents.app(), host=LOOPBACK, port=port, log_config=None, access_log=False, lifespan="off"
-    )
+async def _serve(agents: FakeAgents, listening: socket.socket, *, until: asyncio.Event) -> None:
+    async with serving(agents.hear, listening):
+        await until.wait()
 
 
 def main() -> None:
@@ -169,7 +172,8 @@ def main() -> None:
     for agent, _, name in (text.partition("=") for text in given.manner):
         named = BY_NAME[name]
         manners[agent] = replace(named, delay_s=named.delay_s or usual.delay_s)
-    uvicorn.Server(_config(FakeAgents(manners, usual), given.port)).run()
+    with socket.create_server((LOOPBACK, given.port)) as listening:
+        uvloop.run(_serve(FakeAgents(manners, usual), listening, until=asyncio.Event()))
 
 
 if __name__ == "__main__":

@@ -113,5 +113,6 @@ async def test_who_does_not_keep_the_contract_is_refused(agents: FakeAgents) -> 
     async with httpx2.AsyncClient(base_url=agents.address, trust_env=False) as bare:
         answer = await bare.get(f"{BELOW}/clo/signals?topic=Tides")
         counts = await bare.get("/asked")
-    assert answer.status_code == 401
+        nobody = await bare.get(f"{BELOW}/nobody")
+    assert (answer.status_code, nobody.status_code) == (401, 404)
     assert counts.json() == {"asked": {"clo": 1}, "unchanged": {}}
