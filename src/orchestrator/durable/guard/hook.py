@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from asyncio import events
+from functools import cache
 from typing import TYPE_CHECKING
 
 from orchestrator.durable.errors import DeterminismError
@@ -95,10 +96,11 @@ def refuse_io_on(loop: type) -> None:
 
 
 def _hook(event: str, args: tuple[object, ...]) -> None:
-    if type(events._get_running_loop()) not in _guarded:  # noqa: SLF001  # the quickest question, asked most often
+    # The quickest question first: an event tells of every `id()`, and to ask for the loop asks the system.
+    deed = _deed(event)
+    if deed is None or type(events._get_running_loop()) not in _guarded:  # noqa: SLF001  # it may be none
         return
-    deed = _EVENTS.get(event) or _FAMILIES.get(event.partition(".")[0])
-    if deed is None or _is_excused(sys._getframe(1)):  # noqa: SLF001  # Python shows callers in no other way
+    if _is_excused(sys._getframe(1)):  # noqa: SLF001  # Python shows callers in no other way
         return
     what = event
     if event == "open":
@@ -106,6 +108,12 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
             return
         what = f"open {args[0]}"
     raise DeterminismError(f"a workflow cannot {deed} ({what}): it would not replay. Do it in a step.")
+
+
+@cache
+def _deed(event: str) -> str | None:
+    """What a workflow cannot do, of which this event tells; None if it tells of anything else."""
+    return _EVENTS.get(event) or _FAMILIES.get(event.partition(".")[0])
 
 
 def _is_time_zone(path: object) -> bool:
