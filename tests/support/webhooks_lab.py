@@ -43,7 +43,9 @@ class WebhooksLab:
         self.distribution = Distribution(
             lambda: self.engine.streams, self.webhooks, lambda: self.engine, self.clock
         )
-        self.service = WebhookService(self.webhooks, outbound, lambda: self.engine, self.clock)
+        self.service = WebhookService(
+            self.webhooks, outbound, lambda: self.engine, self.clock, ["thing_made", "other_thing"]
+        )
         self.upkeep = Upkeep(self.webhooks, lambda: self.engine, self.clock)
         self._parts = AsyncExitStack()
         self._distributing: asyncio.Task[None] | None = None

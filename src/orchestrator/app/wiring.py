@@ -253,4 +253,6 @@ def _tracing(house: House) -> Part:
 def _rooms(resources: Resources) -> tuple[Feature, ...]:
     """The rooms of this service: one line each."""
     codec = codec_for(encryption_of(resources.settings))
-    return (lessons.build(resources), days.build(resources), webhooks.build(resources, codec))
+    rooms = (lessons.build(resources), days.build(resources))
+    told = [event for room in rooms for event in room.events]
+    return (*rooms, webhooks.build(resources, codec, told))

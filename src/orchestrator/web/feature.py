@@ -92,6 +92,7 @@ class Feature:
     on_start: tuple[Hook, ...] = ()  # awaited once before the first request, such as a sweep
     background: tuple[Hook, ...] = ()  # run for the service's life, cancelled at its end
     health: Mapping[str, Probe] = field(default_factory=lambda: MappingProxyType({}))  # by component
+    events: tuple[str, ...] = ()  # the types of what it tells of, by which webhooks choose
     sessions: Count | None = None  # how many sessions run now; summed in /health
     belongings: Belongings | None = None  # what it keeps of a person besides rows and runs
     before_giving: tuple[Settle, ...] = ()  # so that rows can go from one owner (the first) to another

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import httpx2
 
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.settings_sources import variable
 
 if TYPE_CHECKING:
     import ssl
@@ -58,6 +59,7 @@ NOT_PUBLIC: Final = tuple(
 )
 
 
+ALLOW_PRIVATE: Final = "webhooks.allow_private"
 # Threads of their own: a name server that says nothing would else hold those that all of the service shares.
 _LOOKING_UP: Final = ThreadPoolExecutor(MOST_LOOKED_UP_AT_ONCE, "names of receivers")
 
@@ -154,7 +156,7 @@ class Outbound:
         if not self._allow_private and not is_public(address):
             raise RefusedAddressError(
                 "The address is private, so nothing is sent there. Name one that can be reached from "
-                "everywhere; an operator can set webhooks.allow_private."
+                f"everywhere. An operator can allow them by {ALLOW_PRIVATE} ({variable(ALLOW_PRIVATE)}=true)."
             )
 
     async def _asked(

@@ -100,6 +100,14 @@ def test_a_person_is_exported_and_erased(orchestrated: Commands, tmp_path: Path)
     assert json.loads(again)["tables"] == {}
 
 
+def test_a_name_that_is_misspelt_erases_nothing_and_says_so(orchestrated: Commands) -> None:
+    """Nobody is left to believe that somebody was erased."""
+    assert orchestrated("person", "erase", "ada-6b1g", "--yes") == []
+    assert orchestrated.said == (
+        "Nothing was found of ada-6b1g, so nothing was erased. A user is called as the tokens' `sub` says it."
+    )
+
+
 def test_what_was_made_in_dev_mode_is_handed_over(orchestrated: Commands) -> None:
     """The second time there is nothing left to hand over."""
     move = ("owners", "move", "--from", "local", "--to", "ada-6b1f")

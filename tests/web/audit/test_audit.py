@@ -119,7 +119,7 @@ async def test_a_route_leaves_who_did_what_when_and_from_where(lab: Lab) -> None
     assert {name: entry[name] for name in ("action", "who", "person", "subject", "source", "times")} == {
         "action": "engine.stop",
         "who": "operator",
-        "person": "local",
+        "person": None,
         "subject": "e1",
         "source": "192.0.2.1",
         "times": 1,

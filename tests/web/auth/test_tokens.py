@@ -128,6 +128,28 @@ async def test_a_token_that_is_not_for_this_service_now_is_refused(
     assert reason in await refusal(signed(told))
 
 
+@pytest.mark.parametrize(
+    ("token", "right"),
+    [
+        ("YOUR_JWT_TOKEN", "Send the one that signing in gave, as it is."),
+        ("a" * (LONGEST_TOKEN_CHARS + 1), "Keep large claims out of it."),
+        (unsigned(claims()), "It has to be signed by HS256 or ES256 or RS256."),
+        (signed(claims(), OTHER_SECRET), "Sign in again for a new one."),
+        (RSA.sign(claims(), kid="gone"), "Sign in again for one that is signed with a key of now."),
+        (signed(claims(iss="https://evil.example")), f"It has to be of {ISSUER}."),
+        (signed(claims(aud="anon")), "It has to be for 'authenticated'."),
+        (signed(claims(exp=None)), "It has to be a number of seconds since 1970."),
+        (signed(claims(nbf=NOW + 3_600)), "Send it later, or set the clock right of who made it."),
+        (signed(claims("")), "It takes 1 to 255 characters of text, and no name of the service's own."),
+    ],
+)
+async def test_a_refusal_says_what_would_be_right(token: str, right: str) -> None:
+    """Beside what is wrong, so that who has to mend it need not look it up."""
+    said = await refusal(token)
+    assert said.startswith("This token is not valid: ")
+    assert said.endswith(right)
+
+
 async def test_the_issuer_of_supabases_keys_is_supabases_alone() -> None:
     """Another issuer's `iss` has no second spelling; without one that is set, any will do."""
     key = signed({"iss": "supabase", "role": "service_role", "exp": NOW + 9})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -41,7 +43,7 @@ async def asked(service: RunningService, user: str, method: str, path: str, **mo
 
 async def made(service: RunningService, user: str, url: str = HOOK) -> dict[str, Any]:
     """A new webhook of theirs."""
-    answer = await asked(service, user, "POST", "", json={"url": url, "types": ["thing_made"]})
+    answer = await asked(service, user, "POST", "", json={"url": url, "types": ["thing.made"]})
     assert answer.status_code == 201
     created: dict[str, Any] = answer.json()
     return created
@@ -91,7 +93,7 @@ async def test_what_was_sent_is_listed_in_pages_and_sent_again(service: RunningS
     async with Receiver().listening() as receiver:
         path = f"/{(await made(service, 'dora', receiver.url))['id']}"
         for number in range(3):
-            await service.tell(NewEvent("thing_made", "dora", {"number": number}))
+            await service.tell(NewEvent("thing.made", "dora", {"number": number}))
             await receiver.until(number + 1)
         page = (await asked(service, "dora", "GET", f"{path}/deliveries?limit=2")).json()
         older = (await asked(service, "dora", "GET", f"{path}/deliveries?before={page['next']}")).json()
@@ -129,6 +131,30 @@ async def test_a_wrong_webhook_is_refused(service: RunningService, body: dict[st
     assert answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ("bogus", "There is no event 'bogus'. There are: instructor_plan_completed,"),
+        ("lesson_complete", "There is no event 'lesson_complete'. Did you mean lesson_completed?"),
+        ("thing_made", "have a dot in their names, such as billing.paid."),
+    ],
+)
+async def test_an_event_that_nobody_tells_is_refused(service: RunningService, wanted: str, says: str) -> None:
+    """With the names of those that there are; one that is misspelt would else bring nothing for ever."""
+    answer = await asked(service, "ann", "POST", "", json={"url": HOOK, "types": ["lesson_failed", wanted]})
+    assert (answer.status_code, answer.json()["code"]) == (400, "event_unknown")
+    assert says in answer.json()["error"]
+
+
+async def test_every_event_of_the_guide_can_be_chosen(service: RunningService) -> None:
+    """And of other services whatever has a dot in its name."""
+    guide = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
+    types = re.findall(r"^\| `([a-z_]+)` \|", guide, re.MULTILINE)
+    assert len(types) == 9
+    body = {"url": HOOK, "types": [*types, "billing.paid"]}
+    assert (await asked(service, "eve", "POST", "", json=body)).status_code == 201
+
+
 async def test_nobody_has_webhooks_without_bound(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +174,7 @@ async def test_private_addresses_are_refused_unless_allowed(tmp_path_factory: py
         named = await asked(guarded, "ann", "POST", "", json={"url": receiver.url})
         assert (named.status_code, named.json()["code"]) == (400, "address_refused")
         path = f"/{(await made(guarded, 'ann', receiver.url.replace('127.0.0.1', 'localhost')))['id']}"
-        await guarded.tell(NewEvent("thing_made", "ann", {}))
+        await guarded.tell(NewEvent("thing.made", "ann", {}))
         attempts: list[dict[str, Any]] = []
         for _ in range(500):
             items = (await asked(guarded, "ann", "GET", f"{path}/deliveries")).json()["items"]
@@ -157,4 +183,5 @@ async def test_private_addresses_are_refused_unless_allowed(tmp_path_factory: py
                 break
         assert attempts[0]["status"] is None
         assert attempts[0]["reason"].startswith("The address is private")
+        assert "webhooks.allow_private (ORCHESTRATOR_WEBHOOKS_ALLOW_PRIVATE=true)." in attempts[0]["reason"]
         assert receiver.received == []

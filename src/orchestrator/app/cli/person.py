@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.core.settings import Settings
 
 DEFAULT_FILE = Path("person.zip")
+CALLED = "A user is called as the tokens' `sub` says it."
 User = Annotated[str, typer.Argument(metavar="USER", help="The user, as the tokens' `sub` says it.")]
 
 group = typer.Typer(
@@ -61,7 +62,7 @@ def export(
     asyncio.run(_exported(settings_from(config, data_dir, url=url), user, out))
     screen = Screen()
     if _holds_nothing(out):
-        screen.note(f"Nothing is held about {user}. A user is called as the tokens' `sub` says it.")
+        screen.note(f"Nothing is held about {user}. {CALLED}")
     if as_json:
         screen.record({"user": user, "path": str(out)})
     else:
@@ -98,7 +99,10 @@ def erase(
     if as_json:
         screen.record(erased)
         return
-    for what, count in _counts(erased):
+    if not (counts := _counts(erased)):
+        screen.note(f"Nothing was found of {user}, so nothing was erased. {CALLED}")
+        return
+    for what, count in counts:
         screen.line(f"{count:>7,}  {what}")
     screen.note(f"Everything of {user} within reach is gone. What remains, or may:")
     for kept in erased["kept"]:
@@ -121,7 +125,8 @@ def _agreed(user: str) -> bool:
 def _counts(erased: dict[str, Any]) -> list[tuple[str, int]]:
     several = {**erased["rooms"], **{f"rows of {table}": rows for table, rows in erased["tables"].items()}}
     single = {kind: erased[kind] for kind in ("runs", "schedules", "events") if erased[kind]}
-    return [*several.items(), *single.items()] or [("things: there was nothing", 0)]
+    blanked = {"entries of the audit trail without the name": erased["blanked"]} if erased["blanked"] else {}
+    return [*several.items(), *single.items(), *blanked.items()]
 
 
 async def _exported(settings: "Settings", user: str, out: Path) -> None:

@@ -15,6 +15,7 @@ SCHEDULE: Final = "prepare-days"
 
 def build(resources: Resources) -> Feature:
     """The room: routes, workflows, steps and schedule, on what the service has."""
+    from orchestrator.features.days import events
     from orchestrator.features.days.asking import AskedAgents
     from orchestrator.features.days.connection import AgentConnection
     from orchestrator.features.days.morning import Morning
@@ -52,6 +53,7 @@ def build(resources: Resources) -> Feature:
         parts=(Part("agents", lambda: agents),),
         on_start=(service.keep_schedule,),
         before_giving=(intents.make_way,),
+        events=events.ALL,
     )
 
 

@@ -19,6 +19,7 @@ PLAN_COMPLETED: Final = "instructor_plan_completed"
 SIGNAL_STALE: Final = "orchestrator_signal_stale"
 AGENT_TIMEOUT: Final = "orchestrator_agent_timeout"
 PLAN_FAILED: Final = "orchestrator_plan_failed"
+ALL: Final = (INTENT_CREATED, PLAN_CREATED, PLAN_COMPLETED, SIGNAL_STALE, AGENT_TIMEOUT, PLAN_FAILED)
 
 TIMEOUT: Final = "TIMEOUT"
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 def build(resources: Resources) -> Feature:
     """The room: routes, workflow and steps, on what the service has."""
+    from orchestrator.features.lessons import announcements
     from orchestrator.features.lessons.belongings import LessonBelongings
     from orchestrator.features.lessons.repository import SessionRepository
     from orchestrator.features.lessons.routes import OPEN_ROUTES, lessons_router
@@ -28,6 +29,7 @@ def build(resources: Resources) -> Feature:
         steps=(LessonSteps(sessions, _composer(resources), resources.blobs, resources.clock),),
         on_start=(service.sweep, service.keep),
         background=(service.keep_always, service.tell_endings_always),
+        events=announcements.ALL,
         sessions=service.running,
         belongings=LessonBelongings(sessions, service),
         open_cors=OPEN_ROUTES,

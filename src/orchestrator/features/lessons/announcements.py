@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 CREATED: Final = "lesson_created"
 COMPLETED: Final = "lesson_completed"
 FAILED: Final = "lesson_failed"
+ALL: Final = (CREATED, COMPLETED, FAILED)
 
 
 def created(owner: str, row: SessionRow) -> NewEvent:

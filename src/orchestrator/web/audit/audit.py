@@ -14,6 +14,7 @@ from orchestrator.core.redaction import Redactor
 from orchestrator.db import SYSTEM
 from orchestrator.web.audit.schemas import AuditEntry, AuditPage
 from orchestrator.web.audit.tables import LONGEST_SUBJECT_CHARS, AuditRow
+from orchestrator.web.auth.caller import LOCAL_USER, OPERATOR
 from orchestrator.web.background import hourly
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Audit:
                 at=now,
                 action=action,
                 who=caller.name,
-                person=caller.user,
+                person=_person(caller),
                 subject=self._plain(subject),
                 source=source,
                 times=times,
@@ -118,6 +119,12 @@ class Audit:
 
     def _now(self) -> datetime:
         return utc(self._clock.time())
+
+
+def _person(caller: Caller) -> str:
+    """In whose name it is. The operator who names nobody uses the data of `local`, but not that name."""
+    is_operators_own = caller.name == OPERATOR.name and caller.user == LOCAL_USER
+    return "" if is_operators_own else caller.user
 
 
 def _matching(wanted: AuditFilter) -> Select[AuditRow]:

@@ -150,6 +150,7 @@ def _usable(shown: _Set) -> Iterator[Key]:
 
 def _unknown() -> UnauthorizedError:
     return UnauthorizedError(
-        "This token is not valid: it is signed with a key that its issuer does not show.",
+        "This token is not valid: it is signed with a key that its issuer does not show. "
+        "Sign in again for one that is signed with a key of now.",
         code="token_invalid",
     )

@@ -52,7 +52,9 @@ class Links:
         check_times(claims, self._clock.time())
         address = str(claims["below"])
         if path != address and not path.startswith(f"{address}/"):
-            raise UnauthorizedError("This token is for another address.", code="token_invalid")
+            raise UnauthorizedError(
+                "This token is for another address. Ask for one for this address.", code="token_invalid"
+            )
         return str(claims["sub"])
 
 

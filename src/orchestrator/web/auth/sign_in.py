@@ -91,7 +91,9 @@ class SignIn:
             raise InvalidInputError(f"Give a token or {self.api_key_header}, not both.")
         found = await self.keys.find(given.api_key)
         if found is None:
-            raise UnauthorizedError("This API key is not valid: unknown, revoked or expired.")
+            raise UnauthorizedError(
+                "This API key is not valid: unknown, revoked or expired. Ask an admin for another one."
+            )
         return found
 
     def _acting(self, caller: Caller, named: str) -> Caller:

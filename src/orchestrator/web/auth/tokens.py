@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import jwt
 
 from orchestrator.core.errors import UnauthorizedError
+from orchestrator.db.tables import LONGEST_OWNER_CHARS
 from orchestrator.web.auth.caller import LOCAL_USER, NOBODY, SERVICE, Caller, Role
 from orchestrator.web.auth.checked import Checked, CheckedTokens
 from orchestrator.web.auth.credentials import is_user
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.core.clock import Clock
     from orchestrator.web.auth.key_set import KeySet
 
+SIGN_IN_AGAIN: Final = "Sign in again for a new one."
+SECONDS: Final = "It has to be a number of seconds since 1970."
 LONGEST_TOKEN_CHARS: Final = 16 * 1024
 LEEWAY_S: Final = 30.0  # how far two machines' clocks may be apart
 SECRETS: Final = "HS256"  # the algorithm of a secret
@@ -65,9 +68,11 @@ class VerifiedTokens:
             UnavailableError: the issuer's keys are not known yet, and cannot be fetched.
         """
         if not token.isascii():
-            raise _wrong("it is no JSON Web Token")
+            raise _wrong("it is no JSON Web Token", "Send the one that signing in gave, as it is.")
         if len(token) > LONGEST_TOKEN_CHARS:
-            raise _wrong(f"it is longer than {LONGEST_TOKEN_CHARS} characters")
+            raise _wrong(
+                f"it is longer than {LONGEST_TOKEN_CHARS} characters", "Keep large claims out of it."
+            )
         checked = self._checked.find(token)
         if checked is None or await self._key(checked.algorithm, checked.key_id) is not checked.key:
             checked = await self._check(token)
@@ -80,7 +85,7 @@ class VerifiedTokens:
         try:
             header = jwt.get_unverified_header(token)
         except jwt.InvalidTokenError:
-            raise _wrong("it is no JSON Web Token") from None
+            raise _wrong("it is no JSON Web Token", "Send the one that signing in gave, as it is.") from None
         algorithm, key_id = str(header.get("alg")), header.get("kid")
         key = await self._key(algorithm, key_id)
         claims = claims_of(token, key, algorithm)
@@ -95,18 +100,22 @@ class VerifiedTokens:
             return self._secret
         if algorithm in PUBLIC_KEYS and self._key_set is not None:
             return await self._key_set.key(key_id, algorithm)
-        raise _wrong("its algorithm is not one that this service checks")
+        known = [SECRETS] * (self._secret is not None) + [*PUBLIC_KEYS] * (self._key_set is not None)
+        raise _wrong(
+            "its algorithm is not one that this service checks",
+            f"It has to be signed by {' or '.join(known)}.",
+        )
 
     def _check_meant_for_us(self, claims: Claims) -> None:
         expected, is_project_key = self._expected, str(claims.get("role")) in PROJECT_ROLES
         issuers = [expected.issuer, *(PROJECT_ISSUERS if is_project_key and expected.is_supabase else ())]
         if expected.issuer is not None and claims.get("iss") not in issuers:
-            raise _wrong("it is of another issuer (`iss`)")
+            raise _wrong("it is of another issuer (`iss`)", f"It has to be of {expected.issuer}.")
         if is_project_key and "aud" not in claims:
             return
         audiences = claims.get("aud")
         if expected.audience not in (audiences if isinstance(audiences, list) else [audiences]):
-            raise _wrong("it is for another audience (`aud`)")
+            raise _wrong("it is for another audience (`aud`)", f"It has to be for {expected.audience!r}.")
 
 
 def claims_of(token: str, key: str | bytes | jwt.PyJWK, algorithm: str) -> Claims:
@@ -145,12 +154,12 @@ def check_times(claims: Mapping[str, Any], now: float) -> None:
     """
     end = _moment(claims, "exp")
     if end is None:
-        raise _wrong("it has no end (`exp`)")
+        raise _wrong("it has no end (`exp`)", SECONDS)
     if end + LEEWAY_S <= now:
         raise UnauthorizedError("This token has expired. Sign in again.", code="token_expired")
     begin = _moment(claims, "nbf")
     if begin is not None and begin - LEEWAY_S > now:
-        raise _wrong("it is not valid yet (`nbf`)")
+        raise _wrong("it is not valid yet (`nbf`)", "Send it later, or set the clock right of who made it.")
 
 
 def _caller(claims: Claims) -> Caller:
@@ -160,7 +169,10 @@ def _caller(claims: Claims) -> Caller:
     user = claims.get("sub")
     # This machine's own user is nobody's to be by a token: its data is what was made in dev mode.
     if not isinstance(user, str) or not is_user(user) or user == LOCAL_USER:
-        raise _wrong("its `sub` is not the id of a user")
+        raise _wrong(
+            "its `sub` is not the id of a user",
+            f"It takes 1 to {LONGEST_OWNER_CHARS} characters of text, and no name of the service's own.",
+        )
     about_app = claims.get("app_metadata")
     # Users may write their own `user_metadata`; `app_metadata` is the issuer's alone.
     is_admin = isinstance(about_app, dict) and about_app.get("role") == "admin"
@@ -172,9 +184,9 @@ def _moment(claims: Mapping[str, Any], name: str) -> float | None:
     if moment is None:
         return None
     if isinstance(moment, bool) or not isinstance(moment, int | float) or not math.isfinite(moment):
-        raise _wrong(f"its `{name}` is no moment")
+        raise _wrong(f"its `{name}` is no moment", SECONDS)
     return moment
 
 
-def _wrong(reason: str) -> UnauthorizedError:
-    return UnauthorizedError(f"This token is not valid: {reason}.", code="token_invalid")
+def _wrong(reason: str, right: str = SIGN_IN_AGAIN) -> UnauthorizedError:
+    return UnauthorizedError(f"This token is not valid: {reason}. {right}", code="token_invalid")

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from orchestrator.durable.codec import Codec
     from orchestrator.web.feature import Feature, Resources
 
 
-def build(resources: Resources, codec: Codec) -> Feature:
-    """Routes, and the workflow of a delivery; ``codec`` seals the secrets that sign."""
+def build(resources: Resources, codec: Codec, events: Collection[str]) -> Feature:
+    """Routes, and the workflow of a delivery.
+
+    ``codec`` seals the secrets that sign; ``events`` are the types of what the rooms tell of.
+    """
     from orchestrator.web.feature import Feature
     from orchestrator.web.outbound import Outbound
     from orchestrator.web.webhooks.distribution import Distribution
@@ -26,7 +31,7 @@ def build(resources: Resources, codec: Codec) -> Feature:
     webhooks = WebhookRepository(resources.database, codec)
     distribution = Distribution(resources.streams, webhooks, resources.engine, clock)
     upkeep = Upkeep(webhooks, resources.engine, clock)
-    service = WebhookService(webhooks, outbound, resources.engine, clock)
+    service = WebhookService(webhooks, outbound, resources.engine, clock, events)
     return Feature(
         name="webhooks",
         router=webhooks_router(service),

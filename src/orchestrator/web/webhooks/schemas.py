@@ -29,7 +29,8 @@ class NewWebhook(BaseModel):
     types: list[EventType] = Field(
         default_factory=list,
         max_length=MOST_TYPES,
-        description="The types of events to send; all of them where the list is empty.",
+        description="The types of events to send; all of them where the list is empty. Those of your other "
+        "services have a dot in their names.",
         examples=[["lesson_completed"]],
     )
 

@@ -6,15 +6,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.clock import utc
-from orchestrator.core.errors import ConflictError, NotFoundError
+from orchestrator.core.errors import ConflictError, InvalidInputError, NotFoundError
 from orchestrator.core.ids import new_id
+from orchestrator.core.settings_sources import nearest
 from orchestrator.web.webhooks.distribution import started
 from orchestrator.web.webhooks.schemas import DeliveryPage, DeliveryShown, Webhook, WebhookCreated
 from orchestrator.web.webhooks.signing import new_secret
 from orchestrator.web.webhooks.tables import DeliveryState, WebhookRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
     from orchestrator.core.clock import Clock
     from orchestrator.durable.engine import Engine
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_EACH: Final = 20
 BOTH_SECRETS_FOR: Final = timedelta(hours=24)  # after a rotation
+OTHERS_HAVE: Final = "."
 BY_OWNER: Final = "its owner disabled it"
 
 
@@ -31,12 +33,19 @@ class WebhookService:
     """Each method that takes a webhook's id raises NotFoundError where the owner has none of that id."""
 
     def __init__(
-        self, webhooks: WebhookRepository, outbound: Outbound, engine: Callable[[], Engine], clock: Clock
+        self,
+        webhooks: WebhookRepository,
+        outbound: Outbound,
+        engine: Callable[[], Engine],
+        clock: Clock,
+        events: Collection[str],
     ) -> None:
+        """Take what it stands on, and the types of events that this service tells by itself."""
         self._webhooks = webhooks
         self._outbound = outbound
         self._engine = engine
         self._clock = clock
+        self._events = sorted(events)
 
     async def create(self, owner: str, new: NewWebhook, webhook_id: str | None = None) -> WebhookCreated:
         """Keep a new webhook, and show its secret this once.
@@ -45,7 +54,9 @@ class WebhookService:
 
         Raises:
             RefusedAddressError: its address is not one to send to. ConflictError: the owner has too many.
+            InvalidInputError: it names an event that nobody tells.
         """
+        self._check_types(new.types)
         self._outbound.check_url(new.url)
         webhook_id, secret = webhook_id or new_id(), new_secret()
         row = WebhookRow(
@@ -122,6 +133,17 @@ class WebhookService:
             await started(self._engine(), owner, row.id, row.runs)
             raise ConflictError("This delivery is under way.", code="delivery_pending")
         await started(self._engine(), owner, row.id, row.runs + 1)
+
+    def _check_types(self, types: Sequence[str]) -> None:
+        # We do not know the events of other services, which have a dot so that ours can be told from them.
+        for wanted in types:
+            if OTHERS_HAVE not in wanted and wanted not in self._events:
+                raise InvalidInputError(
+                    f"There is no event {wanted!r}.{nearest(wanted, dict.fromkeys(self._events))} There are: "
+                    f"{', '.join(self._events)}; and those of your other services, which have a dot in their "
+                    "names, such as billing.paid.",
+                    code="event_unknown",
+                )
 
     async def _row(self, owner: str, webhook_id: str) -> WebhookRow:
         row = await self._webhooks.find(owner, webhook_id)
