@@ -80,7 +80,8 @@ def test_whatever_the_document_says_stays_text() -> None:
         "tags": [evil],
         "summary": evil,
         "description": evil,
-        "parameters": [{"name": evil, "in": evil, "schema": field, "description": evil}],
+        "parameters": [{"name": evil, "in": evil, "schema": field, "description": evil}, {"$ref": evil}],
+        "security": [{}, {evil: [evil]}],
         "responses": {
             evil: {"description": evil, "content": {evil: {}, "application/json": {"schema": {"$ref": evil}}}}
         },
@@ -89,7 +90,14 @@ def test_whatever_the_document_says_stays_text() -> None:
         {
             "info": {"title": evil, "version": evil, "description": f"`{evil}`"},
             "paths": {evil: {"get": operation}},
-            "components": {"schemas": {evil: {"description": evil, "properties": {evil: {"type": evil}}}}},
+            "components": {
+                "schemas": {evil: {"description": evil, "properties": {evil: {"type": evil}}}},
+                "securitySchemes": {
+                    evil: {"type": "apiKey", "name": evil, "in": evil, "description": evil},
+                    "bearer": {"type": "http", "scheme": evil, "description": evil},
+                },
+                "parameters": {evil: {"name": evil, "in": evil, "schema": field, "description": evil}},
+            },
         }
     )
 
@@ -106,9 +114,9 @@ async def test_the_page_keeps_the_house_rules(client: httpx2.AsyncClient, path: 
 
 
 def test_a_number_says_its_bounds_and_no_sign_of_markdown_stays() -> None:
-    """What a field takes, and code as code wherever it stands, also in what may go wrong."""
-    week = {"type": "integer", "minimum": 1, "maximum": 9, "description": "``now``"}
-    operation = {"tags": ["days"], "summary": "", "responses": {"400": {"description": "`code` tells why."}}}
+    """What a field takes, and code as code wherever it stands, also in what is answered."""
+    week = {"type": "integer", "minimum": 1.0, "maximum": 9, "description": "``now``"}
+    operation = {"tags": ["days"], "summary": "", "responses": {"202": {"description": "`code` tells why."}}}
     text = page(
         {
             "info": {"title": "", "version": "", "description": ""},
@@ -119,3 +127,23 @@ def test_a_number_says_its_bounds_and_no_sign_of_markdown_stays() -> None:
     assert "integer from 1 to 9" in text
     assert "<code>now</code>" in text
     assert "`" not in text
+
+
+def test_an_operation_says_for_whom_it_is() -> None:
+    """The role, how it is proven, and what dev mode spares; what is for all says nothing of it."""
+    described = {"tags": ["days"], "summary": "", "responses": {}}
+    text = page(
+        {
+            "info": {"title": "", "version": "", "description": ""},
+            "paths": {
+                "/days": {"get": described | {"security": [{}, {"bearer": ["user"]}, {"apiKey": ["user"]}]}},
+                "/keys": {"get": described | {"security": [{"bearer": ["admin"]}]}},
+                "/health": {"get": described},
+            },
+        }
+    )
+    days, keys, health = text.split("<article>")[2:]
+    bearer, key = '<a href="#bearer">bearer</a>', '<a href="#apiKey">apiKey</a>'
+    assert f"For users, by {bearer}, {key}; dev mode asks for no proof." in days
+    assert f"For admins, by {bearer}." in keys
+    assert "For " not in health

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from orchestrator.core.errors import InvalidInputError, TerminalError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.durable.engine import Engine, Run
 
 CLEANING_UP_S = 5.0  # how long the answer waits for the run's end, so that it can tell it
+
+RunId = Annotated[str, Path(description="The run's id.")]
 
 
 class CancelledRun(BaseModel):
@@ -84,7 +86,9 @@ def build(engine: Callable[[], Engine]) -> Feature:
     router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
 
     @router.post("/{run_id}/cancel", responses=problems(400, 401, 403, 404))
-    async def cancel(run_id: str, _: Admin, trail: Trail, wanted: CancelOfRun | None = None) -> CancelledRun:
+    async def cancel(
+        run_id: RunId, _: Admin, trail: Trail, wanted: CancelOfRun | None = None
+    ) -> CancelledRun:
         """Ask a run to stop.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
@@ -98,7 +102,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
         return CancelledRun(id=run_id, was=was, status=(await run.describe()).status)
 
     @router.post("/{run_id}/pause", responses=problems(400, 401, 403, 404, 409))
-    async def pause(run_id: str, _: Admin, trail: Trail) -> RunNow:
+    async def pause(run_id: RunId, _: Admin, trail: Trail) -> RunNow:
         """Have a run begin no new step or child until it is resumed; what runs goes on to its end.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
@@ -110,7 +114,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
         return await _now(run, was)
 
     @router.post("/{run_id}/resume", responses=problems(400, 401, 403, 404, 409, 422))
-    async def resume(run_id: str, _: Admin, trail: Trail) -> RunNow:
+    async def resume(run_id: RunId, _: Admin, trail: Trail) -> RunNow:
         """Let a paused run go on, or try a stuck one again; 422 with the reason where it is stuck still.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
@@ -125,7 +129,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
         return await _now(run, was)
 
     @router.post("/{run_id}/fork", status_code=201, responses=problems(400, 401, 403, 404, 409, 422))
-    async def fork(run_id: str, wanted: ForkOfRun, _: Admin, trail: Trail, made_id: MadeId) -> ForkedRun:
+    async def fork(run_id: RunId, wanted: ForkOfRun, _: Admin, trail: Trail, made_id: MadeId) -> ForkedRun:
         """Start another run with what a run recorded up to a step. The first one stays as it is.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.

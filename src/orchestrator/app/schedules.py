@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from orchestrator.durable.schedules import ScheduleStatus
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.durable.engine import Engine, Schedule
+
+ScheduleId = Annotated[str, Path(description="The schedule's id.")]
 
 
 class ScheduleNow(BaseModel):
@@ -40,7 +42,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
     router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
 
     @router.post("/{schedule_id}/pause", responses=problems(400, 401, 403, 404))
-    async def pause(schedule_id: str, _: Admin, trail: Trail) -> ScheduleNow:
+    async def pause(schedule_id: ScheduleId, _: Admin, trail: Trail) -> ScheduleNow:
         """Have a schedule start nothing until it is resumed; a run that is open goes on.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
@@ -51,7 +53,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
         return await _now(schedule)
 
     @router.post("/{schedule_id}/resume", responses=problems(400, 401, 403, 404, 422))
-    async def resume(schedule_id: str, _: Admin, trail: Trail) -> ScheduleNow:
+    async def resume(schedule_id: ScheduleId, _: Admin, trail: Trail) -> ScheduleNow:
         """Have a schedule start runs again, from its next time on.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.
@@ -62,7 +64,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
         return await _now(schedule)
 
     @router.post("/{schedule_id}/run-now", responses=problems(400, 401, 403, 404, 409, 422))
-    async def run_now(schedule_id: str, _: Admin, trail: Trail) -> StartedRun:
+    async def run_now(schedule_id: ScheduleId, _: Admin, trail: Trail) -> StartedRun:
         """Start a run of a schedule at once, unless its last one is still open.
 
         For admins, such as who knows the token that stands in `service.json` in the data directory.

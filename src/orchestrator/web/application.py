@@ -133,7 +133,7 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
     for room in features:
         app.include_router(room.router, dependencies=[Depends(check_open)])
     app.include_router(docs_router())
-    describe(app, takes_keys=house.answers is not None)
+    describe(app, house.sign_in, takes_keys=house.answers is not None)
     check_access(app)
     look_up_addresses(app)
     return app

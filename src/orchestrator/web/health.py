@@ -51,7 +51,7 @@ class Health(BaseModel):
 class Ready(BaseModel):
     """The service takes requests."""
 
-    status: Literal["ready"] = "ready"
+    status: Literal["ready"] = Field("ready", description="What is not ready answers 503.")
 
 
 def health_router(

@@ -56,6 +56,25 @@ def _none_if_blank(notes: object) -> object:
     return None if isinstance(notes, str) and not notes.strip() else notes
 
 
+Week = Annotated[int, Field(description="The week, from 1.")]
+Day = Annotated[int, Field(description=f"The day of the week, from 1 to {DAYS_PER_WEEK}.")]
+SessionId = Annotated[str, Field(description="The id of the day's session.")]
+PlanTitle = Annotated[str, Field(description="What the day is about.")]
+IsDegraded = Annotated[
+    bool, Field(description="Whether the plan was made without what some agent should have said.")
+]
+Asked = Annotated[str, Field(description="What to learn, as it was asked for.")]
+DepthAsked = Annotated[Depth, Field(description="How deep.")]
+GoalAsked = Annotated[str, Field(description="What for.")]
+MinutesADay = Annotated[int, Field(description="Minutes a day.")]
+Zone = Annotated[str, Field(description="The learner's time zone, an IANA name.")]
+IntentBegan = Annotated[Time, Field(description="When it began.")]
+MinutesSpent = Annotated[int, Field(description="Minutes that it took.")]
+Confidence = Annotated[int, Field(description=f"How sure the learner is of it, from 1 to {MOST_CONFIDENT}.")]
+Notes = Annotated[str | None, Field(description="What the learner noted.")]
+CompletedAt = Annotated[Time, Field(description="When it was said to be done.")]
+
+
 class Request(BaseModel):
     """A request: of these types, and of no others that could be read as them."""
 
@@ -80,7 +99,7 @@ class IntentSync(Request):
             str, at_most(LONGEST_TRACK_CHARS), Line, Field(json_schema_extra=line_schema(LONGEST_TRACK_CHARS))
         ]
         | None
-    ) = None
+    ) = Field(None, description="What you call it, on one line.")
     user_tz: Annotated[str, AfterValidator(_known_zone)] = Field(
         "UTC", description="An IANA time zone.", examples=["America/New_York"]
     )
@@ -92,8 +111,8 @@ class IntentSync(Request):
 class DayRun(Request):
     """Which day to plan."""
 
-    week: Annotated[int, Field(ge=1, le=LAST_WEEK), Whole] = 1
-    day: Annotated[int, Field(ge=1, le=DAYS_PER_WEEK), Whole] = 1
+    week: Annotated[int, Field(ge=1, le=LAST_WEEK, description="The week, from 1."), Whole] = 1
+    day: Annotated[int, Field(ge=1, le=DAYS_PER_WEEK, description="The day of the week."), Whole] = 1
     force_refresh: bool = Field(
         default=False, description="Ask all agents anew, and write a new plan, whatever is kept."
     )
@@ -102,171 +121,173 @@ class DayRun(Request):
 class DayDone(Request):
     """How a day went."""
 
-    session_id: str = Field(max_length=LONGEST_ID_CHARS)
+    session_id: str = Field(max_length=LONGEST_ID_CHARS, description="As `day.run` gave it.")
     completion_time_min: Annotated[
         int, Field(ge=1, le=LONGEST_SESSION_MIN, description="Minutes that it took."), Whole
     ]
-    confidence: Annotated[int, Field(ge=1, le=MOST_CONFIDENT), Whole] = DEFAULT_CONFIDENCE
+    confidence: Annotated[
+        int, Field(ge=1, le=MOST_CONFIDENT, description="How sure you are of what you learnt."), Whole
+    ] = DEFAULT_CONFIDENCE
     notes: Annotated[
         Annotated[
             str, at_most(LONGEST_NOTES_CHARS), Text, Field(json_schema_extra=text_schema(LONGEST_NOTES_CHARS))
         ]
         | None,
         BeforeValidator(_none_if_blank),
-    ] = None
+    ] = Field(None, description="What went well, and what did not; the next plans go by it.")
 
 
 class IntentSynced(BaseModel):
     """The active intent."""
 
-    intent_id: str
-    active: Literal[True] = True
-    topic: str
-    depth: Depth
-    end_goal: str
-    time_per_day_min: int
-    user_tz: str
-    created_at: Time
+    intent_id: str = Field(description="Its id, the same for as long as the topic is.")
+    active: Literal[True] = Field(default=True, description="One intent is active at a time: this one.")
+    topic: Asked
+    depth: DepthAsked
+    end_goal: GoalAsked
+    time_per_day_min: MinutesADay
+    user_tz: Zone
+    created_at: IntentBegan
 
 
 class ActiveIntent(BaseModel):
     """The active intent, as status shows it."""
 
-    id: str
-    topic: str
-    depth: Depth
-    end_goal: str
-    time_per_day_min: int
-    user_tz: str
-    created_at: Time
+    id: str = Field(description="Its id.")
+    topic: Asked
+    depth: DepthAsked
+    end_goal: GoalAsked
+    time_per_day_min: MinutesADay
+    user_tz: Zone
+    created_at: IntentBegan
 
 
 class PlanSummary(BaseModel):
     """A plan in short."""
 
-    title: str
-    description: str
-    steps: list[str]
+    title: PlanTitle
+    description: str = Field(description="The same in a sentence.")
+    steps: list[str] = Field(description="What to do, in order.")
 
 
 class TimeBox(BaseModel):
     """A step of a plan, and the minutes for it."""
 
-    step: str
-    minutes: int
+    step: str = Field(description="What to do.")
+    minutes: int = Field(description="For how long.")
 
 
 class Quality(BaseModel):
     """How good an agent's signal is."""
 
-    available: bool = False
+    available: bool = Field(default=False, description="Whether there is one at all.")
     fresh: bool = Field(default=False, description="Confirmed within the agent's freshness window.")
 
 
 class Freshness(Quality):
     """The same, with when the agent last confirmed it."""
 
-    last_updated: Time | None = None
+    last_updated: Time | None = Field(None, description="When; null if it never did.")
 
 
 class DegradedAgent(BaseModel):
-    """An agent that did not do its part, and why: TIMEOUT, RATE_LIMIT, BAD_SCHEMA or AGENT_ERROR."""
+    """An agent that did not do its part, and why."""
 
-    agent: str
-    code: str
+    agent: str = Field(description="clo, alex, ta, socratic or instructor.")
+    code: str = Field(description="TIMEOUT, RATE_LIMIT, BAD_SCHEMA or AGENT_ERROR.")
 
 
 class OfAgents(BaseModel):
     """Something for each agent."""
 
-    clo: Quality
-    alex: Quality
-    ta: Quality
-    socratic: Quality
+    clo: Quality = Field(description="Curriculum.")
+    alex: Quality = Field(description="Research.")
+    ta: Quality = Field(description="Practice and reviews.")
+    socratic: Quality = Field(description="Questions.")
 
 
 class SignalFreshness(BaseModel):
     """How fresh the signal of each agent is now."""
 
-    clo: Freshness
-    alex: Freshness
-    ta: Freshness
-    socratic: Freshness
+    clo: Freshness = Field(description="Curriculum.")
+    alex: Freshness = Field(description="Research.")
+    ta: Freshness = Field(description="Practice and reviews.")
+    socratic: Freshness = Field(description="Questions.")
 
 
 class DayPlanned(BaseModel):
     """The plan of a day, and how its making went."""
 
-    session_id: str
-    plan_md: str
-    plan_json_summary: PlanSummary
+    session_id: SessionId
+    plan_md: str = Field(description="The plan, as Markdown.")
+    plan_json_summary: PlanSummary = Field(description="The same in short.")
     time_boxes: list[TimeBox] = Field(description="The steps with their minutes, which fit the day's time.")
-    degraded_mode: bool
+    degraded_mode: IsDegraded
     degraded_agents: list[DegradedAgent] = Field(
         default_factory=list,
         description="Who failed, where the session is degraded.",
         exclude_if=lambda agents: not agents,
     )
-    cache_hits: int
-    cache_misses: int
-    signal_quality: OfAgents
+    cache_hits: int = Field(description="How many of the four signals came from what was kept.")
+    cache_misses: int = Field(description="How many had to be asked for.")
+    signal_quality: OfAgents = Field(description="What the plan was made from.")
 
 
 class Completion(BaseModel):
     """How a day went."""
 
-    completion_time_min: int
-    confidence: int
-    notes: str | None
-    completed_at: Time
+    completion_time_min: MinutesSpent
+    confidence: Confidence
+    notes: Notes
+    completed_at: CompletedAt
 
 
 class CompletionSummary(BaseModel):
     """How the day of that session went."""
 
-    session_id: str
-    completion_time_min: int
-    confidence: int
-    notes: str | None
-    completed_at: Time
+    session_id: SessionId
+    completion_time_min: MinutesSpent
+    confidence: Confidence
+    notes: Notes
+    completed_at: CompletedAt
 
 
 class DayCompleted(BaseModel):
     """A day is done; the first completion of a session stands, whatever a later one says."""
 
-    ok: Literal[True] = True
-    next_day_hint: str
-    completion_summary: CompletionSummary
+    ok: Literal[True] = Field(default=True, description="It is kept.")
+    next_day_hint: str = Field(description="What to turn to next, from how it went.")
+    completion_summary: CompletionSummary = Field(description="What was kept.")
 
 
 class LatestSession(BaseModel):
     """The session that was made last."""
 
-    id: str
-    week: int
-    day: int
-    topic: str
-    plan_title: str
-    degraded_mode: bool
-    created_at: Time
-    completion: Completion | None
+    id: SessionId
+    week: Week
+    day: Day
+    topic: Asked
+    plan_title: PlanTitle
+    degraded_mode: IsDegraded
+    created_at: Time = Field(description="When it was made.")
+    completion: Completion | None = Field(description="How the day went; null until it is done.")
 
 
 class NextRun(BaseModel):
     """Which plan is prepared next, and when."""
 
-    week: int
-    day: int
-    estimated_time: Time
-    timezone: str
+    week: Week
+    day: Day
+    estimated_time: Time = Field(description="When it is prepared.")
+    timezone: Zone
 
 
 class LearningStats(BaseModel):
     """Numbers over all sessions."""
 
-    total_sessions: int = 0
-    completed_sessions: int = 0
-    total_time_min: int = 0
+    total_sessions: int = Field(0, description="Days that were planned.")
+    completed_sessions: int = Field(0, description="Days that were done.")
+    total_time_min: int = Field(0, description="Minutes that these took.")
     average_confidence: float = Field(0.0, description="To one decimal; 0 before the first completion.")
     current_streak_days: int = Field(0, description="Days in a row, in the learner's time zone.")
 
@@ -274,9 +295,11 @@ class LearningStats(BaseModel):
 class LearningStatus(BaseModel):
     """Where somebody stands."""
 
-    user_id: str
-    active_intent: ActiveIntent | None
-    latest_session: LatestSession | None
-    signal_freshness: SignalFreshness
-    next_scheduled_run: NextRun | None
-    learning_stats: LearningStats
+    user_id: str = Field(description="Who it is about.")
+    active_intent: ActiveIntent | None = Field(description="What is learnt; null before the first intent.")
+    latest_session: LatestSession | None = Field(description="The last day; null before the first one.")
+    signal_freshness: SignalFreshness = Field(description="What agents said, and how fresh it is.")
+    next_scheduled_run: NextRun | None = Field(
+        description="The next plan; null where none is prepared before something is done."
+    )
+    learning_stats: LearningStats = Field(description="Numbers over all days.")

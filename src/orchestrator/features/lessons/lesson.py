@@ -70,10 +70,12 @@ _AS_NUMBER: Final = PlainSerializer(float, return_type=float, when_used="json")
 class Tokens(Value):
     """What model calls took. ``cost_usd`` is None when no price is known for one of them."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: Annotated[Decimal, _AS_NUMBER] | None = Decimal(0)
-    estimated: bool = False
+    prompt_tokens: int = Field(0, description="Tokens that went in.")
+    completion_tokens: int = Field(0, description="Tokens that came out.")
+    cost_usd: Annotated[Decimal, _AS_NUMBER] | None = Field(
+        Decimal(0), description="US dollars; null if unknown."
+    )
+    estimated: bool = Field(default=False, description="Whether a provider gave no counts for some of it.")
 
     @classmethod
     def of(cls, usage: Usage) -> Self:

@@ -12,7 +12,7 @@ from orchestrator.db import SYSTEM
 from orchestrator.features.lessons import announcements
 from orchestrator.features.lessons.kept import Kept
 from orchestrator.features.lessons.lesson import Material
-from orchestrator.features.lessons.schemas import NewMetadata
+from orchestrator.features.lessons.schemas import Metadata
 from orchestrator.features.lessons.tables import Intent, SessionRow
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ class SessionRepository:
         async with self._database.session(owner) as session:
             return await session.one(select(SessionRow).where(SessionRow.id == session_id))
 
-    async def brought(self, owner: str, session_id: str) -> NewMetadata:
+    async def brought(self, owner: str, session_id: str) -> Metadata:
         """What the learner brought to the session; nothing where the owner has none of that id."""
         async with self._database.session(owner) as session:
             kept = await session.one(select(SessionRow.brought).where(SessionRow.id == session_id))
-        return NewMetadata.model_validate(kept or {})
+        return Metadata.model_validate(kept or {})
 
     async def page(self, owner: str, limit: int, before: str | None) -> list[SessionRow]:
         """The owner's sessions, newest first, older than the one of id ``before``."""

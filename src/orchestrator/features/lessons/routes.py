@@ -80,7 +80,7 @@ def _add_sessions(router: APIRouter, service: LessonService) -> None:
     @router.get("", summary="List sessions, newest first")
     async def page(
         caller: Learner,
-        limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
+        limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many at most.")] = 50,
         before: Annotated[str | None, Query(pattern=UUID, description="`next` of the page before.")] = None,
     ) -> SessionPage:
         return await service.page(caller.user, limit, before)
@@ -158,8 +158,10 @@ def _add_lessons(router: APIRouter, service: LessonService) -> None:
     async def picture(
         session_id: SessionId,
         caller: Viewer,
-        name: Annotated[str, Path(examples=["image1.jpg"])],
-        if_none_match: Annotated[str | None, Header()] = None,
+        name: Annotated[str, Path(description="As `images` of the result has it.", examples=["image1.jpg"])],
+        if_none_match: Annotated[
+            str | None, Header(description="The ETag of the picture that the client has.")
+        ] = None,
     ) -> Response:
         blob = await service.picture(caller.user, session_id, name)
         etag = f'"{blob.etag}"'

@@ -58,7 +58,11 @@ class NewMetadata(Strict):
 
     materials: list[
         Annotated[NewMaterial, BeforeValidator(_with_text, json_schema_input_type=TextAlone | NewMaterial)]
-    ] = Field(default_factory=list, max_length=MOST_MATERIALS)
+    ] = Field(
+        default_factory=list,
+        max_length=MOST_MATERIALS,
+        description="The texts to build the lesson from: each an object, or the text alone.",
+    )
 
     @model_validator(mode="after")
     def _not_too_much(self) -> Self:
@@ -79,20 +83,28 @@ class NewSession(Strict):
         Line,
         Field(json_schema_extra=line_schema(LONGEST_TOPIC_CHARS)),
     ] = Field(description="What to learn about, on one line.", examples=["machine learning"])
-    metadata: NewMetadata | None = None
+    metadata: NewMetadata | None = Field(None, description="Your own materials.")
+
+
+class Metadata(BaseModel):
+    """What came with a topic."""
+
+    materials: list[NewMaterial] = Field(
+        default_factory=list, description="The texts that the lesson is built from."
+    )
 
 
 class SessionCreated(BaseModel):
     """The id of a new session."""
 
-    id: str
+    id: str = Field(description="The session's id.")
 
 
 class StreamToken(BaseModel):
     """What lets a browser read a session's stream and pictures."""
 
     token: str = Field(description="For the query: `?token=…`.")
-    expires_at: Time
+    expires_at: Time = Field(description="Until when it is good.")
 
 
 class SessionResult(BaseModel):
@@ -100,9 +112,9 @@ class SessionResult(BaseModel):
 
     lesson: str = Field(description="Markdown; its pictures are relative links to `images/…`.")
     images: dict[str, str] = Field(description="The pictures' addresses by name.")
-    summary: str
+    summary: str = Field(description="The lesson in a few sentences.")
     duration: Nanoseconds
-    completed_at: Time
+    completed_at: Time = Field(description="When it was done.")
     generator: str = Field(description="Who wrote it: the model's name, or `offline`.")
     usage: Tokens = Field(description="Tokens of all steps, and their cost where prices are set.")
 
@@ -123,35 +135,35 @@ class SessionResult(BaseModel):
 class SessionStep(BaseModel):
     """One of the five steps of a session."""
 
-    id: str = Field(examples=["step-1"])
-    name: str = Field(examples=["analyze-topic"])
-    status: str
-    started_at: Time | None = LeftOut()
-    completed_at: Time | None = LeftOut()
-    duration: Nanoseconds | None = LeftOut()
-    output: str | None = LeftOut()
-    error: str | None = LeftOut()
+    id: str = Field(description="Its place.", examples=["step-1"])
+    name: str = Field(description="What it does.", examples=["analyze-topic"])
+    status: str = Field(description="Where it stands: pending, running, completed, failed and so on.")
+    started_at: Time | None = LeftOut(description="When it began.")
+    completed_at: Time | None = LeftOut(description="When it ended.")
+    duration: Nanoseconds | None = LeftOut(description="Nanoseconds between these.")
+    output: str | None = LeftOut(description="What came of it, in a few words.")
+    error: str | None = LeftOut(description="What went wrong.")
 
 
 class Session(BaseModel):
     """A session; what it does not have yet is left out."""
 
-    id: str
-    topic: str
-    status: str
-    created_at: Time
-    updated_at: Time
-    result: SessionResult | None = LeftOut()
-    steps: list[SessionStep] | None = LeftOut()
-    metadata: NewMetadata | None = LeftOut()
+    id: str = Field(description="Its id.")
+    topic: str = Field(description="What the lesson is about.")
+    status: str = Field(description="Where it stands: pending, running, completed, failed and so on.")
+    created_at: Time = Field(description="When it was made.")
+    updated_at: Time = Field(description="When it changed last.")
+    result: SessionResult | None = LeftOut(description="The lesson.")
+    steps: list[SessionStep] | None = LeftOut(description="All five steps, in order.")
+    metadata: Metadata | None = LeftOut(description="What came with the topic.")
 
 
 class SessionPage(BaseModel):
     """Some sessions, newest first, without their steps and results."""
 
-    items: list[Session]
-    total: int
-    limit: int
+    items: list[Session] = Field(description="The sessions of this page.")
+    total: int = Field(description="How many there are in all.")
+    limit: int = Field(description="How many a page has at most.")
     next: str | None = LeftOut(description="Give it as `before` to get the next page.")
 
 

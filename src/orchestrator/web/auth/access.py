@@ -55,9 +55,7 @@ async def _learner(connection: HTTPConnection) -> Caller:
 
 async def _viewer(
     connection: HTTPConnection,
-    token: Annotated[
-        str | None, Query(description="A token for this address, for clients that cannot send headers.")
-    ] = None,
+    token: Annotated[str | None, Query(include_in_schema=False)] = None,  # described as a way to sign in
 ) -> Caller:
     if token is not None and caller_of(connection.scope).role in {Role.NOBODY, Role.LOCAL}:
         try:

@@ -53,7 +53,7 @@ class EventsToken(BaseModel):
     """What lets a browser listen to its user's events."""
 
     token: str = Field(description="For the query: `?token=…`.")
-    expires_at: datetime
+    expires_at: datetime = Field(description="Until when it is good.")
 
 
 def events_router(feed: Feed, clock: Clock) -> APIRouter:

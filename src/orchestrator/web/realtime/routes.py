@@ -49,7 +49,9 @@ class Broadcasts(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    messages: list[Message] = Field(min_length=1, max_length=MOST_MESSAGES)
+    messages: list[Message] = Field(
+        min_length=1, max_length=MOST_MESSAGES, description="The broadcasts, in order."
+    )
 
 
 def realtime_router(feed: Feed, clock: Clock, database: Database, outbox: Outbox) -> APIRouter:

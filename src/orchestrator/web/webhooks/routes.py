@@ -104,7 +104,7 @@ def _add_deliveries(router: APIRouter, service: WebhookService) -> None:
     async def deliveries(
         webhook_id: WebhookId,
         caller: Learner,
-        limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
+        limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many at most.")] = 50,
         before: Annotated[str | None, Query(pattern=UUID, description="`next` of the page before.")] = None,
     ) -> DeliveryPage:
         return await service.deliveries(caller.user, webhook_id, limit, before)

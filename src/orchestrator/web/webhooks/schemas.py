@@ -24,7 +24,10 @@ class NewWebhook(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: str = Field(
-        min_length=1, max_length=LONGEST_URL_CHARS, examples=["https://example.org/hooks/orchestrator"]
+        min_length=1,
+        max_length=LONGEST_URL_CHARS,
+        description="An address that takes a POST for each event.",
+        examples=["https://example.org/hooks/orchestrator"],
     )
     types: list[EventType] = Field(
         default_factory=list,
@@ -38,12 +41,12 @@ class NewWebhook(BaseModel):
 class Webhook(BaseModel):
     """A webhook, without its secret."""
 
-    id: str
-    url: str
+    id: str = Field(description="Its id.")
+    url: str = Field(description="Where events are sent.")
     types: list[str] = Field(description="The types of events that are sent; empty: all.")
-    enabled: bool
+    enabled: bool = Field(description="Whether anything is sent.")
     disabled_because: str | None = Field(description="Why nothing is sent; null while it is enabled.")
-    created_at: datetime
+    created_at: datetime = Field(description="When it was made.")
 
     @classmethod
     def of(cls, row: WebhookRow) -> Self:
@@ -54,25 +57,25 @@ class Webhook(BaseModel):
 class WebhookPage(BaseModel):
     """All webhooks of the caller, oldest first."""
 
-    items: list[Webhook]
+    items: list[Webhook] = Field(description="The webhooks.")
 
 
 class Secret(BaseModel):
     """The secret by which receivers know that a message is ours. It is shown now and never again."""
 
-    secret: str = Field(examples=["whsec_…"])
+    secret: str = Field(description="For the library that verifies messages.", examples=["whsec_…"])
 
 
 class WebhookCreated(Webhook):
     """A new webhook and its secret, which is shown now and never again."""
 
-    secret: str = Field(examples=["whsec_…"])
+    secret: str = Field(description="For the library that verifies messages.", examples=["whsec_…"])
 
 
 class Attempt(BaseModel):
     """One attempt to deliver, or why there is none any more."""
 
-    at: datetime
+    at: datetime = Field(description="When it was made.")
     status: int | None = Field(description="The HTTP status that was answered; null where nobody answered.")
     reason: str | None = Field(description="Why nobody answered, or nobody was asked.")
 
@@ -80,13 +83,13 @@ class Attempt(BaseModel):
 class DeliveryShown(BaseModel):
     """An event for a webhook, and what became of it."""
 
-    id: str
+    id: str = Field(description="The delivery's id.")
     event_id: str = Field(description="The `webhook-id` of the message, the same at every attempt.")
-    type: str
+    type: str = Field(description="The event's type.")
     at: datetime = Field(description="When it happened.")
-    data: dict[str, JsonValue]
+    data: dict[str, JsonValue] = Field(description="The event's data.")
     state: str = Field(description="pending, delivered or failed.")
-    attempts: list[Attempt]
+    attempts: list[Attempt] = Field(description="How it was tried, in order.")
 
     @classmethod
     def of(cls, row: DeliveryRow) -> Self:
@@ -97,5 +100,5 @@ class DeliveryShown(BaseModel):
 class DeliveryPage(BaseModel):
     """Some deliveries, newest first."""
 
-    items: list[DeliveryShown]
+    items: list[DeliveryShown] = Field(description="The deliveries of this page.")
     next: str | None = Field(description="Give it as `before` to get the next page; null at the end.")

@@ -28,6 +28,7 @@ Goal = Annotated[
 ]
 Week = Annotated[int, Field(ge=1, le=LAST_WEEK, description="The week, from 1."), Whole]
 Day = Annotated[int, Field(ge=1, le=DAYS_PER_WEEK, description="The day of the week, from 1 to 5."), Whole]
+Said = Annotated[dict[str, JsonValue] | None, Field(description="The agent's data; null if it said nothing.")]
 Count = Annotated[int, Field(ge=0), Whole]
 
 
@@ -40,10 +41,10 @@ class _Given(BaseModel):
 class SignalsGiven(_Given):
     """What the agents said; null where one said nothing."""
 
-    clo: dict[str, JsonValue] | None = None
-    alex: dict[str, JsonValue] | None = None
-    ta: dict[str, JsonValue] | None = None
-    socratic: dict[str, JsonValue] | None = None
+    clo: Said = None
+    alex: Said = None
+    ta: Said = None
+    socratic: Said = None
 
 
 class CacheStats(BaseModel):
@@ -51,25 +52,27 @@ class CacheStats(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True)
 
-    hits: Count = 0
-    misses: Count = 0
+    hits: Count = Field(0, description="Signals that were kept.")
+    misses: Count = Field(0, description="Signals that were asked for.")
 
 
 class DailyRequest(_Given):
     """A day to be planned, with the signals that there are."""
 
-    user_id: UserId
-    user_tz: str = Field("UTC", max_length=LONGEST_ZONE_CHARS)
-    topic: Topic
-    depth: Depth
-    end_goal: Goal
-    time_per_day_min: Annotated[int, Field(ge=SHORTEST_DAY_MIN, le=LONGEST_DAY_MIN), Whole]
+    user_id: UserId = Field(description="Whose day it is.")
+    user_tz: str = Field("UTC", max_length=LONGEST_ZONE_CHARS, description="An IANA time zone.")
+    topic: Topic = Field(description="What to learn.")
+    depth: Depth = Field(description="How deep.")
+    end_goal: Goal = Field(description="What for.")
+    time_per_day_min: Annotated[
+        int, Field(ge=SHORTEST_DAY_MIN, le=LONGEST_DAY_MIN, description="Minutes a day."), Whole
+    ]
     week: Week
     day: Day
-    clarifier_topic_spec: JsonValue = None
-    signals: SignalsGiven = SignalsGiven()
-    signal_quality: dict[str, JsonValue] = {}
-    cache_stats: CacheStats = CacheStats()
+    clarifier_topic_spec: JsonValue = Field(None, description="Taken, and not needed.")
+    signals: SignalsGiven = Field(SignalsGiven(), description="What the agents said.")
+    signal_quality: dict[str, JsonValue] = Field({}, description="How good that is; not needed.")
+    cache_stats: CacheStats = Field(CacheStats(), description="Where it came from; not needed.")
 
     @classmethod
     def of(cls, user: str, intent: Intent, week: int, day: int, signals: SignalsGiven) -> Self:

@@ -13,7 +13,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from orchestrator.agents.model import BadAnswerError
@@ -60,16 +60,36 @@ log = structlog.get_logger()
 class Answer(BaseModel, Generic[DataT]):
     """What an agent answers when all is well."""
 
-    ok: Literal[True] = True
-    data: DataT
+    ok: Literal[True] = Field(default=True, description="All is well.")
+    data: DataT = Field(description="What it says.")
+
+
+class CloAnswer(Answer[CloSignal]):
+    """What clo answers."""
+
+
+class TaAnswer(Answer[TaSignal]):
+    """What ta answers."""
+
+
+class AlexAnswer(Answer[AlexSignal]):
+    """What alex answers."""
+
+
+class SocraticAnswer(Answer[SocraticSignal]):
+    """What socratic answers."""
+
+
+class InstructorAnswer(Answer[DailyPlan]):
+    """What the instructor answers."""
 
 
 class Refusal(BaseModel):
     """What an agent answers when it cannot."""
 
-    ok: Literal[False] = False
-    error: str
-    code: str
+    ok: Literal[False] = Field(default=False, description="It could not be done.")
+    error: str = Field(description="What is wrong, for people.")
+    code: str = Field(description="RATE_LIMIT, TIMEOUT, BAD_SCHEMA, AGENT_ERROR, or a code of the service.")
 
 
 UserIdQuery = Annotated[UserId, Query(description="Whose day it is.")]
@@ -110,7 +130,7 @@ def agents_app(service: AgentService) -> ASGIApp:
 
 
 def _add_signals_of_a_day(router: APIRouter, service: AgentService) -> None:
-    @router.get("/clo/signals", **_signal_of(CloSignal, "Curriculum: what a day is about"))
+    @router.get("/clo/signals", **_signal_of(CloAnswer, "Curriculum: what a day is about"))
     async def clo(
         caller: Service,
         user_id: UserIdQuery,
@@ -123,7 +143,7 @@ def _add_signals_of_a_day(router: APIRouter, service: AgentService) -> None:
         _check_named(caller, user_id)
         return _signal(await service.clo(Asking(user_id, topic, key or "", if_none_match), week, day))
 
-    @router.get("/ta/signals", **_signal_of(TaSignal, "Practice that fits the time, and due reviews"))
+    @router.get("/ta/signals", **_signal_of(TaAnswer, "Practice that fits the time, and due reviews"))
     async def ta(
         caller: Service,
         user_id: UserIdQuery,
@@ -138,7 +158,7 @@ def _add_signals_of_a_day(router: APIRouter, service: AgentService) -> None:
 
 
 def _add_signals_of_a_topic(router: APIRouter, service: AgentService) -> None:
-    @router.get("/alex/signals", **_signal_of(AlexSignal, "Research by the model; off without one"))
+    @router.get("/alex/signals", **_signal_of(AlexAnswer, "Research by the model; off without one"))
     async def alex(
         caller: Service,
         user_id: UserIdQuery,
@@ -149,7 +169,7 @@ def _add_signals_of_a_topic(router: APIRouter, service: AgentService) -> None:
         _check_named(caller, user_id)
         return _signal(await service.alex(Asking(user_id, topic, key or "", if_none_match)))
 
-    @router.get("/socratic/signals", **_signal_of(SocraticSignal, "Questions from what was done so far"))
+    @router.get("/socratic/signals", **_signal_of(SocraticAnswer, "Questions from what was done so far"))
     async def socratic(
         caller: Service,
         user_id: UserIdQuery,
@@ -162,7 +182,7 @@ def _add_signals_of_a_topic(router: APIRouter, service: AgentService) -> None:
 
 
 def _add_instructor(router: APIRouter, service: AgentService) -> None:
-    @router.post("/instructor/daily", **_described(DailyPlan, "A day's plan from the signals"))
+    @router.post("/instructor/daily", **_described(InstructorAnswer, "A day's plan from the signals"))
     async def daily(caller: Service, asked: DailyRequest, key: PostKey = None) -> Response:
         _check_named(caller, asked.user_id)
         return _json(HTTPStatus.OK, Answer(data=await service.daily(asked, key or "")))
@@ -240,14 +260,14 @@ def _json(status: HTTPStatus, body: BaseModel, headers: dict[str, str] | None = 
     return Response(body.model_dump_json(), status, headers, media_type="application/json")
 
 
-def _signal_of(data: type[Signal], summary: str) -> dict[str, Any]:
+def _signal_of(answer: type[BaseModel], summary: str) -> dict[str, Any]:
     """How the route of a signal reads in the API's description."""
-    described = _described(data, summary)
+    described = _described(answer, summary)
     described["responses"][304] = {"description": "What you have under that ETag is still true."}
     return described
 
 
-def _described(data: type[BaseModel], summary: str) -> dict[str, Any]:
+def _described(answer: type[BaseModel], summary: str) -> dict[str, Any]:
     """How a route reads in the API's description."""
     refusal: dict[str, Any] = {"model": Refusal, "description": "It could not be done; `code` tells why."}
     # What stands before all routes, such as limits, answers problem documents here as elsewhere.
@@ -256,7 +276,7 @@ def _described(data: type[BaseModel], summary: str) -> dict[str, Any]:
         "summary": summary,
         "response_class": Response,
         "responses": {
-            200: {"model": Answer[data]},  # type: ignore[valid-type]
+            200: {"model": answer},
             **refusals,
         },
     }

@@ -15,6 +15,10 @@ Fallback = Annotated[
 ]
 
 
+Week = Annotated[int, Field(description="The week, from 1.")]
+Day = Annotated[int, Field(description="The day of the week.")]
+
+
 class Signal(BaseModel):
     """What all signals say."""
 
@@ -27,12 +31,12 @@ class Signal(BaseModel):
 class CloSignal(Signal):
     """Curriculum: what the day is about, and what one can do afterwards."""
 
-    week: int
-    day: int
-    title: str
-    focus: str
+    week: Week
+    day: Day
+    title: str = Field(description="What the day is about.")
+    focus: str = Field(description="What to turn to on it.")
     standard: str = Field(description="How well, by the depth of the intent.")
-    outcomes: list[str]
+    outcomes: list[str] = Field(description="What one can do afterwards.")
 
 
 class Practice(BaseModel):
@@ -40,8 +44,8 @@ class Practice(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    task: str = Field(min_length=1)
-    minutes: int = Field(ge=1)
+    task: str = Field(min_length=1, description="What to do.")
+    minutes: int = Field(ge=1, description="For how long.")
 
 
 class DueReview(BaseModel):
@@ -49,19 +53,19 @@ class DueReview(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    title: str
-    week: int
-    day: int
-    due_on: date
+    title: str = Field(description="What that day was about.")
+    week: Week
+    day: Day
+    due_on: date = Field(description="From when on it should be looked at again.")
     recall_percent: int = Field(description="The chance that it is still known, from 0 to 100.")
-    minutes: int = Field(ge=1)
+    minutes: int = Field(ge=1, description="For how long.")
 
 
 class TaSignal(Signal):
     """Practice, sized to the time, and reviews that are due."""
 
-    reviews: list[DueReview]
-    practice: list[Practice]
+    reviews: list[DueReview] = Field(description="What is due, the most forgotten first.")
+    practice: list[Practice] = Field(description="What to do, in order.")
 
 
 class Question(BaseModel):
@@ -69,23 +73,23 @@ class Question(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    question: str
-    why: Literal["notes", "low_confidence", "general"]
+    question: str = Field(description="The question.")
+    why: Literal["notes", "low_confidence", "general"] = Field(description="What it comes from.")
 
 
 class SocraticSignal(Signal):
     """Questions, from earlier notes and days of low confidence where there are any."""
 
-    questions: list[Question]
+    questions: list[Question] = Field(description="In order.")
 
 
 class AlexSignal(Signal):
     """Research: what a model knows of the topic. Without a model it is off, and that is an answer too."""
 
-    research: Literal["on", "off"]
-    summary: str | None = None
-    key_ideas: list[str] = []
-    misconceptions: list[str] = []
+    research: Literal["on", "off"] = Field(description="Whether a model was asked.")
+    summary: str | None = Field(None, description="The topic in a few sentences.")
+    key_ideas: list[str] = Field([], description="What it rests on.")
+    misconceptions: list[str] = Field([], description="What many get wrong.")
     look_up: list[str] = Field([], description="What to search for; a model's addresses cannot be trusted.")
 
 
@@ -94,15 +98,15 @@ class PlanJson(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    title: str
-    description: str
-    steps: list[str]
+    title: str = Field(description="What the day is about.")
+    description: str = Field(description="The same in a sentence.")
+    steps: list[str] = Field(description="What to do, in order.")
 
 
 class DailyPlan(Signal):
     """What the instructor answers."""
 
-    plan_md: str
-    plan_json: PlanJson
-    research_summary: str | None = None
+    plan_md: str = Field(description="The plan, as Markdown.")
+    plan_json: PlanJson = Field(description="The same in short.")
+    research_summary: str | None = Field(None, description="What research adds; null where there is none.")
     ignored_signals: list[str] = Field([], description="Signals that could not be read: clo, alex, …")
