@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 MOST_ANSWER_BYTES: Final = 1_000_000
 LONGEST_ETAG_CHARS: Final = 512
-# An escaped NUL: valid JSON, but no text that PostgreSQL keeps.
+# An escaped NUL: valid JSON, but no text that PostgreSQL keeps. A backslash before it makes it harmless.
+NUL: Final = rb"\u0000"
 ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 REFUSES_TOKEN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
@@ -113,7 +114,7 @@ async def _body(response: httpx2.Response, request: AgentRequest) -> bytes:
 
 
 def _opened(body: bytes, request: AgentRequest) -> _Envelope:
-    if ESCAPED_NUL.search(body):
+    if NUL in body and ESCAPED_NUL.search(body):
         raise _bad(request, "it holds the character NUL, which no table can keep")
     try:
         return _Envelope.model_validate(from_json(body, allow_inf_nan=False))

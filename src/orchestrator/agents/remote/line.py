@@ -35,6 +35,17 @@ class Line:
         Raises:
             AgentError: none was free by ``start_by``.
         """
+        if self._places.locked():
+            await self._freed(start_by)
+        else:
+            await self._places.acquire()
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _freed(self, start_by: float) -> None:
+        """Take a place once one is free."""
         try:
             async with time_limit(self._clock, start_by):
                 await self._places.acquire()
@@ -43,7 +54,3 @@ class Line:
                 f"{MOST_AT_ONCE} calls of the agent {self._agent} are under way, and none ended in time."
             )
             raise AgentError(AgentErrorCode.TIMEOUT, message) from None
-        try:
-            yield
-        finally:
-            self._places.release()
