@@ -39,7 +39,7 @@ async def test_a_day_that_was_done_while_it_was_prepared_keeps_the_next_one(any_
     await any_room.day_done(1, 3)
     any_room.clock.jump(DAY_S)
     [due] = await any_room.intents.due(any_room.clock.datetime, 10)
-    prepared = any_room.deadlines.scheduled(due, any_room.clock.time())
+    prepared = any_room.deadlines.scheduled(due, None, any_room.clock.time())
     await any_room.day_done(1, 4)
     promised = (await any_room.status()).next_scheduled_run
     assert promised is not None

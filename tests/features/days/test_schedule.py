@@ -178,7 +178,7 @@ async def test_a_sweep_that_was_interrupted_starts_nobody_twice(room: DaysRoom) 
     [row] = await room.intents.due(room.clock.datetime, 10)
     assert row.next_run_at is not None
     run_id = f"day-{row.id}-1-1-{int(row.next_run_at.timestamp())}"
-    earlier = room.deadlines.scheduled(row, room.clock.time() - 60)
+    earlier = room.deadlines.scheduled(row, None, room.clock.time() - 60)
     await (await room.engine.start(day, earlier, id=run_id, owner="ada")).result()
     await room.intents.put_off(row, room.clock.datetime)
     await prepared(room)

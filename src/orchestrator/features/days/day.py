@@ -31,11 +31,27 @@ class Shape(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Kept(Shape):
+    """The plan that a day has: what it was made of, by whom, and whether its day is done."""
+
+    digest: str
+    by: str
+    is_done: bool
+
+    def holds(self, digest: str) -> bool:
+        """Whether it is still the one: nothing that it is made of changed, or its day is done.
+
+        What stands in for an instructor's plan holds for no later run.
+        """
+        return self.is_done or (self.digest == digest and self.by != FALLBACK)
+
+
 class DayRequest(Shape):
     """Which day to plan, for whom and to what end, and by when.
 
     Times are in seconds since 1970. They are set when the day is asked for and not looked at again, so a run
-    that was interrupted keeps its deadline: signals come by ``signals_by``, the plan by ``plan_by``.
+    that was interrupted keeps its deadline: signals come by ``signals_by``, the plan by ``plan_by``. ``kept``
+    is the plan that the day had by then.
     """
 
     owner: str
@@ -53,6 +69,11 @@ class DayRequest(Shape):
     by_schedule: bool = False
     signals_by: float
     plan_by: float
+    kept: Kept | None = None
+
+    def is_kept(self, digest: str) -> bool:
+        """Whether the plan that the day had is the one for what the agents say now."""
+        return not self.force_refresh and self.kept is not None and self.kept.holds(digest)
 
 
 class Question(Shape):

@@ -9,6 +9,7 @@ from orchestrator.features.days.day import DayRequest
 from orchestrator.features.days.position import Position
 
 if TYPE_CHECKING:
+    from orchestrator.features.days.day import Kept
     from orchestrator.features.days.intent import Depth
     from orchestrator.features.days.schemas import DayRun
     from orchestrator.features.days.tables import IntentRow
@@ -26,14 +27,14 @@ class Deadlines:
 
     limit_s: float
 
-    def asked(self, intent: IntentRow, asked: DayRun, now: float) -> DayRequest:
-        """What somebody asks for now (seconds since 1970)."""
-        return self._request(intent, Position(asked.week, asked.day), now, force=asked.force_refresh)
+    def asked(self, intent: IntentRow, asked: DayRun, kept: Kept | None, now: float) -> DayRequest:
+        """What somebody asks for now (seconds since 1970), for a day that has the plan ``kept``."""
+        return self._request(intent, Position(asked.week, asked.day), kept, now, force=asked.force_refresh)
 
-    def scheduled(self, intent: IntentRow, now: float) -> DayRequest:
+    def scheduled(self, intent: IntentRow, kept: Kept | None, now: float) -> DayRequest:
         """The next day of an intent, as a schedule asks for it now."""
         place = Position(intent.next_week, intent.next_day)
-        return self._request(intent, place, now, by_schedule=True)
+        return self._request(intent, place, kept, now, by_schedule=True)
 
     def answer_by(self, now: float) -> float:
         """When somebody who asks now has an answer at the latest (seconds since 1970)."""
@@ -43,6 +44,7 @@ class Deadlines:
         self,
         intent: IntentRow,
         place: Position,
+        kept: Kept | None,
         now: float,
         *,
         force: bool = False,
@@ -64,4 +66,5 @@ class Deadlines:
             by_schedule=by_schedule,
             signals_by=now + SIGNALS_SHARE * self.limit_s,
             plan_by=now + PLAN_SHARE * self.limit_s,
+            kept=kept,
         )

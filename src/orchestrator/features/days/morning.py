@@ -50,7 +50,10 @@ class Morning:
         """The run of a person's next day; None where it was started before, with an earlier deadline."""
         due_at = 0 if row.next_run_at is None else int(row.next_run_at.timestamp())
         run_id = f"day-{row.id}-{row.next_week}-{row.next_day}-{due_at}"
-        request = self._deadlines.scheduled(row, self._clock.time())
+        found = await self._intents.asked(row.owner, row.next_week, row.next_day)
+        if found is None or found[0].id != row.id:  # its person has gone on to something else meanwhile
+            return None
+        request = self._deadlines.scheduled(row, found[1], self._clock.time())
         with suppress(ConflictError):
             return await self._engine().start(day, request, id=run_id, owner=row.owner)
         return None

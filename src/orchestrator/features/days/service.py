@@ -81,13 +81,14 @@ class DayService:
         """
         with calls.told(self._clock, "day.run", owner) as call:
             now = self._clock.time()
-            intent = await self._intents.active(owner)
-            if intent is None:
+            found = await self._intents.asked(owner, asked.week, asked.day)
+            if found is None:
                 raise ConflictError(
                     "There is no active learning intent. Say what you want to learn by intent.sync first.",
                     code=NO_ACTIVE_INTENT,
                 )
-            session_id = await self._planned(self._deadlines.asked(intent, asked, now), now)
+            intent, kept = found
+            session_id = await self._planned(self._deadlines.asked(intent, asked, kept, now), now)
             planned = views.planned(await self._sessions.find(owner, session_id))
             call.cache_hits, call.cache_misses = planned.cache_hits, planned.cache_misses
             call.degraded_mode = planned.degraded_mode

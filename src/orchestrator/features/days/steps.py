@@ -41,7 +41,7 @@ class DaySteps:
     @step(name="write-plan", timeout=STEP_TIMEOUT_S, retry=RETRY)
     async def write(self, day: DayRequest, seen: list[Seen]) -> Written:
         """Have the instructor write a plan, unless the one that is kept still holds."""
-        if await self._sessions.holds(day, digest(day, seen)):
+        if day.is_kept(digest(day, seen)):
             return Written(plan=None)
         return await self._agents.write(day, seen, step_info().idempotency_key)
 

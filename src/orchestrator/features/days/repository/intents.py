@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, bindparam, select, update
 
 from orchestrator.core.ids import new_id
 from orchestrator.db import SYSTEM
 from orchestrator.features.days import events
+from orchestrator.features.days.day import Kept
 from orchestrator.features.days.next_run import IDLE_AFTER, next_run
 from orchestrator.features.days.position import BEGINNING
-from orchestrator.features.days.tables import IntentRow
+from orchestrator.features.days.tables import DaySessionRow, IntentRow
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
     from orchestrator.web.events import Outbox
 
 ACTIVE: Final = select(IntentRow).where(IntentRow.active)
+_OF_ASKED_DAY: Final = and_(
+    DaySessionRow.intent_id == IntentRow.id,
+    DaySessionRow.week == bindparam("week"),
+    DaySessionRow.day == bindparam("day"),
+)
+_ASKED: Final = (
+    select(IntentRow, DaySessionRow.signals_digest, DaySessionRow.written_by, DaySessionRow.completed_at)
+    .outerjoin(DaySessionRow, _OF_ASKED_DAY)
+    .where(IntentRow.active)
+)
 
 
 class IntentRepository:
@@ -34,6 +45,14 @@ class IntentRepository:
         """What the owner learns now."""
         async with self._database.session(owner) as session:
             return await session.one(ACTIVE)
+
+    async def asked(self, owner: str, week: int, day: int) -> tuple[IntentRow, Kept | None] | None:
+        """What the owner learns now, and the plan that this day of it has."""
+        async with self._database.session(owner) as session:
+            for intent, made_of, by, done_at in await session.rows(_ASKED, week=week, day=day):
+                kept = Kept(digest=made_of, by=by, is_done=done_at is not None) if made_of else None
+                return intent, kept
+        return None
 
     async def sync(self, owner: str, wanted: IntentSync, now: datetime) -> IntentRow:
         """Change the active intent if it has the same topic, else put another one in its place."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, func, select, true
+from sqlalchemy import and_, bindparam, func, select, true
 from sqlalchemy.orm import aliased
 
 from orchestrator.features.days.streak import Streak
@@ -70,7 +70,11 @@ _OVERVIEW: Final = (
     .outerjoin(_Latest, _Latest.id == _TOTALS.c.latest_id)
     .outerjoin(_LastDone, _LastDone.id == _LAST_DONE_ID)
 )
-_CONFIRMED: Final = select(SignalRow.agent, func.max(SignalRow.confirmed_at)).group_by(SignalRow.agent)
+_CONFIRMED: Final = (
+    select(SignalRow.agent, func.max(SignalRow.confirmed_at))
+    .where(SignalRow.confirmed_at >= bindparam("since"))
+    .group_by(SignalRow.agent)
+)
 
 
 class OverviewRepository:
@@ -85,8 +89,7 @@ class OverviewRepository:
             [(intent, latest, days, at, zone, *numbers)] = await session.rows(_OVERVIEW)
             heard = []
             if intent is not None:
-                since = SignalRow.confirmed_at >= intent.created_at.timestamp()
-                heard = await session.rows(_CONFIRMED.where(since))
+                heard = await session.rows(_CONFIRMED, since=intent.created_at.timestamp())
         sessions, completed, time_min, confidence = numbers
         return Overview(
             intent,

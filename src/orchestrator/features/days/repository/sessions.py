@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import undefer
 
 from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.ids import new_id
 from orchestrator.features.days import events
-from orchestrator.features.days.day import FALLBACK
+from orchestrator.features.days.day import Kept
 from orchestrator.features.days.next_run import next_run
 from orchestrator.features.days.position import Position
 from orchestrator.features.days.streak import Streak
@@ -19,8 +19,6 @@ from orchestrator.features.days.tables import DaySessionRow, IntentRow
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from sqlalchemy import Select
 
     from orchestrator.db import Database, Session
     from orchestrator.features.days.day import DayRequest, Made, Plan
@@ -30,7 +28,27 @@ if TYPE_CHECKING:
 NO_ACTIVE_INTENT: Final = "NO_ACTIVE_INTENT"
 SESSION_NOT_FOUND: Final = "SESSION_NOT_FOUND"
 _ID: Final = re.compile(r"[0-9a-f-]{36}", re.ASCII)
-_WHOLE: Final = (undefer(DaySessionRow.plan_md), undefer(DaySessionRow.plan))
+
+_BY_ID: Final = select(DaySessionRow).where(DaySessionRow.id == bindparam("id"))
+_WITH_PLAN: Final = _BY_ID.options(undefer(DaySessionRow.plan_md), undefer(DaySessionRow.plan))
+_TO_COMPLETE: Final = _BY_ID.with_for_update()
+_OF_DAY: Final = select(DaySessionRow).where(
+    DaySessionRow.intent_id == bindparam("intent"),
+    DaySessionRow.week == bindparam("week"),
+    DaySessionRow.day == bindparam("day"),
+)
+_LATEST_ID: Final = select(func.max(DaySessionRow.id)).where(DaySessionRow.intent_id == bindparam("intent"))
+_LAST_DONE: Final = (
+    select(DaySessionRow.streak_days, DaySessionRow.completed_at, DaySessionRow.completed_tz)
+    .where(DaySessionRow.completed_at.is_not(None))
+    .order_by(DaySessionRow.completed_at.desc())
+    .limit(1)
+)
+_ACTIVE: Final = select(IntentRow).where(IntentRow.active)
+# Until we have committed, an erasure waits, and then finds what was stored here.
+_INTENT: Final = (
+    select(IntentRow).where(IntentRow.id == bindparam("intent")).with_for_update(read=True, key_share=True)
+)
 
 
 class SessionRepository:
@@ -39,12 +57,6 @@ class SessionRepository:
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
-
-    async def holds(self, day: DayRequest, digest: str) -> bool:
-        """Whether the plan that is kept for the day still holds, so that nobody needs to write another."""
-        async with self._database.session(day.owner) as session:
-            kept = await session.one(_at(day))
-        return kept is not None and _holds(kept, day, digest)
 
     async def store(self, made: Made, now: datetime) -> str:
         """Keep what a run made, the plan too unless the one that is there holds; the session's id.
@@ -57,7 +69,7 @@ class SessionRepository:
         day = made.day
         async with self._database.session(day.owner) as session:
             await session.alone(f"the days of {day.intent_id}")
-            row = await session.one(_at(day))
+            row = await session.one(_OF_DAY, intent=day.intent_id, week=day.week, day=day.day)
             if row is not None and row.run_id == made.run_id:
                 return row.id
             is_first = row is None
@@ -71,7 +83,7 @@ class SessionRepository:
                     created_at=now,
                 )
             plan = made.written.plan
-            is_new_plan = plan is not None and (is_first or not _holds(row, day, made.digest))
+            is_new_plan = plan is not None and (is_first or not _holds(row, made))
             if plan is None and is_first:
                 raise NotFoundError("The plan that still held is gone meanwhile.", code=SESSION_NOT_FOUND)
             if plan is not None and is_new_plan:
@@ -90,9 +102,8 @@ class SessionRepository:
         Raises:
             NotFoundError: there is none.
         """
-        query = select(DaySessionRow).where(DaySessionRow.id == session_id).options(*_WHOLE)
         async with self._database.session(owner) as session:
-            row = await session.one(query)
+            row = await session.one(_WITH_PLAN, id=session_id)
         if row is None:
             raise _no_session()
         return row
@@ -109,7 +120,7 @@ class SessionRepository:
             row, latest_id = await _to_complete(session, done.session_id)
             if row.completed_at is not None:
                 return row
-            intent = await session.one(select(IntentRow).where(IntentRow.active))
+            intent = await session.one(_ACTIVE)
             zone = intent.user_tz if intent else "UTC"
             row.streak_days = (await _streak(session, now, zone)).days
             row.completed_at = now
@@ -130,9 +141,7 @@ class SessionRepository:
         Raises:
             ConflictError: the intent is gone, with everything of its owner.
         """
-        this = select(IntentRow).where(IntentRow.id == day.intent_id)
-        # Until we have committed, an erasure waits, and then finds what was stored here.
-        intent = await session.one(this.with_for_update(read=True, key_share=True))
+        intent = await session.one(_INTENT, intent=day.intent_id)
         if intent is None:
             raise ConflictError("The learning intent is gone meanwhile.", code=NO_ACTIVE_INTENT)
         if not day.by_schedule:
@@ -143,24 +152,10 @@ class SessionRepository:
             intent.ready_at = intent.next_run_at = None
 
 
-def _at(day: DayRequest) -> Select[DaySessionRow]:
-    """The session of that day."""
-    place = (
-        DaySessionRow.intent_id == day.intent_id,
-        DaySessionRow.week == day.week,
-        DaySessionRow.day == day.day,
-    )
-    return select(DaySessionRow).where(*place)
-
-
-def _holds(row: DaySessionRow, day: DayRequest, digest: str) -> bool:
-    """Whether its plan is still the one: nothing that it is made of changed, or its day is done.
-
-    What stands in for an instructor's plan holds for no later run.
-    """
-    if day.force_refresh:
-        return False
-    return row.completed_at is not None or (row.signals_digest == digest and row.written_by != FALLBACK)
+def _holds(row: DaySessionRow, made: Made) -> bool:
+    """Whether its plan is still the one."""
+    kept = Kept(digest=row.signals_digest, by=row.written_by, is_done=row.completed_at is not None)
+    return not made.day.force_refresh and kept.holds(made.digest)
 
 
 def _write(row: DaySessionRow, made: Made, plan: Plan) -> None:
@@ -188,23 +183,15 @@ def _tell_quality(row: DaySessionRow, made: Made) -> None:
 
 async def _to_complete(session: Session, session_id: str) -> tuple[DaySessionRow, str | None]:
     """The session, and the id of the latest one of its intent. Others that complete it wait until we have."""
-    wanted = select(DaySessionRow).where(DaySessionRow.id == session_id)
-    row = await session.one(wanted.with_for_update())
+    row = await session.one(_TO_COMPLETE, id=session_id)
     if row is None:
         raise _no_session()
-    latest = select(func.max(DaySessionRow.id)).where(DaySessionRow.intent_id == row.intent_id)
-    return row, await session.one(latest)
+    return row, await session.one(_LATEST_ID, intent=row.intent_id)
 
 
 async def _streak(session: Session, now: datetime, zone: str) -> Streak:
     """The owner's streak, now that another day is done."""
-    last = (
-        select(DaySessionRow.streak_days, DaySessionRow.completed_at, DaySessionRow.completed_tz)
-        .where(DaySessionRow.completed_at.is_not(None))
-        .order_by(DaySessionRow.completed_at.desc())
-        .limit(1)
-    )
-    for days, at, in_zone in await session.rows(last):
+    for days, at, in_zone in await session.rows(_LAST_DONE):
         if days is not None and at is not None and in_zone is not None:
             return Streak(days, at, in_zone).then(now, zone)
     return Streak.first(now, zone)

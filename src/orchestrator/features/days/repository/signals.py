@@ -4,64 +4,91 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 
 from orchestrator.agents.remote import CachedSignal
+from orchestrator.core.batches import Batches
 from orchestrator.features.days.day import SOCRATIC, TA
 from orchestrator.features.days.tables import DaySessionRow, IntentRow, SignalRow
 
 if TYPE_CHECKING:
-    from sqlalchemy import Select
+    from collections.abc import Sequence
 
     from orchestrator.db import Database
 
-
 # What these two say depends on the days that were done: with the next one it is to be asked for again.
 LOOKING_BACK: Final = frozenset({TA, SOCRATIC})
-# Until we have committed, an erasure waits, and then finds what was kept here.
-_ANY_INTENT: Final = select(IntentRow.id).limit(1).with_for_update(read=True, key_share=True)
-_LAST_DONE: Final = select(func.max(DaySessionRow.completed_at)).scalar_subquery()
-
 DAY_S: Final = 86_400
 KEPT_S: Final = 60 * DAY_S
 """How old a signal may be that stands in for an agent; four times as old as the oldest fresh one."""
+
+_LAST_DONE: Final = select(func.max(DaySessionRow.completed_at)).scalar_subquery()
+_OF_QUESTIONS: Final = (
+    SignalRow.agent.in_(bindparam("agents", expanding=True)),
+    SignalRow.key.in_(bindparam("keys", expanding=True)),
+)
+_KEPT: Final = select(SignalRow).where(*_OF_QUESTIONS)
+_KEPT_AND_LAST_DONE: Final = select(SignalRow, _LAST_DONE).where(*_OF_QUESTIONS)
+# Until we have committed, an erasure waits, and then finds what was kept here.
+_ANY_INTENT: Final = select(IntentRow.id).limit(1).with_for_update(read=True, key_share=True)
+
+# The agent, and the digest of what it is asked.
+Question = tuple[str, str]
 
 
 class SignalTable:
     """A `SignalCache`: one row for each question of a person to an agent.
 
-    Each new one takes those with it that have grown too old, so that the table does not grow for ever.
+    What is asked for, or to be kept, for one person at the same time is one transaction. New ones take those
+    with them that have grown too old, so that the table does not grow for ever.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reads = Batches(self._read)
+        self._writes = Batches(self._write)
 
     async def get(self, owner: str, agent: str, key: str) -> CachedSignal | None:
         """What is kept."""
-        async with self._database.session(owner) as session:
-            found = await session.rows(_at(agent, key).add_columns(_LAST_DONE))
-        for row, done in found:
-            outdated = agent in LOOKING_BACK and done is not None and done.timestamp() > row.confirmed_at
-            return CachedSignal(row.data, row.etag, row.fetched_at, row.confirmed_at, outdated)
-        return None
+        return await self._reads.ask(owner, (agent, key))
 
     async def put(self, owner: str, agent: str, key: str, signal: CachedSignal) -> None:
         """Keep ``signal`` in place of what was there, unless its owner was erased before it came."""
+        await self._writes.ask(owner, ((agent, key), signal))
+
+    async def _read(self, owner: str, questions: Sequence[Question]) -> list[CachedSignal | None]:
         async with self._database.session(owner) as session:
-            await session.alone(f"the signal {key} of {owner}")
-            row = await session.one(_at(agent, key))
-            if row is None:
-                if await session.one(_ANY_INTENT) is None:
-                    return
-                too_old = SignalRow.confirmed_at < signal.confirmed_at - KEPT_S
-                await session.change(delete(SignalRow).where(SignalRow.agent == agent, too_old))
-                row = SignalRow(owner=owner, agent=agent, key=key)
-                session.add(row)
-            row.data = signal.data
-            row.etag = signal.etag
-            row.fetched_at = signal.fetched_at
-            row.confirmed_at = signal.confirmed_at
+            rows = await session.rows(_KEPT_AND_LAST_DONE, **_named(questions))
+        kept = {}
+        for row, done in rows:
+            outdated = row.agent in LOOKING_BACK and done is not None and done.timestamp() > row.confirmed_at
+            signal = CachedSignal(row.data, row.etag, row.fetched_at, row.confirmed_at, outdated)
+            kept[row.agent, row.key] = signal
+        return [kept.get(question) for question in questions]
+
+    async def _write(self, owner: str, given: Sequence[tuple[Question, CachedSignal]]) -> list[None]:
+        signals = dict(given)  # of two for one question, the later one
+        async with self._database.session(owner) as session:
+            await session.alone(f"the signals of {owner}")
+            rows = {(row.agent, row.key): row for row in await session.all(_KEPT, **_named([*signals]))}
+            are_new = signals.keys() > rows.keys()
+            if are_new and await session.one(_ANY_INTENT) is None:
+                return [None] * len(given)
+            for (agent, key), signal in signals.items():
+                row = rows.get((agent, key))
+                if row is None:
+                    row = SignalRow(owner=owner, agent=agent, key=key)
+                    session.add(row)
+                row.data = signal.data
+                row.etag = signal.etag
+                row.fetched_at = signal.fetched_at
+                row.confirmed_at = signal.confirmed_at
+            if are_new:
+                newest = max(signal.confirmed_at for signal in signals.values())
+                await session.change(delete(SignalRow).where(SignalRow.confirmed_at < newest - KEPT_S))
+        return [None] * len(given)
 
 
-def _at(agent: str, key: str) -> Select[SignalRow]:
-    return select(SignalRow).where(SignalRow.agent == agent, SignalRow.key == key)
+def _named(questions: Sequence[Question]) -> dict[str, list[str]]:
+    """They are found by both columns of the key; a digest belongs to one agent."""
+    return {"agents": [agent for agent, _ in questions], "keys": [key for _, key in questions]}
