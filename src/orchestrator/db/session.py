@@ -77,8 +77,8 @@ class Session:
         self._transaction.inner.add(row)
 
     async def change(self, statement: Update | Delete) -> int:
-        """Update or delete rows where they are; how many there were."""
-        return await self._write(lambda inner: cast("CursorResult[Any]", inner.execute(statement)).rowcount)
+        """Update or delete rows where they are; how many there were. What was read before stays as it was."""
+        return await self._write(lambda inner: _changed(inner, statement))
 
     async def flush(self) -> None:
         """Send what was added, without ending the transaction."""
@@ -117,6 +117,11 @@ class Session:
             if told is None:
                 raise
             raise told from error
+
+
+def _changed(inner: orm.Session, statement: Update | Delete) -> int:
+    done = inner.execute(statement, execution_options={"synchronize_session": False})
+    return cast("CursorResult[Any]", done).rowcount
 
 
 def _number(name: str) -> int:
@@ -174,13 +179,12 @@ def _narrow(state: orm.ORMExecuteState) -> None:
     owner = state.session.info["principal"]
     if owner is SYSTEM:
         return
-    if state.is_select:
+    if state.is_update:  # whose parameters are values to be set, so that the owner is part of the statement
+        mine = orm.with_loader_criteria(Owned, lambda table: table.owner == owner, include_aliases=True)
+        state.statement = state.statement.options(mine)
+    else:
         state.statement = state.statement.options(_OF_OWNER)
         state.parameters = {**cast("dict[str, Any]", state.parameters or {}), "session_owner": owner}
-        return
-    # A parameter of an update is a value to be set, so here the owner is part of the statement.
-    mine = orm.with_loader_criteria(Owned, lambda table: table.owner == owner, include_aliases=True)
-    state.statement = state.statement.options(mine)
 
 
 @event.listens_for(OwnedSession, "before_flush")

@@ -64,7 +64,7 @@ class FakeDaySteps:
     async def store(self, made: Made) -> Stored:
         """Keep it under the run's id."""
         self._world.stored[made.run_id] = made
-        return Stored(session_id=f"session of {made.run_id}")
+        return Stored(session_id=f"session of {made.run_id}", answer={})
 
 
 async def test_a_day_survives_a_crash_at_any_write(

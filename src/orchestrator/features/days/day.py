@@ -144,9 +144,10 @@ class Made(Shape):
 
 
 class Stored(Shape):
-    """The session as the run left it."""
+    """The session as the run left it; ``answer`` is what ``day.run`` says of it."""
 
     session_id: str
+    answer: dict[str, JsonValue]
 
 
 def digest(day: DayRequest, seen: list[Seen]) -> str:

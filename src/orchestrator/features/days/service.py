@@ -15,6 +15,7 @@ from orchestrator.features.days import calls, views
 from orchestrator.features.days.asking import unseen, without_instructor
 from orchestrator.features.days.day import Made
 from orchestrator.features.days.repository.sessions import NO_ACTIVE_INTENT
+from orchestrator.features.days.schemas import DayPlanned
 from orchestrator.features.days.workflow import day as day_workflow
 from orchestrator.features.days.workflow import prepare_days
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from orchestrator.features.days.schemas import (
         DayCompleted,
         DayDone,
-        DayPlanned,
         DayRun,
         IntentSync,
         IntentSynced,
@@ -88,8 +88,7 @@ class DayService:
                     code=NO_ACTIVE_INTENT,
                 )
             intent, kept = found
-            session_id = await self._planned(self._deadlines.asked(intent, asked, kept, now), now)
-            planned = views.planned(await self._sessions.find(owner, session_id))
+            planned = await self._planned(self._deadlines.asked(intent, asked, kept, now), now)
             call.cache_hits, call.cache_misses = planned.cache_hits, planned.cache_misses
             call.degraded_mode = planned.degraded_mode
             return planned
@@ -115,13 +114,13 @@ class DayService:
             prepare_days, id=self._schedule_id, cron=PREPARED_EVERY, zone="UTC", owner=SYSTEM_OWNER
         )
 
-    async def _planned(self, request: DayRequest, now: float) -> str:
-        """The id of the day's session, as a run leaves it; a plan by rules where none does so in time."""
+    async def _planned(self, request: DayRequest, now: float) -> DayPlanned:
+        """The day's session, as a run leaves it; with a plan by rules where none does so in time."""
         run_id = f"day-{new_id()}"
         try:
             async with time_limit(self._clock, self._deadlines.answer_by(now)):
                 run = await self._engine().start(day_workflow, request, id=run_id, owner=request.owner)
-                return (await run.result()).session_id
+                return DayPlanned.model_validate((await run.result()).answer)
         except TimeoutError:
             code = "TIMEOUT"
         except UnavailableError:
@@ -133,4 +132,4 @@ class DayService:
         made = Made(
             run_id=f"{run_id}-late", day=request, seen=seen, written=without_instructor(request, seen, code)
         )
-        return await self._sessions.store(made, utc(self._clock.time()))
+        return views.planned(await self._sessions.store(made, utc(self._clock.time())))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator import Retry, step, step_info
 from orchestrator.core.clock import utc
+from orchestrator.features.days import views
 from orchestrator.features.days.day import DayRequest, Made, Question, Seen, Stored, Written, digest
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class DaySteps:
     @step(name="store-day", timeout=STEP_TIMEOUT_S, retry=RETRY)
     async def store(self, made: Made) -> Stored:
         """Keep what came of it, and tell of it."""
-        return Stored(session_id=await self._sessions.store(made, utc(self._clock.time())))
+        row = await self._sessions.store(made, utc(self._clock.time()))
+        return Stored(session_id=row.id, answer=views.planned(row).model_dump(mode="json"))
 
     @step(name="prepare-some-days", timeout=PREPARING_TIMEOUT_S, retry=RETRY)
     async def prepare_some(self) -> int:

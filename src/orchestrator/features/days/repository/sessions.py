@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
-from sqlalchemy import bindparam, func, select
-from sqlalchemy.orm import undefer
+from sqlalchemy import and_, bindparam, func, select, true
+from sqlalchemy.orm import aliased, undefer
 
 from orchestrator.core.errors import ConflictError, NotFoundError
 from orchestrator.core.ids import new_id
@@ -29,22 +29,44 @@ NO_ACTIVE_INTENT: Final = "NO_ACTIVE_INTENT"
 SESSION_NOT_FOUND: Final = "SESSION_NOT_FOUND"
 _ID: Final = re.compile(r"[0-9a-f-]{36}", re.ASCII)
 
-_BY_ID: Final = select(DaySessionRow).where(DaySessionRow.id == bindparam("id"))
-_WITH_PLAN: Final = _BY_ID.options(undefer(DaySessionRow.plan_md), undefer(DaySessionRow.plan))
-_TO_COMPLETE: Final = _BY_ID.with_for_update()
-_OF_DAY: Final = select(DaySessionRow).where(
-    DaySessionRow.intent_id == bindparam("intent"),
-    DaySessionRow.week == bindparam("week"),
-    DaySessionRow.day == bindparam("day"),
+_OF_DAY: Final = (
+    select(DaySessionRow)
+    .where(
+        DaySessionRow.intent_id == bindparam("intent"),
+        DaySessionRow.week == bindparam("week"),
+        DaySessionRow.day == bindparam("day"),
+    )
+    .options(undefer(DaySessionRow.plan_md), undefer(DaySessionRow.plan))
 )
-_LATEST_ID: Final = select(func.max(DaySessionRow.id)).where(DaySessionRow.intent_id == bindparam("intent"))
-_LAST_DONE: Final = (
-    select(DaySessionRow.streak_days, DaySessionRow.completed_at, DaySessionRow.completed_tz)
-    .where(DaySessionRow.completed_at.is_not(None))
-    .order_by(DaySessionRow.completed_at.desc())
+_OfIntent = aliased(DaySessionRow)
+_LastDone = aliased(DaySessionRow)
+_LATEST_ID: Final = (
+    select(func.max(_OfIntent.id)).where(_OfIntent.intent_id == DaySessionRow.intent_id).scalar_subquery()
+)
+_LAST_DONE_ID: Final = (
+    select(_OfIntent.id)
+    .where(_OfIntent.completed_at.is_not(None))
+    .order_by(_OfIntent.completed_at.desc())
     .limit(1)
+    .scalar_subquery()
 )
-_ACTIVE: Final = select(IntentRow).where(IntentRow.active)
+# The session, whether it is the latest of its intent, what its owner learns now, and the last day that was
+# done. Others that complete the session wait until we have.
+_TO_COMPLETE: Final = (
+    select(
+        DaySessionRow,
+        DaySessionRow.id == _LATEST_ID,
+        IntentRow,
+        _LastDone.streak_days,
+        _LastDone.completed_at,
+        _LastDone.completed_tz,
+    )
+    .select_from(DaySessionRow)
+    .outerjoin(IntentRow, and_(IntentRow.active, true()))  # a bare column would be taken for a relationship
+    .outerjoin(_LastDone, _LastDone.id == _LAST_DONE_ID)
+    .where(DaySessionRow.id == bindparam("id"))
+    .with_for_update(of=DaySessionRow)
+)
 # Until we have committed, an erasure waits, and then finds what was stored here.
 _INTENT: Final = (
     select(IntentRow).where(IntentRow.id == bindparam("intent")).with_for_update(read=True, key_share=True)
@@ -58,8 +80,8 @@ class SessionRepository:
         self._database = database
         self._outbox = outbox
 
-    async def store(self, made: Made, now: datetime) -> str:
-        """Keep what a run made, the plan too unless the one that is there holds; the session's id.
+    async def store(self, made: Made, now: datetime) -> DaySessionRow:
+        """Keep what a run made, the plan too unless the one that is there holds; the session with its plan.
 
         The run's events are told with it. Storing the same run again changes nothing.
 
@@ -71,7 +93,7 @@ class SessionRepository:
             await session.alone(f"the days of {day.intent_id}")
             row = await session.one(_OF_DAY, intent=day.intent_id, week=day.week, day=day.day)
             if row is not None and row.run_id == made.run_id:
-                return row.id
+                return row
             is_first = row is None
             if row is None:
                 row = DaySessionRow(
@@ -94,19 +116,7 @@ class SessionRepository:
             await self._go_on(session, day, now, is_first=is_first)
             for event in events.of_run(made, row, now, is_new_plan=is_new_plan):
                 self._outbox.add(session, event)
-            return row.id
-
-    async def find(self, owner: str, session_id: str) -> DaySessionRow:
-        """The owner's session with its plan.
-
-        Raises:
-            NotFoundError: there is none.
-        """
-        async with self._database.session(owner) as session:
-            row = await session.one(_WITH_PLAN, id=session_id)
-        if row is None:
-            raise _no_session()
-        return row
+            return row
 
     async def complete(self, owner: str, done: DayDone, now: datetime) -> DaySessionRow:
         """Write down how a day went, once: a session that was completed before stays as it is.
@@ -117,12 +127,18 @@ class SessionRepository:
         if not _ID.fullmatch(done.session_id):  # text that no database would take for an id
             raise _no_session()
         async with self._database.session(owner) as session:
-            row, latest_id = await _to_complete(session, done.session_id)
+            found = await session.rows(_TO_COMPLETE, id=done.session_id)
+            if not found:
+                raise _no_session()
+            [(row, is_latest, active, days, at, in_zone)] = found
             if row.completed_at is not None:
                 return row
-            intent = await session.one(_ACTIVE)
-            zone = intent.user_tz if intent else "UTC"
-            row.streak_days = (await _streak(session, now, zone)).days
+            intent = cast("IntentRow | None", active)  # of an outer join
+            zone = "UTC" if intent is None else intent.user_tz
+            streak = Streak.first(now, zone)
+            if days is not None and at is not None and in_zone is not None:
+                streak = Streak(days, at, in_zone).then(now, zone)
+            row.streak_days = streak.days
             row.completed_at = now
             row.completed_tz = zone
             row.completion_time_min = done.completion_time_min
@@ -130,7 +146,7 @@ class SessionRepository:
             row.notes = done.notes
             if intent is not None:
                 intent.active_at = now
-                if row.intent_id == intent.id and row.id == latest_id:
+                if row.intent_id == intent.id and is_latest:
                     _make_ready(intent, row, now)
             self._outbox.add(session, events.plan_completed(row, now))
             return row
@@ -179,22 +195,6 @@ def _tell_quality(row: DaySessionRow, made: Made) -> None:
     row.cache_hits = sum(seen.hit for seen in made.seen)
     row.cache_misses = sum(seen.miss for seen in made.seen)
     row.run_id = made.run_id
-
-
-async def _to_complete(session: Session, session_id: str) -> tuple[DaySessionRow, str | None]:
-    """The session, and the id of the latest one of its intent. Others that complete it wait until we have."""
-    row = await session.one(_TO_COMPLETE, id=session_id)
-    if row is None:
-        raise _no_session()
-    return row, await session.one(_LATEST_ID, intent=row.intent_id)
-
-
-async def _streak(session: Session, now: datetime, zone: str) -> Streak:
-    """The owner's streak, now that another day is done."""
-    for days, at, in_zone in await session.rows(_LAST_DONE):
-        if days is not None and at is not None and in_zone is not None:
-            return Streak(days, at, in_zone).then(now, zone)
-    return Streak.first(now, zone)
 
 
 def _make_ready(intent: IntentRow, done: DaySessionRow, now: datetime) -> None:
