@@ -33,6 +33,7 @@ from orchestrator.features.days.repository import (
 from orchestrator.features.days.schemas import DayDone, DayRun, IntentSync
 from orchestrator.features.days.service import DayService
 from orchestrator.features.days.steps import DaySteps
+from orchestrator.features.days.storing import Storing
 from orchestrator.features.days.workflow import day, prepare_days
 from orchestrator.testing import ManualClock
 from orchestrator.web.events import Outbox
@@ -135,13 +136,15 @@ class DaysRoom:
         self.deadlines = Deadlines(LIMIT_S)
         asked = AskedAgents(self._client, self._signals)
         morning = Morning(self.intents, lambda: self.engine, self.deadlines, self.clock)
-        steps = DaySteps(asked, self.sessions, morning, self.clock)
+        storing = Storing(self.sessions, self.clock)
+        steps = DaySteps(asked, storing, morning)
         self.engine = EmbeddedEngine(
             folder / "journal.db", workflows=[day, prepare_days], steps=[steps], clock=self.clock
         )
         self.service = DayService(
             self.intents,
             self.sessions,
+            storing,
             OverviewRepository(self.database),
             lambda: self.engine,
             self.deadlines,

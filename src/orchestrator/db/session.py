@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, cast
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import bindparam, event, func, orm, select
+from sqlalchemy import Executable, bindparam, event, func, orm, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.core.errors import ForbiddenError, InternalError, InvalidInputError
@@ -165,10 +166,12 @@ def _enter(session: orm.Session, _transaction: object, connection: Connection) -
         enter(connection, *((SYSTEM_ROLE, "") if owner is SYSTEM else (USER_ROLE, owner)))
 
 
-# Built once, and given its owner with each query: to build it anew is half of what a small query costs.
+# Built once, and given its owner with each query: to build it anew is half of what a small query costs. So is
+# finding out that a query with its filter was asked before, unless it is the same object.
 _OF_OWNER: Final = orm.with_loader_criteria(
     Owned, lambda table: table.owner == bindparam("session_owner"), include_aliases=True
 )
+_narrowed: Final[WeakKeyDictionary[Executable, Executable]] = WeakKeyDictionary()
 
 
 @event.listens_for(OwnedSession, "do_orm_execute")
@@ -183,8 +186,14 @@ def _narrow(state: orm.ORMExecuteState) -> None:
         mine = orm.with_loader_criteria(Owned, lambda table: table.owner == owner, include_aliases=True)
         state.statement = state.statement.options(mine)
     else:
-        state.statement = state.statement.options(_OF_OWNER)
+        state.statement = _of_owner(state.statement)
         state.parameters = {**cast("dict[str, Any]", state.parameters or {}), "session_owner": owner}
+
+
+def _of_owner(statement: Executable) -> Executable:
+    if statement not in _narrowed:
+        _narrowed[statement] = statement.options(_OF_OWNER)
+    return _narrowed[statement]
 
 
 @event.listens_for(OwnedSession, "before_flush")

@@ -27,18 +27,21 @@ def build(resources: Resources) -> Feature:
     from orchestrator.features.days.routes import days_router
     from orchestrator.features.days.service import DayService
     from orchestrator.features.days.steps import DaySteps
+    from orchestrator.features.days.storing import Storing
     from orchestrator.features.days.workflow import day, prepare_days
     from orchestrator.web.feature import Feature
     from orchestrator.web.parts import Part
 
     intents = IntentRepository(resources.database, resources.outbox)
     sessions = SessionRepository(resources.database, resources.outbox)
+    storing = Storing(sessions, resources.clock)
     deadlines, clock = _deadlines(resources), resources.clock
     agents = AgentConnection(resources, _own_agents(resources, deadlines))
     morning = Morning(intents, resources.engine, deadlines, clock)
     service = DayService(
         intents,
         sessions,
+        storing,
         OverviewRepository(resources.database),
         resources.engine,
         deadlines,
@@ -49,7 +52,7 @@ def build(resources: Resources) -> Feature:
         name="days",
         router=days_router(service, agents.router, resources.buckets, resources.settings.limits.day_runs),
         workflows=(day, prepare_days),
-        steps=(DaySteps(AskedAgents(agents.client, agents.signals), sessions, morning, clock),),
+        steps=(DaySteps(AskedAgents(agents.client, agents.signals), storing, morning),),
         parts=(Part("agents", lambda: agents),),
         on_start=(service.keep_schedule,),
         before_giving=(intents.make_way,),

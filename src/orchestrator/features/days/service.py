@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         IntentSynced,
         LearningStatus,
     )
+    from orchestrator.features.days.storing import Storing
 
 # Everywhere on Earth 07:00 is at a full quarter of an hour in UTC.
 PREPARED_EVERY: Final = "*/15 * * * *"
@@ -53,6 +54,7 @@ class DayService:
         self,
         intents: IntentRepository,
         sessions: SessionRepository,
+        storing: Storing,
         overviews: OverviewRepository,
         engine: Callable[[], Engine],
         deadlines: Deadlines,
@@ -61,6 +63,7 @@ class DayService:
     ) -> None:
         self._intents = intents
         self._sessions = sessions
+        self._storing = storing
         self._overviews = overviews
         self._engine = engine
         self._deadlines = deadlines
@@ -132,4 +135,4 @@ class DayService:
         made = Made(
             run_id=f"{run_id}-late", day=request, seen=seen, written=without_instructor(request, seen, code)
         )
-        return views.planned(await self._sessions.store(made, utc(self._clock.time())))
+        return DayPlanned.model_validate((await self._storing.store(made)).answer)

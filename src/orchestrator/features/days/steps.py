@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from orchestrator import Retry, step, step_info
-from orchestrator.core.clock import utc
-from orchestrator.features.days import views
 from orchestrator.features.days.day import DayRequest, Made, Question, Seen, Stored, Written, digest
 
 if TYPE_CHECKING:
-    from orchestrator.core.clock import Clock
     from orchestrator.features.days.asking import AskedAgents
     from orchestrator.features.days.morning import Morning
-    from orchestrator.features.days.repository import SessionRepository
+    from orchestrator.features.days.storing import Storing
 
 # Agents and their retries have limits of their own (signals_by, plan_by). These tries are for tables that are
 # away for a moment; a person waits, so there are few.
@@ -26,13 +23,10 @@ PREPARING_TIMEOUT_S: Final = 300
 class DaySteps:
     """What runs of days do, on the room's tables and agents."""
 
-    def __init__(
-        self, agents: AskedAgents, sessions: SessionRepository, morning: Morning, clock: Clock
-    ) -> None:
+    def __init__(self, agents: AskedAgents, storing: Storing, morning: Morning) -> None:
         self._agents = agents
-        self._sessions = sessions
+        self._storing = storing
         self._morning = morning
-        self._clock = clock
 
     @step(name="look-up-signal", timeout=STEP_TIMEOUT_S, retry=RETRY)
     async def look_up(self, question: Question) -> Seen:
@@ -49,8 +43,7 @@ class DaySteps:
     @step(name="store-day", timeout=STEP_TIMEOUT_S, retry=RETRY)
     async def store(self, made: Made) -> Stored:
         """Keep what came of it, and tell of it."""
-        row = await self._sessions.store(made, utc(self._clock.time()))
-        return Stored(session_id=row.id, answer=views.planned(row).model_dump(mode="json"))
+        return await self._storing.store(made)
 
     @step(name="prepare-some-days", timeout=PREPARING_TIMEOUT_S, retry=RETRY)
     async def prepare_some(self) -> int:
