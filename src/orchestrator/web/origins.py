@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.routing import compile_path
 
 from orchestrator.core.listening import is_loopback
+from orchestrator.web.headers import put, written
 from orchestrator.web.problems import ProblemResponse
 
 if TYPE_CHECKING:
@@ -20,27 +21,34 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from orchestrator.web.feature import OpenRoute
+    from orchestrator.web.headers import Written
 
 # Document 001, "CORS Configuration".
-OPEN_CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type, X-CSRF-Token",
-    "Access-Control-Expose-Headers": "Link",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-}
+OPEN_CORS = written(
+    {
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
+        "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type, X-CSRF-Token",
+        "Access-Control-Expose-Headers": "Link",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
+)
 # What the clients of Supabase, and ours, send and read; `*` would not cover Authorization.
-CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": (
-        "authorization, x-client-info, apikey, content-type, x-retry-count, traceparent, tracestate, "
-        "baggage, x-user-id, x-region, accept, x-csrf-token, idempotency-key, x-idempotency-key, "
-        "last-event-id, if-none-match"
-    ),
-    "Access-Control-Expose-Headers": "x-relay-error, retry-after, ratelimit, ratelimit-policy, etag, link",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-}
+CORS = written(
+    {
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE, OPTIONS",
+        "Access-Control-Allow-Headers": (
+            "authorization, x-client-info, apikey, content-type, x-retry-count, traceparent, tracestate, "
+            "baggage, x-user-id, x-region, accept, x-csrf-token, idempotency-key, x-idempotency-key, "
+            "last-event-id, if-none-match"
+        ),
+        "Access-Control-Expose-Headers": (
+            "x-relay-error, retry-after, ratelimit, ratelimit-policy, etag, link"
+        ),
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
+)
 GIVEN_ONCE = ("host", "origin")  # of two, another reader might take the other one
 
 
@@ -112,17 +120,19 @@ class Cors:
             await self.app(scope, receive, send)
             return
         if scope["method"] == "OPTIONS":
-            await Response(headers=allowed)(scope, receive, send)
+            preflight = Response()
+            preflight.raw_headers.extend(allowed)
+            await preflight(scope, receive, send)
             return
 
         async def opened(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(allowed)
+                put(allowed, message)
             await send(message)
 
         await self.app(scope, receive, opened)
 
-    def _allowed(self, scope: Scope) -> dict[str, str] | None:
+    def _allowed(self, scope: Scope) -> Written | None:
         if not self.is_dev:
             return CORS
         origin = Headers(scope=scope).get("origin")

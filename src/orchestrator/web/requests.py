@@ -12,9 +12,10 @@ from urllib.parse import quote
 import structlog
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 
 from orchestrator.core.ids import new_id
+from orchestrator.web.headers import put, put_missing, written
 from orchestrator.web.problems import METHODS, ProblemResponse
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+WRITTEN_SECURITY_HEADERS = written(SECURITY_HEADERS)
 
 log = structlog.get_logger(__name__)  # to find out the name takes longer than to write the line
 
@@ -61,14 +63,17 @@ class Accompany:
         headers = Headers(scope=scope)
         span = _span(headers)
         request_id, trace_id = _request_id(headers), trace.format_trace_id(span.get_span_context().trace_id)
-        answer_headers = {"X-Request-ID": request_id, "traceparent": _traceparent(span.get_span_context())}
+        answer_headers = written(
+            {"X-Request-ID": request_id, "traceparent": _traceparent(span.get_span_context())}
+        )
         status = CLIENT_WENT_AWAY
 
         async def accompanied(message: Message) -> None:
             nonlocal status
             if message["type"].endswith("response.start"):
                 status = message["status"]
-                _add(answer_headers, message)
+                put(answer_headers, message)
+                put_missing(WRITTEN_SECURITY_HEADERS, message)
             elif message["type"] == "websocket.accept":
                 status = HTTPStatus.SWITCHING_PROTOCOLS.value
             await send(message)
@@ -139,10 +144,3 @@ def _span(headers: Headers) -> trace.Span:
 def _traceparent(context: trace.SpanContext) -> str:
     trace_id, span_id = trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
     return f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"
-
-
-def _add(answer_headers: dict[str, str], message: Message) -> None:
-    headers = MutableHeaders(scope=message)
-    headers.update(answer_headers)
-    for name, value in SECURITY_HEADERS.items():
-        headers.setdefault(name, value)

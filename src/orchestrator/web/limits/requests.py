@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 
 from orchestrator.core.errors import RateLimitedError
+from orchestrator.web.headers import put, written
 from orchestrator.web.limits.counting import count, counted_in, headers
 from orchestrator.web.problems import problem_of
 from orchestrator.web.sse import ComeAgain, is_from_event_source
@@ -43,7 +43,7 @@ class LimitRequests:
 
         async def told(message: Message) -> None:
             if counted and message["type"].endswith("response.start"):
-                MutableHeaders(scope=message).update(headers(counted))
+                put(written(headers(counted)), message)
             await send(message)
 
         try:
