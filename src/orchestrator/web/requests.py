@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -133,8 +133,9 @@ def _span(headers: Headers) -> trace.Span:
     parent = trace.get_current_span(propagated).get_span_context()
     return trace.NonRecordingSpan(
         trace.SpanContext(
-            trace_id=parent.trace_id if parent.is_valid else secrets.randbits(127) + 1,
-            span_id=secrets.randbits(63) + 1,
+            # No secrets: made as OpenTelemetry makes its own, without asking the system each time.
+            trace_id=parent.trace_id if parent.is_valid else random.getrandbits(127) + 1,
+            span_id=random.getrandbits(63) + 1,
             is_remote=False,
             trace_flags=parent.trace_flags if parent.is_valid else trace.TraceFlags.get_default(),
         )

@@ -12,7 +12,6 @@ from orchestrator.db.tables import LONGEST_OWNER_CHARS
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
 
-GIVEN_ONCE: Final = ("Authorization", "apikey", "X-User-ID")
 SCHEME: Final = "bearer"
 
 
@@ -33,14 +32,11 @@ class Credentials:
             InvalidInputError: a header comes twice, since something in between may have judged by the other
                 one; or the named user is no name.
         """
-        for name in (*GIVEN_ONCE, api_key_header):
-            if len(headers.getlist(name)) > 1:
-                raise InvalidInputError(f"The header {name} may come once only.")
         return cls(
-            bearer=_token(headers.get("authorization", "").strip()),
-            apikey=headers.get("apikey", "").strip(),
-            api_key=headers.get(api_key_header, "").strip(),
-            user=_user(headers.get("x-user-id", "").strip()),
+            bearer=_token(_given_once(headers, "Authorization")),
+            apikey=_given_once(headers, "apikey"),
+            api_key=_given_once(headers, api_key_header),
+            user=_user(_given_once(headers, "X-User-ID")),
         )
 
 
@@ -55,6 +51,13 @@ def is_user(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _given_once(headers: Headers, name: str) -> str:
+    given = headers.getlist(name)
+    if len(given) > 1:
+        raise InvalidInputError(f"The header {name} may come once only.")
+    return given[0].strip() if given else ""
 
 
 def _token(authorization: str) -> str:
