@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 class RawAgent:
     """Takes requests, remembers them, and sends the bytes that a test gives it, once for each connection.
 
-    With ``keep`` it answers all requests of a connection.
+    With ``keep`` it answers all requests of a connection. ``arrived`` is set by a request, ``left`` by a
+    connection that ends.
     """
 
     def __init__(
         self, send: Callable[[asyncio.StreamWriter], Awaitable[None]], *, keep: bool = False
     ) -> None:
         self.asked: list[bytes] = []
-        self.arrived = asyncio.Event()
+        self.arrived, self.left = asyncio.Event(), asyncio.Event()
         self.connections = 0
         self._send = send
         self._keep = keep
@@ -49,6 +50,7 @@ class RawAgent:
                 await writer.drain()
                 if not self._keep:
                     break
+        self.left.set()
         with suppress(ConnectionError):
             writer.close()
             await writer.wait_closed()

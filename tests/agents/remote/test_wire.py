@@ -122,6 +122,32 @@ async def test_a_connection_that_was_closed_is_not_used_again(clock: ManualClock
     assert agent.connections == 2
 
 
+async def test_a_connection_whose_answer_was_given_up_is_closed(clock: ManualClock) -> None:
+    """What is left of that answer would be taken for the next one's."""
+    given_up = asyncio.Event()
+
+    async def send(writer: asyncio.StreamWriter) -> None:
+        writer.write(head("200 OK", f"Content-Length: {len(OK)}") + OK[:5])
+        if len(agent.asked) == 1:
+            await given_up.wait()
+        writer.write(OK[5:])
+
+    agent = RawAgent(send, keep=True)
+    async with agent.listening() as address:
+        client = AgentClient(address, SecretStr(TOKEN), clock=clock, metrics=Metrics())
+        call = asyncio.ensure_future(client.call(REQUEST, start_by=clock.time() + 0.9))
+        await agent.arrived.wait()
+        await settled()
+        await clock.advance(seconds=15)
+        with pytest.raises(AgentError, match="did not answer in time"):
+            await call
+        given_up.set()
+        assert await client.call(REQUEST) == AgentReply("here")
+        await agent.left.wait()
+        await client.aclose()
+    assert agent.connections == 2
+
+
 async def test_an_agent_behind_tls_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where its certificate is of an authority that is trusted, as by SSL_CERT_FILE, and no other."""
     authority, stranger = (Authority(tmp_path / name) for name in ("authority.pem", "stranger.pem"))
