@@ -65,10 +65,12 @@ def test_the_documents_flow(tmp_path: Path, programs: dict[str, str]) -> None:
 
 
 def _check_log(log: str, user: str) -> None:
-    """A line for each call, with all that the document shows."""
+    """One line for each call and no other, with all that the document shows."""
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     calls = [line for line in lines if line.get("event") == "function called"]
     assert [line["function"] for line in calls] == ["intent.sync", "day.run", "day.done", "status"]
+    of_requests = {line["request_id"] for line in calls}
+    assert [line for line in lines if line.get("request_id") in of_requests] == calls
     told = calls[1]
     assert (told["level"], told["user_id"], told["degraded_mode"]) == ("info", user, False)
     assert (told["cache_hits"], told["cache_misses"]) == (0, 4)

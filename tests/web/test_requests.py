@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+from fastapi import APIRouter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
+from orchestrator.core.errors import InternalError
 from orchestrator.core.settings import Settings
 from orchestrator.web.application import House, create_app
+from orchestrator.web.auth.access import Anyone
+from orchestrator.web.feature import Feature
+from orchestrator.web.requests import line_stands_for_request
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -74,6 +79,30 @@ async def test_one_line_per_request_without_query_body_or_caller(client: httpx2.
         "status": 404,
     }
     assert answer.headers["x-request-id"] == "r1"
+
+
+async def test_a_line_that_tells_more_takes_the_place_of_the_requests_own() -> None:
+    """At the default level; of a request that failed on our side its own line is there as well."""
+    router = APIRouter()
+
+    @router.get("/told")
+    async def told(_: Anyone, how: str = "") -> None:
+        line_stands_for_request()
+        if how == "badly":
+            raise InternalError
+
+    app = create_app(House(Settings()), [Feature("told", router)])
+    transport = httpx2.ASGITransport(app)
+    with capture_logs() as lines:
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        ):
+            for path in ("/told", "/health", "/told?how=badly"):
+                await client.get(path)
+
+    levels = [line["log_level"] for line in lines if line["event"] == "request"]
+    assert levels == ["debug", "info", "info"]
 
 
 async def test_requests_are_counted_by_template(client: httpx2.AsyncClient, app: FastAPI) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import re
 import time
+from contextvars import ContextVar
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -43,6 +45,23 @@ WRITTEN_SECURITY_HEADERS = written(SECURITY_HEADERS)
 log = structlog.get_logger(__name__)  # to find out the name takes longer than to write the line
 
 
+@dataclass(slots=True)
+class _Lines:
+    """Whether a line was written that tells more of a request than its own would."""
+
+    has_better: bool = False
+
+
+_lines: ContextVar[_Lines | None] = ContextVar("lines of the request", default=None)
+
+
+def line_stands_for_request() -> None:
+    """Say that the line just written tells of the whole request, so that its own is for those who debug."""
+    lines = _lines.get()
+    if lines is not None:
+        lines.has_better = True
+
+
 class Accompany:
     """Gives each request and WebSocket its ids, and writes one log line and its metrics when it ends.
 
@@ -78,6 +97,8 @@ class Accompany:
                 status = HTTPStatus.SWITCHING_PROTOCOLS.value
             await send(message)
 
+        lines = _Lines()
+        _lines.set(lines)
         began = time.perf_counter()
         with (
             trace.use_span(span, end_on_exit=False),
@@ -86,14 +107,16 @@ class Accompany:
             try:
                 await self.app(scope, receive, accompanied)
             finally:
-                self._record(scope, status, time.perf_counter() - began)
+                self._record(scope, status, time.perf_counter() - began, lines)
 
-    def _record(self, scope: Scope, status: int, duration_s: float) -> None:
+    def _record(self, scope: Scope, status: int, duration_s: float, lines: _Lines) -> None:
         method = scope.get("method", "GET")  # a WebSocket begins as one
         method = method if method in METHODS else "OTHER"
         route = getattr(scope.get("route"), "path", "unmatched")
         self.metrics.request_answered(method, route, status, duration_s)
-        log.info(
+        is_told = lines.has_better and status < HTTPStatus.INTERNAL_SERVER_ERROR
+        write = log.debug if is_told else log.info
+        write(
             "request",
             method=method,
             path=quote(scope["path"])[:LONGEST_PATH_CHARS],

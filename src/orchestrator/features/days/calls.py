@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.web.requests import line_stands_for_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,3 +53,4 @@ def told(clock: Clock, function: str, user: str) -> Iterator[Call]:
             degraded_mode=call.degraded_mode,
             **failure,
         )
+        line_stands_for_request()
