@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SQLITE, POSTGRES = DATABASES = ("SQLite", "PostgreSQL")
+MOST_CONNECTIONS = 25
 AGENT_DELAY_MS = 100
 # A learner of the benchmark goes through a day in twelve seconds, which are twelve of the clock's hours.
 DAY_RUNS_PER_HOUR = 1_000_000
@@ -32,7 +33,11 @@ def tables(database: str, directory: Path) -> Iterator[dict[str, str]]:
         yield {}
         return
     with own_postgres_server(directory / "postgres") as server:
-        yield {"ORCHESTRATOR_DATABASE_URL": server.databases.url()}
+        yield {
+            "ORCHESTRATOR_DATABASE_URL": server.databases.url(),
+            # As docs/operations.md has it for a busy service: none is closed to be opened again.
+            "ORCHESTRATOR_DATABASE_MAX_IDLE_CONNS": str(MOST_CONNECTIONS),
+        }
 
 
 class Agents:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from math import inf
 from pathlib import Path
 from ssl import SSLCertVerificationError
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlencode
 
-from sqlalchemy import NullPool, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import NullPool, event, text
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from sqlalchemy import Connection, orm
+    from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
 
     from orchestrator.core.postgres_address import PostgresAddress
 
@@ -40,6 +44,9 @@ OLDEST_VERSION: Final = 15
 CONNECT_LIMIT_S: Final = 5.0
 STATEMENT_LIMIT_S: Final = 30.0  # of a session's statements; a migration takes the time that it takes
 FREE_CONNECTION_LIMIT_S: Final = 10.0
+# No server is restarted within it. To try a connection each time is a fifth of what a small session costs.
+TRIED_AFTER_S: Final = 0.1
+LAST_USED: Final = "last used"
 # Whatever the server's default: who has waited for a lock must see what its last holder wrote.
 ISOLATION: Final = "READ COMMITTED"
 # Our mark on Alembic's table, which other programs may have too.
@@ -63,8 +70,8 @@ _NOT_TEXT: Final = ("22021", "22P05")
 class PostgresStore:
     """One PostgreSQL database. Sessions run side by side on a pool of connections.
 
-    A connection is tried before it is used, so a server that was restarted costs nobody an error who comes
-    after it is back.
+    A connection that nobody used for a moment is tried before it is used, so a server that was restarted
+    costs nobody an error who comes after it is back.
 
     Raises:
         SettingsError: the driver is not installed.
@@ -82,8 +89,10 @@ class PostgresStore:
             pool_size=kept,
             max_overflow=most_open - kept,
             pool_timeout=FREE_CONNECTION_LIMIT_S,
-            pool_pre_ping=True,
+            pool_use_lifo=True,  # the one that was used last need not be tried
         )
+        event.listen(self.engine.sync_engine, "checkin", _used)
+        event.listen(self.engine.sync_engine, "checkout", self._tried)
 
     def __str__(self) -> str:
         return str(self._address)
@@ -148,6 +157,23 @@ class PostgresStore:
     async def close(self) -> None:
         """Close the pool."""
         await self.engine.dispose()
+
+    def _tried(self, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        """See whether the server still knows a connection that nobody used for a moment.
+
+        Raises:
+            InvalidatePoolError: it does not, so that none of the pool is used any more.
+        """
+        idle_s = monotonic() - record.info.get(LAST_USED, inf)  # a new one was used by nobody
+        if idle_s < TRIED_AFTER_S:
+            return
+        dialect = self.engine.dialect
+        try:
+            dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as error:
+            if dialect.is_disconnect(error, cast("Any", connection), None):
+                raise InvalidatePoolError from error
+            raise
 
     async def _ended(self, inner: AsyncSession) -> None:
         """Undo what was not committed; a server that is away does so by itself."""
@@ -252,6 +278,10 @@ class PostgresStore:
             f"{self} is a database of another program: {why}. Nothing was changed. "
             "Name a database of its own in database.url."
         )
+
+
+def _used(_: object, record: ConnectionPoolEntry) -> None:
+    record.info[LAST_USED] = monotonic()
 
 
 class PostgresTransaction:
