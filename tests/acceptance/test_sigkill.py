@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sqlite3
 from contextlib import asynccontextmanager, closing, suppress
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ SESSIONS = "/api/sessions"
 WEBHOOKS = "/api/v1/webhooks"
 ADA = {"X-User-ID": "ada"}
 PATIENCE_S = 60
+LONGEST_LIFE_S = 0.5
+DAYS_A_WEEK = 5
 
 STREAMS = "orchestrator.streams.embedded:EmbeddedStreams"
 OUTBOX = "orchestrator.web.events.outbox:Outbox"
@@ -228,3 +231,53 @@ async def delivered(http: httpx2.AsyncClient, webhook_id: str) -> dict[str, Any]
                 found: dict[str, Any] = shown
                 return found
             await asyncio.sleep(0.02)
+
+
+class Diligent:
+    """Somebody who does one day after the other, and asks again whatever got no answer."""
+
+    def __init__(self) -> None:
+        self.planned: dict[tuple[int, int], str] = {}
+        self.done: list[str] = []
+
+    async def learn(self, http: httpx2.AsyncClient) -> None:
+        """Go on until the service is gone."""
+        with suppress(httpx2.TransportError):
+            await asked(http, f"{FUNCTIONS}/intent.sync", **INTENT)
+            while True:
+                await self.learn_a_day(http)
+
+    async def learn_a_day(self, http: httpx2.AsyncClient) -> None:
+        """Have the next day planned, and do it."""
+        week, day = divmod(len(self.done), DAYS_A_WEEK)
+        place = (week + 1, day + 1)
+        planned = await asked(http, f"{FUNCTIONS}/day.run", week=week + 1, day=day + 1)
+        assert self.planned.setdefault(place, planned["session_id"]) == planned["session_id"]
+        done = {"session_id": planned["session_id"], "completion_time_min": 45, "confidence": 7}
+        await asked(http, f"{FUNCTIONS}/day.done", **done)
+        self.done.append(planned["session_id"])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+async def test_a_hundred_kills_at_any_moment_lose_no_day(mortal: Mortal) -> None:
+    """Whatever was answered stays so: each day one session, done once, and each event told once."""
+    seed = random.SystemRandom().randrange(1_000_000)
+    print(f"seed of the moments: {seed}")  # noqa: T201  # pytest shows it when the test fails
+    moments, learner = random.Random(seed), Diligent()  # noqa: S311  # chooses moments, keeps no secret
+    for _ in range(100):
+        async with life(mortal) as http:
+            learning = asyncio.create_task(learner.learn(http))
+            await asyncio.wait([learning], timeout=moments.uniform(0, LONGEST_LIFE_S))
+        await learning
+    async with life(mortal) as http:
+        await asked(http, f"{FUNCTIONS}/intent.sync", **INTENT)
+        await learner.learn_a_day(http)
+        events = await told(http, 1 + 2 * len(learner.done))
+        status = (await http.get(f"{FUNCTIONS}/status")).json()
+    assert len(learner.done) == len(set(learner.done)) == status["learning_stats"]["completed_sessions"]
+    assert status["learning_stats"]["total_sessions"] == len(learner.done)
+    assert len({event["id"] for event in events}) == len(events)
+    for kind in ("instructor_plan_created", "instructor_plan_completed"):
+        of_kind = [event["data"]["session_id"] for event in events if event["type"] == kind]
+        assert of_kind == learner.done

@@ -31,6 +31,7 @@ class Cluster:
     redis: RedisServer
     postgres: PostgresServer
     provider: LessonProvider
+    changes: Mapping[str, str] = field(default_factory=dict)  # to the settings
     apis: list[ServiceProcess] = field(default_factory=list)
     workers: list[ServiceProcess] = field(default_factory=list)
 
@@ -47,6 +48,7 @@ class Cluster:
             "ORCHESTRATOR_MODEL_BASE_URL": self.provider.base_url,
             # Lessons of a hundred sessions a test; what they may spend is proven elsewhere.
             "ORCHESTRATOR_LESSONS_DAILY_CAP_TOKENS": str(10**12),
+            **self.changes,
         }
 
     @property
@@ -94,8 +96,10 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(folder: Path, *, apis: int = 2, workers: int = 2) -> Generator[Cluster]:
-    """A topology of its own, at work; all of it ends at the end."""
+def running_cluster(
+    folder: Path, *, apis: int = 2, workers: int = 2, changes: Mapping[str, str] | None = None
+) -> Generator[Cluster]:
+    """A topology of its own, at work; all of it ends at the end. ``changes`` are to the settings."""
     with ExitStack() as parts:
         (folder / "store").mkdir(parents=True)
         cluster = Cluster(
@@ -104,6 +108,7 @@ def running_cluster(folder: Path, *, apis: int = 2, workers: int = 2) -> Generat
             parts.enter_context(own_redis_server(folder / "redis")),
             parts.enter_context(own_postgres_server(folder / "postgres")),
             parts.enter_context(lesson_provider()),
+            changes or {},
         )
         cluster.apis += [cluster.api(f"api-{number}") for number in range(1, apis + 1)]
         cluster.workers += [cluster.worker(f"worker-{number}") for number in range(1, workers + 1)]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 INSTRUCTOR: Final = "instructor"
 BELOW: Final = "/functions/v1/agent-proxy/"
 REQUIRED_HEADERS: Final = ("authorization", "x-idempotency-key")
+LOOK_AGAIN_S: Final = 0.01
 SLOW_S: Final = 60.0  # longer than anybody waits for an agent
 
 
@@ -84,7 +85,10 @@ def plan(topic: str, minutes: int) -> JsonValue:
 
 @dataclass
 class FakeAgents:
-    """All agents; ``manners`` may be changed at any time, from any thread."""
+    """All agents; ``manners`` and ``held`` may be changed at any time, from any thread.
+
+    Those who are ``held`` take requests, and answer once they are held no longer.
+    """
 
     manners: dict[str, Manner] = field(default_factory=dict)
     usual: Manner = STEADY
@@ -92,6 +96,7 @@ class FakeAgents:
     asked: Counter[str] = field(default_factory=Counter)
     keys: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     unchanged: Counter[str] = field(default_factory=Counter)
+    held: frozenset[str] = frozenset()
 
     def hear(self, asked: Asked, say: Callable[[Said], None]) -> None:
         """Say the answer once the agent's time for it has passed."""
@@ -103,9 +108,17 @@ class FakeAgents:
             manner = self.manners.get(agent, self.usual)
             fails = manner.down or (manner.flapping and self.asked[agent] % 2 == 0)
             answer = partial(self._answer, agent, asked, fails=fails)
-            asyncio.get_running_loop().call_later(manner.delay_s, lambda: say(answer()))
+            asyncio.get_running_loop().call_later(
+                manner.delay_s, self._say_unless_held, agent, lambda: say(answer())
+            )
         else:
             say(_no(HTTPStatus.NOT_FOUND, "there is no such agent"))
+
+    def _say_unless_held(self, agent: str, say: Callable[[], None]) -> None:
+        if agent in self.held:
+            asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._say_unless_held, agent, say)
+        else:
+            say()
 
     def _answer(self, agent: str, asked: Asked, *, fails: bool) -> Said:
         if any(name not in asked.headers for name in REQUIRED_HEADERS):

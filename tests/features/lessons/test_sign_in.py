@@ -19,6 +19,26 @@ if TYPE_CHECKING:
 
 SESSIONS = "/api/sessions"
 Headers = dict[str, str]
+# What the clients of Supabase, and browsers for ours, send and read.
+ALLOWED_HEADERS = [
+    "authorization",
+    "x-client-info",
+    "apikey",
+    "content-type",
+    "x-retry-count",
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "x-user-id",
+    "x-region",
+    "accept",
+    "x-csrf-token",
+    "idempotency-key",
+    "x-idempotency-key",
+    "last-event-id",
+    "if-none-match",
+]
+EXPOSED_HEADERS = ["x-relay-error", "retry-after", "ratelimit", "ratelimit-policy", "etag", "link"]
 
 
 def of(user: str) -> Headers:
@@ -107,7 +127,10 @@ async def test_a_page_elsewhere_may_ask(http: httpx2.AsyncClient) -> None:
     refused = await http.get(SESSIONS, headers=page)
 
     assert preflight.status_code == 200
-    assert "authorization, x-client-info, apikey" in preflight.headers["access-control-allow-headers"]
+    assert preflight.headers["access-control-allow-headers"].split(", ") == ALLOWED_HEADERS
+    assert preflight.headers["access-control-allow-methods"] == "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+    assert listed.headers["access-control-expose-headers"].split(", ") == EXPOSED_HEADERS
+    assert "x-relay-error" not in listed.headers
     assert (listed.status_code, refused.status_code) == (200, 401)
     for answer in (preflight, listed, refused):
         assert answer.headers["access-control-allow-origin"] == "*"

@@ -185,3 +185,16 @@ async def test_private_addresses_are_refused_unless_allowed(tmp_path_factory: py
         assert attempts[0]["reason"].startswith("The address is private")
         assert "webhooks.allow_private (ORCHESTRATOR_WEBHOOKS_ALLOW_PRIVATE=true)." in attempts[0]["reason"]
         assert receiver.received == []
+
+
+async def test_the_trace_of_a_request_goes_on_in_its_events(service: RunningService) -> None:
+    """W3C Trace Context from the client, by the event, to whoever receives it."""
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    async with Receiver().listening() as receiver:
+        created = await asked(service, "iris", "POST", "", json={"url": receiver.url})
+        assert created.status_code == 201
+        async with httpx2.AsyncClient(base_url=service.url, headers={"X-User-ID": "iris"}) as client:
+            traced = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+            await client.post("/api/sessions", json={"topic": "Tides"}, headers=traced)
+        (received,) = await receiver.until(1)
+    assert received.headers["traceparent"].split("-")[1] == trace_id
