@@ -8,6 +8,7 @@ its beginning is not that of a program that is started.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -78,6 +79,9 @@ def _serve(modules: Sequence[str]) -> None:
     """Returns in each process that is to run a command, and has become it."""
     for module in modules:
         importlib.import_module(module)
+    # Or each fork would copy all of it at its end, where the garbage collector goes through what is there.
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those who wait for a command's end leave nothing behind
     for line in sys.stdin:
         if os.fork() == 0:
