@@ -50,6 +50,7 @@ LONGEST_KEY_CHARS: Final = 255
 MOST_FAULTS: Final = 5
 REFUSING: Final = (400, 401, 403, 422, 429, 500, 502, 503, 504)
 MODEL_TOO_SLOW: Final = "model_slow"
+REFUSED: Final = "It could not be done; `code` tells why."
 
 DataT = TypeVar("DataT")
 SignalT = TypeVar("SignalT", bound="Signal")
@@ -91,6 +92,9 @@ class Refusal(BaseModel):
     error: str = Field(description="What is wrong, for people.")
     code: str = Field(description="RATE_LIMIT, TIMEOUT, BAD_SCHEMA, AGENT_ERROR, or a code of the service.")
 
+
+# As a schema: of a model, FastAPI would make a validator for each status of each route.
+_REFUSAL: Final = {"application/json": {"schema": Refusal.model_json_schema()}}
 
 UserIdQuery = Annotated[UserId, Query(description="Whose day it is.")]
 TopicQuery = Annotated[Topic, Query(description="The topic of the intent.")]
@@ -269,9 +273,11 @@ def _signal_of(answer: type[BaseModel], summary: str) -> dict[str, Any]:
 
 def _described(answer: type[BaseModel], summary: str) -> dict[str, Any]:
     """How a route reads in the API's description."""
-    refusal: dict[str, Any] = {"model": Refusal, "description": "It could not be done; `code` tells why."}
     # What stands before all routes, such as limits, answers problem documents here as elsewhere.
-    refusals = {status: {**problem, **refusal} for status, problem in problems(*REFUSING).items()}
+    refusals = {
+        status: {"description": REFUSED, "content": problem["content"] | _REFUSAL}
+        for status, problem in problems(*REFUSING).items()
+    }
     return {
         "summary": summary,
         "response_class": Response,
