@@ -20,6 +20,7 @@ from orchestrator.web.auth.access import Anyone, Learner
 from orchestrator.web.auth.dev import dev_sign_in
 from orchestrator.web.auth.sign_in import SignIn
 from orchestrator.web.feature import Feature
+from orchestrator.web.idempotency import answers as answers_module
 from orchestrator.web.idempotency.answers import Answers
 from orchestrator.web.idempotency.once import secret_answer
 from orchestrator.web.idempotency.tables import IdempotencyRow
@@ -317,6 +318,29 @@ async def test_answers_are_swept_after_a_day(lab: Lab) -> None:
         removed = await lab.answers.sweep()
     assert lab.shop.orders == [{"n": 1}, {"n": 1}, {"n": 2}]
     assert (before, removed, len(await lab.rows())) == (2, 1, 1)
+
+
+async def test_one_callers_answers_are_not_kept_without_bound(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The latest bodies, so many bytes of them, and the latest keys; others' are their own matter."""
+    async with lab.client() as http:
+        bobs = await http.post("/orders", json={"n": 1}, headers=keyed(user="bob"))
+        for number in range(5):
+            lab.clock.now += 1
+            await http.post("/orders", json={"n": 1}, headers=keyed(f"k{number}"))
+        assert await lab.answers.sweep() == 0
+        monkeypatch.setattr(answers_module, "MOST_BYTES", 2 * len(bobs.content))
+        monkeypatch.setattr(answers_module, "MOST_ANSWERS", 3)
+        assert await lab.answers.sweep() == 2
+
+        statuses = {
+            key: (await http.post("/orders", json={"n": 1}, headers=keyed(key))).status_code
+            for key in ("k4", "k3", "k2")
+        }
+    kept = sorted((row.owner, row.body is not None) for row in await lab.rows())
+    assert kept == [("ada", False), ("ada", True), ("ada", True), ("bob", True)]
+    assert statuses == {"k4": 201, "k3": 201, "k2": 409}
 
 
 async def test_the_description_tells_of_keys(file_lab: Lab) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from sqlalchemy import and_, delete, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 
 from orchestrator.core.clock import utc
 from orchestrator.core.errors import ConflictError, TerminalError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Select
 
     from orchestrator.core.clock import Clock
     from orchestrator.db import Database
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 KEPT_FOR: Final = timedelta(hours=24)
 LEASE_MARGIN: Final = timedelta(seconds=10)
+# Of one caller, each hour: of what is beyond, first the answers are not kept and then the keys.
+MOST_BYTES: Final = 16 * 1024 * 1024
+MOST_ANSWERS: Final = 10_000
+
+_SIZE: Final = func.coalesce(func.length(IdempotencyRow.body), 0)
 
 log = structlog.get_logger()
 
@@ -102,15 +108,37 @@ class Answers:
             await session.change(delete(IdempotencyRow).where(_is_of(attempt)))
 
     async def sweep(self) -> int:
-        """Forget everybody's answers whose day is over; how many there were."""
+        """Forget everybody's answers whose day is over, and of one caller's more than may be; how many."""
         over = delete(IdempotencyRow).where(IdempotencyRow.expires_at <= self._now())
         async with self._database.session(SYSTEM) as session:
-            return await session.change(over)
+            removed = await session.change(over)
+            too_many = await session.all(_have_too_many())
+        return removed + sum([await self._confine(owner) for owner in too_many])
 
     async def sweep_always(self) -> None:
         """Do so hour after hour."""
         async for _ in hourly(self._clock):
             log.info("idempotency keys swept", removed=await self.sweep())
+
+    async def _confine(self, owner: str) -> int:
+        """Keep the caller's latest answers, and the latest bodies; how many answers went."""
+        theirs = (IdempotencyRow.owner == owner, IdempotencyRow.status.is_not(None))
+        sizes = select(IdempotencyRow.expires_at, _SIZE).where(*theirs)
+        async with self._database.session(SYSTEM) as session:
+            kept = await session.rows(sizes.order_by(IdempotencyRow.expires_at.desc()))
+            held = accumulate(size for _, size in kept)
+            too_large = next(
+                (end for (end, _), size in zip(kept, held, strict=True) if size > MOST_BYTES), None
+            )
+            if too_large is not None:
+                old = update(IdempotencyRow).where(*theirs, IdempotencyRow.expires_at <= too_large)
+                await session.change(old.values(body=None))
+            if len(kept) <= MOST_ANSWERS:
+                return 0
+            oldest, _ = kept[MOST_ANSWERS]
+            return await session.change(
+                delete(IdempotencyRow).where(*theirs, IdempotencyRow.expires_at <= oldest)
+            )
 
     def _now(self) -> datetime:
         return utc(self._clock.time())
@@ -127,6 +155,12 @@ class Answers:
 
 def _begun(attempt: Attempt, first_at: datetime) -> Begun:
     return Begun(id_of(attempt.id, first_at.timestamp()))
+
+
+def _have_too_many() -> Select[str]:
+    """The callers of whom more is kept than may be."""
+    is_too_much = or_(func.count() > MOST_ANSWERS, func.sum(_SIZE) > MOST_BYTES)
+    return select(IdempotencyRow.owner).group_by(IdempotencyRow.owner).having(is_too_much)
 
 
 def _kept(row: IdempotencyRow) -> Answer:
