@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from orchestrator import EmbeddedEngine
 from orchestrator.agents.remote import AgentClient, Signals
+from orchestrator.core.clock import utc
 from orchestrator.core.telemetry import Metrics
 from orchestrator.db import SYSTEM
 from orchestrator.durable.runs import Status as RunStatus
@@ -191,6 +192,10 @@ class DaysRoom:
     async def day_done(self, week: int = 1, day: int = 1, **told: Any) -> DayCompleted:  # noqa: ANN401
         """Plan a day and complete it."""
         return await self.done((await self.run(week, day)).session_id, **told)
+
+    async def forget_replaced(self) -> int:
+        """What is done hour after hour; how many intents went."""
+        return await self.intents.forget_replaced(utc(self.clock.time()))
 
     async def status(self, owner: str = OWNER) -> LearningStatus:
         """Where somebody stands."""

@@ -71,6 +71,30 @@ async def test_another_topic_takes_its_place(any_room: DaysRoom) -> None:
     assert status.active_intent is not None
 
 
+async def test_replaced_intents_that_came_to_no_day_are_forgotten(any_room: DaysRoom) -> None:
+    """Of everybody, an hour after they were replaced: whoever changes his mind all day fills no table."""
+    with_a_day = (await any_room.sync(topic="Sailing")).intent_id
+    await any_room.run(1, 1)
+    any_room.clock.jump(86_400)
+    for number in range(3):
+        await any_room.sync(topic=f"Topic {number}")
+    bobs = [(await any_room.sync(owner="bob", topic=topic)).intent_id for topic in ("Knots", "Tides")]
+    before = len(await rows(any_room))
+    any_room.clock.jump(3_500)
+    active = (await any_room.sync(topic="Weather")).intent_id
+    too_early = await any_room.forget_replaced()
+    any_room.clock.jump(200)
+
+    assert (before, too_early, await any_room.forget_replaced()) == (6, 0, 3)
+    left = {row.id for row in await rows(any_room)}
+    assert left >= {with_a_day, active, bobs[1]}
+    assert [row.topic for row in await rows(any_room) if row.id not in {with_a_day, active, bobs[1]}] == [
+        "Topic 2"
+    ], "which was replaced but a moment ago"
+    any_room.clock.jump(3_600)
+    assert await any_room.forget_replaced() == 1
+
+
 async def test_whatever_comes_at_once_leaves_one_active(any_room: DaysRoom) -> None:
     """Ten topics at the same moment."""
     await asyncio.gather(*[any_room.sync(topic=f"Topic {number}") for number in range(10)])

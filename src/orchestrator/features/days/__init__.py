@@ -55,6 +55,7 @@ def build(resources: Resources) -> Feature:
         steps=(DaySteps(AskedAgents(agents.client, agents.signals), storing, morning),),
         parts=(Part("agents", lambda: agents),),
         on_start=(service.keep_schedule,),
+        background=(service.forget_replaced_always,),
         before_giving=(intents.make_way,),
         events=events.ALL,
     )

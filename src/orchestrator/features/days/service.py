@@ -18,6 +18,7 @@ from orchestrator.features.days.repository.sessions import NO_ACTIVE_INTENT
 from orchestrator.features.days.schemas import DayPlanned
 from orchestrator.features.days.workflow import day as day_workflow
 from orchestrator.features.days.workflow import prepare_days
+from orchestrator.web.background import hourly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,6 +111,16 @@ class DayService:
         with calls.told(self._clock, "status", owner):
             overview = await self._overviews.of(owner)
             return views.status(owner, overview, utc(self._clock.time()))
+
+    async def forget_replaced_always(self) -> None:
+        """Forget replaced intents that came to no day, hour after hour.
+
+        Raises:
+            UnavailableError: the tables are away. Call again.
+        """
+        async for _ in hourly(self._clock):
+            forgotten = await self._intents.forget_replaced(utc(self._clock.time()))
+            log.info("replaced intents forgotten", count=forgotten)
 
     async def keep_schedule(self) -> None:
         """See to it that next days are prepared, whoever they are for."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import and_, bindparam, select, update
+from sqlalchemy import and_, bindparam, delete, exists, select, update
 
 from orchestrator.core.ids import new_id
 from orchestrator.db import SYSTEM
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from orchestrator.features.days.schemas import IntentSync
     from orchestrator.web.events import Outbox
 
+# A day of it may be under way.
+REPLACED_KEPT_FOR: Final = timedelta(hours=1)
 ACTIVE: Final = select(IntentRow).where(IntentRow.active)
 _OF_ASKED_DAY: Final = and_(
     DaySessionRow.intent_id == IntentRow.id,
@@ -64,6 +67,7 @@ class IntentRepository:
                 return active
             if active is not None:
                 active.active = False
+                active.active_at = max(active.active_at, now)
                 active.ready_at = active.next_run_at = None
                 await session.flush()  # before the new one, as only one may be active
             return self._added(session, owner, wanted, now)
@@ -93,6 +97,15 @@ class IntentRepository:
         later = update(IntentRow).where(*as_it_was).values(next_run_at=next_run(now, due.user_tz))
         async with self._database.session(due.owner) as session:
             await session.change(later)
+
+    async def forget_replaced(self, now: datetime) -> int:
+        """Forget everybody's replaced intents that came to no day; how many there were."""
+        came_to_a_day = exists().where(DaySessionRow.intent_id == IntentRow.id)
+        replaced = (~IntentRow.active, IntentRow.active_at < now - REPLACED_KEPT_FOR, ~came_to_a_day)
+        async with self._database.session(SYSTEM) as session:
+            return await session.change(
+                delete(IntentRow).where(*replaced).execution_options(synchronize_session=False)
+            )
 
     def _added(self, session: Session, owner: str, wanted: IntentSync, now: datetime) -> IntentRow:
         row = IntentRow(
