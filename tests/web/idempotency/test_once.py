@@ -344,9 +344,13 @@ async def test_one_callers_answers_are_not_kept_without_bound(
 
 
 async def test_the_description_tells_of_keys(file_lab: Lab) -> None:
-    """In words, and by what every POST may answer because of one."""
+    """By the header, and by what a POST of somebody may answer because of it."""
     async with file_lab.client() as http:
         described = (await http.get("/openapi.json")).json()
-    assert "`Idempotency-Key`" in described["info"]["description"]
-    for path, operations in described["paths"].items():
-        assert "post" not in operations or {"409", "422"} <= operations["post"]["responses"].keys(), path
+    assert described["components"]["parameters"]["Idempotency-Key"]["in"] == "header"
+    posts = {path: each["post"] for path, each in described["paths"].items() if "post" in each}
+    for path, post in posts.items():
+        is_for_nobody = path == "/orders"
+        takes_a_key = {"$ref": "#/components/parameters/Idempotency-Key"} in post.get("parameters", [])
+        assert takes_a_key != is_for_nobody, path
+        assert ({"409", "422"} <= post["responses"].keys()) != is_for_nobody, path

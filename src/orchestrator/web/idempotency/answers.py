@@ -126,12 +126,10 @@ class Answers:
         sizes = select(IdempotencyRow.expires_at, _SIZE).where(*theirs)
         async with self._database.session(SYSTEM) as session:
             kept = await session.rows(sizes.order_by(IdempotencyRow.expires_at.desc()))
-            held = accumulate(size for _, size in kept)
-            too_large = next(
-                (end for (end, _), size in zip(kept, held, strict=True) if size > MOST_BYTES), None
-            )
-            if too_large is not None:
-                old = update(IdempotencyRow).where(*theirs, IdempotencyRow.expires_at <= too_large)
+            sums = zip(kept, accumulate(size for _, size in kept), strict=True)
+            over = next((end for (end, _), held in sums if held > MOST_BYTES), None)
+            if over is not None:
+                old = update(IdempotencyRow).where(*theirs, IdempotencyRow.expires_at <= over)
                 await session.change(old.values(body=None))
             if len(kept) <= MOST_ANSWERS:
                 return 0
