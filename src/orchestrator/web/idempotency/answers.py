@@ -76,10 +76,16 @@ class Answers:
         now = self._now()
         async with self._database.session(attempt.owner) as session:
             await session.alone(attempt.id)
-            row = await session.one(select(IdempotencyRow).where(IdempotencyRow.id == attempt.id))
-            if row is None or row.expires_at <= now:
-                await session.change(delete(IdempotencyRow).where(IdempotencyRow.id == attempt.id))
-                session.add(self._under_way(attempt, now))
+            this = select(IdempotencyRow).where(IdempotencyRow.id == attempt.id)
+            row = await session.one(this.with_for_update())  # a sweep waits, or has had it
+            if row is None:
+                row = IdempotencyRow(id=attempt.id)
+                session.add(row)
+                self._begin(row, attempt, now)
+                return _begun(attempt, now)
+            if row.expires_at <= now:
+                row.status = row.headers = row.body = None
+                self._begin(row, attempt, now)
                 return _begun(attempt, now)
             if row.fingerprint != attempt.fingerprint:
                 raise TerminalError(
@@ -141,14 +147,12 @@ class Answers:
     def _now(self) -> datetime:
         return utc(self._clock.time())
 
-    def _under_way(self, attempt: Attempt, now: datetime) -> IdempotencyRow:
-        return IdempotencyRow(
-            id=attempt.id,
-            fingerprint=attempt.fingerprint,
-            attempt=attempt.number,
-            leased_until=now + self._lease,
-            expires_at=now + KEPT_FOR,
-        )
+    def _begin(self, row: IdempotencyRow, attempt: Attempt, now: datetime) -> None:
+        """Let the row say that this attempt is under way."""
+        row.fingerprint = attempt.fingerprint
+        row.attempt = attempt.number
+        row.leased_until = now + self._lease
+        row.expires_at = now + KEPT_FOR
 
 
 def _begun(attempt: Attempt, first_at: datetime) -> Begun:
