@@ -1,9 +1,10 @@
-"""As much of curl and jq as document 000 uses, where neither is: `python curl_and_jq.py curl …`."""
+"""As much of curl and jq as document 000 and our pages use: `python curl_and_jq.py curl …`."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from urllib.request import Request, urlopen
 
 
@@ -26,9 +27,10 @@ def curl(arguments: list[str]) -> None:
 
 
 def jq(arguments: list[str]) -> None:
-    """``[-r] .`` or ``[-r] .name``, of JSON on standard input."""
-    *raw, path = arguments
-    found = json.load(sys.stdin)
+    """``[-r] [.name] [FILE]``, of JSON in the file or on standard input."""
+    raw = "-r" in arguments
+    path, file = ([argument for argument in arguments if argument != "-r"] + [".", ""])[:2]
+    found = json.loads(Path(file).read_text() if file not in {"", "."} else sys.stdin.read())
     if path != ".":
         found = found[path.removeprefix(".")]
     sys.stdout.write((found if raw and isinstance(found, str) else json.dumps(found, indent=2)) + "\n")

@@ -147,6 +147,16 @@ def test_a_request_is_one_short_line_for_people(log_level: str, shown: str) -> N
     assert shown in stream.getvalue()
 
 
+def test_a_call_is_one_short_line_for_people() -> None:
+    """Who called what, how long it took, and what is told of it besides."""
+    stream = io.StringIO()
+    configure_logging(TelemetrySettings(log_format="console"), stream)
+    call = {"function": "day.run", "user_id": "ada", "execution_time_ms": 25, "cache_hits": 3}
+    structlog.get_logger("orchestrator.here").info("function called", **call)
+
+    assert stream.getvalue() == "day.run by ada, 25 ms cache_hits=3\n"
+
+
 def test_a_line_goes_to_what_standard_error_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever replaces standard error, and closes what it was, still gets the lines."""
     before = io.StringIO()

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from orchestrator.core.settings import TelemetrySettings
 
 NOT_FOR_WATCHERS = frozenset({"request_id", "trace_id", "logger"})
+SAID_OF_CALLS = NOT_FOR_WATCHERS | {
+    *("event", "level", "timestamp", "function", "user_id", "execution_time_ms")
+}
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 WORKFLOW_BUCKETS_S = (0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400)
 
@@ -147,9 +150,12 @@ def _renderers(settings: TelemetrySettings, stream: TextIO) -> list[Processor]:
 
 
 def _brief(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """What people want to see while they watch: a request in one short line, and no ids."""
+    """What people want to see while they watch: a request or a call in one short line, and no ids."""
     if event["event"] == "request" and "duration_ms" in event:
         return {"event": "{method} {path} {status} {duration_ms:.0f} ms".format_map(event)}
+    if event["event"] == "function called":
+        said = "{function} by {user_id}, {execution_time_ms} ms".format_map(event)
+        return {"event": said} | {name: value for name, value in event.items() if name not in SAID_OF_CALLS}
     return {name: value for name, value in event.items() if name not in NOT_FOR_WATCHERS}
 
 
