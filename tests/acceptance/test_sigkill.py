@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 
-from orchestrator.app.data_dir import JOURNAL_FILE, TABLES_FILE
+from orchestrator.app.data_dir import TABLES_FILE
 from support.days_room import INTENT
 from support.mortal import Forking, Mortal, Place
 from support.receiver import Receiver
@@ -57,12 +57,10 @@ def mortal(tmp_path: Path, forking: Forking) -> Mortal:
     return Mortal(forking, tmp_path, {f"ORCHESTRATOR_{name}": value for name, value in generous.items()})
 
 
-def let_time_pass(mortal: Mortal) -> None:
-    """Have what the dead one held be held for so long that nobody can be alive who does."""
+def let_leases_end(mortal: Mortal) -> None:
+    """Have the leases of keys be over: nobody can be alive who has one."""
     with closing(sqlite3.connect(mortal.data_dir / TABLES_FILE)) as tables, tables:
         tables.execute("UPDATE idempotency_keys SET leased_until = '2001-01-01 00:00:00.000000'")
-    with closing(sqlite3.connect(mortal.data_dir / JOURNAL_FILE)) as journal, journal:
-        journal.execute("UPDATE deliveries SET at = 0")
 
 
 @asynccontextmanager
@@ -134,7 +132,7 @@ async def test_what_is_made_under_a_key_is_made_once_through_a_kill(mortal: Mort
     """Before it is made, between its commit and the answer's, and before the client has the answer."""
     async with life(mortal, place) as http:
         await last_words(mortal, http, SESSIONS, "key", topic="Tides")
-    let_time_pass(mortal)
+    let_leases_end(mortal)
     async with life(mortal) as http:
         first, again = [
             await http.post(SESSIONS, json={"topic": "Tides"}, headers={"Idempotency-Key": "key"})
@@ -151,7 +149,7 @@ async def test_a_secret_that_nobody_was_shown_gives_way(mortal: Mortal) -> None:
     """A webhook that was made just before the kill is made anew in its place, and its secret shown."""
     async with life(mortal, Place("before", f"{ANSWERS}.keep")) as http:
         await last_words(mortal, http, WEBHOOKS, "key", url="http://127.0.0.1/hooks")
-    let_time_pass(mortal)
+    let_leases_end(mortal)
     async with life(mortal) as http:
         body, key = {"url": "http://127.0.0.1/hooks"}, {"Idempotency-Key": "key"}
         first, again = [await http.post(WEBHOOKS, json=body, headers=key) for _ in range(2)]
@@ -168,7 +166,7 @@ WHERE_A_DAY_RUNS = [
     Place("after", f"{AGENTS}.write"),
     Place("before", f"{DAYS}.store"),
     Place("after", f"{DAYS}.store"),
-    Place("before", f"{DAYS}.find"),
+    Place("after", "orchestrator.features.days.service:DayService.run_day"),
 ]
 
 
@@ -212,7 +210,6 @@ async def test_a_webhook_is_delivered_wherever_its_sender_is_killed(mortal: Mort
         async with life(mortal, place) as http:
             webhook = await asked(http, WEBHOOKS, url=receiver.url)
             await last_words(mortal, http, f"{FUNCTIONS}/intent.sync", **INTENT)
-        let_time_pass(mortal)
         async with life(mortal) as http:
             (event,) = await told(http, 1)
             shown = await delivered(http, webhook["id"])

@@ -114,7 +114,7 @@ class Mortal:
             }
         )
         try:
-            await self._wait_until_ready()
+            await self._wait_until_ready(pid)
             yield
             if dies is not None:
                 assert (self._folder / ARMED).exists(), "it was never told to die"
@@ -122,12 +122,14 @@ class Mortal:
             if dies is None or sys.exception() is not None:
                 with suppress(ProcessLookupError):  # it ended earlier than it should
                     os.kill(pid, signal.SIGKILL)
-            assert await asyncio.to_thread(self._forking.end) == -signal.SIGKILL
+            code = await asyncio.to_thread(self._forking.end)
+            assert code == -signal.SIGKILL, self.log
             emitted.look("the log of a service", self.log)
 
-    async def _wait_until_ready(self) -> None:
+    async def _wait_until_ready(self, pid: int) -> None:
         async with asyncio.timeout(START_LIMIT_S):
-            while not await asyncio.to_thread(is_ready, self.port):  # noqa: ASYNC110  # it tells nobody
+            while not await asyncio.to_thread(is_ready, self.port):
+                os.kill(pid, 0)  # fails where it has ended
                 await asyncio.sleep(LOOK_AGAIN_S)
 
     @property

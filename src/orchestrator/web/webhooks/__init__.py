@@ -29,7 +29,8 @@ def build(resources: Resources, codec: Codec, events: Collection[str]) -> Featur
     clock = resources.clock
     outbound = Outbound(allow_private=resources.settings.webhooks.allow_private)
     webhooks = WebhookRepository(resources.database, codec)
-    distribution = Distribution(resources.streams, webhooks, resources.engine, clock)
+    is_alone = resources.settings.engine == "embedded"
+    distribution = Distribution(resources.streams, webhooks, resources.engine, clock, is_alone=is_alone)
     upkeep = Upkeep(webhooks, resources.engine, clock)
     service = WebhookService(webhooks, outbound, resources.engine, clock, events)
     return Feature(

@@ -31,6 +31,7 @@ class Distribution:
     """Hands each event to the webhooks that want it: exactly one run each, through crashes and outages.
 
     Processes share the work. Events are acknowledged once the runs of all their deliveries have been started.
+    Where there is one process only (``is_alone``), what others held before is taken up at once.
     """
 
     def __init__(
@@ -39,11 +40,14 @@ class Distribution:
         webhooks: WebhookRepository,
         engine: Callable[[], Engine],
         clock: Clock,
+        *,
+        is_alone: bool = False,
     ) -> None:
         self._streams = streams
         self._webhooks = webhooks
         self._engine = engine
         self._clock = clock
+        self._is_alone = is_alone
         self._name = new_id()
 
     async def begin(self) -> None:
@@ -57,7 +61,8 @@ class Distribution:
             UnavailableError: a part is away. Call again: what was not finished is taken up.
         """
         group = await self._group()
-        handed = await group.claim(self._name, 0, READ_AT_ONCE, held_by=self._name)  # of an earlier call
+        of_earlier_calls = None if self._is_alone else self._name
+        handed = await group.claim(self._name, 0, READ_AT_ONCE, held_by=of_earlier_calls)
         while True:
             await self._distribute(group, handed)
             handed = await group.claim(self._name, DEAD_AFTER_S, READ_AT_ONCE)
