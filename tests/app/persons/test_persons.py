@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
+import pytest
 from sqlalchemy import select, update
 
 from orchestrator import Context, workflow
@@ -29,8 +30,6 @@ from support.planted import LATER, owned_tables, plant, rows_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
-
-    import pytest
 
     from orchestrator.app.wiring import Service
     from support.tables import Tables
@@ -70,9 +69,9 @@ class House:
             token["Idempotency-Key"] = key
         return await self._client.post(f"/api/v1/{path}", json=body, headers=token)
 
-    async def exported(self, user: str) -> dict[str, Any]:
+    async def exported(self, user: str, key: str | None = None) -> dict[str, Any]:
         """The files of an export: lines of JSON, or bytes."""
-        answer = await self.asked("persons/export", user=user)
+        answer = await self.asked("persons/export", key, user=user)
         assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
         with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
             assert archive.testzip() is None
@@ -193,8 +192,9 @@ async def test_what_is_held_about_a_person_is_in_one_file_and_then_gone(
     assert "journal.db" in list(files_with(data_dir, HIS))
 
 
+@pytest.mark.parametrize("key", [None, "once"])
 async def test_a_large_export_takes_as_long_as_it_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | None
 ) -> None:
     """It is sent as it is made, so the deadline of requests is for each record, and the file is whole."""
     records, limit_s = 2_000, 1.0
@@ -212,7 +212,7 @@ async def test_a_large_export_takes_as_long_as_it_takes(
                 return found
 
             monkeypatch.setattr(rows.Rows, "_read", slow)
-            of_ada = await service.exported(ADA)
+            of_ada = await service.exported(ADA, key)
     assert len(of_ada["tables/api_keys.jsonl"]) == records
 
 

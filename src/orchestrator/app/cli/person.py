@@ -138,11 +138,13 @@ async def _exported(settings: "Settings", user: str, out: Path) -> None:
     """
     import httpx2
 
-    from orchestrator.app.cli.connection import connected, error_of, unreachable
+    from orchestrator.app.cli.connection import ANSWER_TIMEOUT_S, connected, error_of, unreachable
     from orchestrator.core.errors import UnavailableError
 
     async with connected(settings) as connection:
-        asked = connection.http.stream("POST", "/api/v1/persons/export", json={"user": user})
+        # How long nothing may come is the service's to say: much fits into a part of the file.
+        timeout = httpx2.Timeout(ANSWER_TIMEOUT_S, read=None)
+        asked = connection.http.stream("POST", "/api/v1/persons/export", json={"user": user}, timeout=timeout)
         try:
             async with asked as response:
                 if not response.is_success:
