@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -26,7 +27,7 @@ async def http(
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """Calls a whole service on the embedded defaults but for the tables, in process."""
     monkeypatch.chdir(tmp_path)
-    set_here = {"data_dir": str(tmp_path / "data"), "server.enable_metrics": False}
+    set_here = {"data_dir": str(tmp_path / "data"), "server.enable_metrics": False, "limits.burst": 100}
     settings = load_settings(overrides=set_here | tables.settings)
     with built(settings) as service:
         transport = httpx2.ASGITransport(service.app)
@@ -104,9 +105,11 @@ async def test_a_picture_is_a_jpeg_that_can_be_kept(http: httpx2.AsyncClient) ->
     assert (await http.get(f"{path}/images/image9.jpg")).status_code == 404
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+async def test_bad_input_is_refused_and_leaves_nothing(
+    http: httpx2.AsyncClient, subtests: pytest.Subtests
+) -> None:
+    """400 with a problem document that says what is wrong, and no session."""
+    for body in (
         b"",
         b"{",
         b"[]",
@@ -121,15 +124,13 @@ async def test_a_picture_is_a_jpeg_that_can_be_kept(http: httpx2.AsyncClient) ->
         b'{"topic": "a", "more": 1}',
         b'{"topic": "a", "metadata": {"materials": [1]}}',
         json.dumps({"topic": "x" * 501}).encode(),
-    ],
-)
-async def test_bad_input_is_refused_and_leaves_nothing(http: httpx2.AsyncClient, body: bytes) -> None:
-    """400 with a problem document that says what is wrong, and no session."""
-    answer = await http.post(SESSIONS, content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 400
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["code"] == "invalid_input"
-    assert (await http.get(SESSIONS)).json()["total"] == 0
+    ):
+        with subtests.test(body=body):
+            answer = await http.post(SESSIONS, content=body, headers={"Content-Type": "application/json"})
+            assert answer.status_code == 400
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["code"] == "invalid_input"
+            assert (await http.get(SESSIONS)).json()["total"] == 0
 
 
 async def test_a_huge_body_is_refused(http: httpx2.AsyncClient) -> None:
@@ -139,34 +140,29 @@ async def test_a_huge_body_is_refused(http: httpx2.AsyncClient) -> None:
     assert (await http.get(SESSIONS)).json()["total"] == 0
 
 
-@pytest.mark.parametrize(
-    "session_id",
-    ["019a0000-0000-7000-8000-000000000000", "no-such", "%00", "..%2f..", "x" * 3000, "☃"],
-)
-@pytest.mark.parametrize(
-    ("method", "rest"),
-    [
+async def test_an_unknown_session_is_not_found(http: httpx2.AsyncClient, subtests: pytest.Subtests) -> None:
+    """404 everywhere, and what was asked for is not repeated."""
+    ids = ("019a0000-0000-7000-8000-000000000000", "no-such", "%00", "..%2f..", "x" * 3000, "☃")
+    asked = (
         ("GET", ""),
         ("DELETE", ""),
         ("GET", "/run"),
         ("POST", "/run"),
         ("GET", "/result"),
         ("GET", "/images/image1.jpg"),
-    ],
-)
-async def test_an_unknown_session_is_not_found(
-    http: httpx2.AsyncClient, session_id: str, method: str, rest: str
-) -> None:
-    """404 everywhere, and what was asked for is not repeated."""
-    answer = await http.request(method, f"{SESSIONS}/{session_id}{rest}")
-    assert answer.status_code == 404
-    assert "no-such" not in answer.text
+    )
+    for session_id, (method, rest) in product(ids, asked):
+        with subtests.test(session_id=session_id, method=method, rest=rest):
+            answer = await http.request(method, f"{SESSIONS}/{session_id}{rest}")
+            assert answer.status_code == 404
+            assert "no-such" not in answer.text
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "before=x"])
-async def test_a_wrong_page_is_refused(http: httpx2.AsyncClient, query: str) -> None:
+async def test_a_wrong_page_is_refused(http: httpx2.AsyncClient, subtests: pytest.Subtests) -> None:
     """Limits are 1 to 200, and a page begins after an id."""
-    assert (await http.get(f"{SESSIONS}?{query}")).status_code == 400
+    for query in ("limit=0", "limit=201", "limit=x", "before=x"):
+        with subtests.test(query=query):
+            assert (await http.get(f"{SESSIONS}?{query}")).status_code == 400
 
 
 async def test_pages_of_any_origin_may_use_the_documents_routes(http: httpx2.AsyncClient) -> None:
