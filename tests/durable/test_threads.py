@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from orchestrator import Context, EmbeddedEngine, Retry, step, workflow
@@ -22,17 +22,26 @@ async def test_waiting_for_a_thread_is_no_part_of_a_steps_time(
 ) -> None:
     """Steps queue for threads before their time begins, and never more run side by side."""
     monkeypatch.setattr(runner, "MOST_THREADS", 4)
+    loop_time, passed_s = asyncio.get_running_loop().time, 0.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: loop_time() + passed_s)
     busy: set[int] = set()
     most = 0
     lock = threading.Lock()
 
-    @step(timeout=1.5)
+    def pass_an_hour() -> None:
+        nonlocal passed_s
+        passed_s += 3_600.0
+
+    # Whenever four steps are at work: of ten hours that each may take, and of twenty for them all.
+    together = threading.Barrier(4, pass_an_hour, timeout=60.0)
+
+    @step(timeout=36_000.0)
     def work(number: int) -> int:
         nonlocal most
         with lock:
             busy.add(number)
             most = max(most, len(busy))
-        time.sleep(0.1)
+        together.wait()
         with lock:
             busy.remove(number)
         return number
