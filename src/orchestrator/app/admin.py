@@ -89,10 +89,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
     async def cancel(
         run_id: RunId, _: Admin, trail: Trail, wanted: CancelOfRun | None = None
     ) -> CancelledRun:
-        """Ask a run to stop.
-
-        For admins, such as who knows the token that stands in `service.json` in the data directory.
-        """
+        """Ask a run to stop."""
         await trail.record("run.cancel", run_id)
         run = await engine().get(run_id)
         was = (await run.describe()).status
@@ -103,10 +100,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
 
     @router.post("/{run_id}/pause", responses=problems(400, 401, 403, 404, 409))
     async def pause(run_id: RunId, _: Admin, trail: Trail) -> RunNow:
-        """Have a run begin no new step or child until it is resumed; what runs goes on to its end.
-
-        For admins, such as who knows the token that stands in `service.json` in the data directory.
-        """
+        """Have a run begin no new step or child until it is resumed; what runs goes on to its end."""
         await trail.record("run.pause", run_id)
         run = await engine().get(run_id)
         was = (await run.describe()).status
@@ -115,10 +109,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
 
     @router.post("/{run_id}/resume", responses=problems(400, 401, 403, 404, 409, 422))
     async def resume(run_id: RunId, _: Admin, trail: Trail) -> RunNow:
-        """Let a paused run go on, or try a stuck one again; 422 with the reason where it is stuck still.
-
-        For admins, such as who knows the token that stands in `service.json` in the data directory.
-        """
+        """Let a paused run go on, or try a stuck one again; 422 with the reason where it is stuck still."""
         await trail.record("run.resume", run_id)
         run = await engine().get(run_id)
         was = (await run.describe()).status
@@ -130,10 +121,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
 
     @router.post("/{run_id}/fork", status_code=201, responses=problems(400, 401, 403, 404, 409, 422))
     async def fork(run_id: RunId, wanted: ForkOfRun, _: Admin, trail: Trail, made_id: MadeId) -> ForkedRun:
-        """Start another run with what a run recorded up to a step. The first one stays as it is.
-
-        For admins, such as who knows the token that stands in `service.json` in the data directory.
-        """
+        """Start another run with what a run recorded up to a step. The first one stays as it is."""
         await trail.record("run.fork", run_id)
         run = await engine().get(run_id)
         with_input = wanted.input if "input" in wanted.model_fields_set else SAME_INPUT

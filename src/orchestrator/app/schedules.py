@@ -43,10 +43,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
 
     @router.post("/{schedule_id}/pause", responses=problems(400, 401, 403, 404))
     async def pause(schedule_id: ScheduleId, _: Admin, trail: Trail) -> ScheduleNow:
-        """Have a schedule start nothing until it is resumed; a run that is open goes on.
-
-        For admins, such as who knows the token that stands in `service.json` in the data directory.
-        """
+        """Have a schedule start nothing until it is resumed; a run that is open goes on."""
         await trail.record("schedule.pause", schedule_id)
         schedule = await engine().get_schedule(schedule_id)
         await schedule.pause()
@@ -54,10 +51,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
 
     @router.post("/{schedule_id}/resume", responses=problems(400, 401, 403, 404, 422))
     async def resume(schedule_id: ScheduleId, _: Admin, trail: Trail) -> ScheduleNow:
-        """Have a schedule start runs again, from its next time on.
-
-        For admins, such as who knows the token that stands in `service.json` in the data directory.
-        """
+        """Have a schedule start runs again, from its next time on."""
         await trail.record("schedule.resume", schedule_id)
         schedule = await engine().get_schedule(schedule_id)
         await schedule.resume()
@@ -65,10 +59,7 @@ def build(engine: Callable[[], Engine]) -> Feature:
 
     @router.post("/{schedule_id}/run-now", responses=problems(400, 401, 403, 404, 409, 422))
     async def run_now(schedule_id: ScheduleId, _: Admin, trail: Trail) -> StartedRun:
-        """Start a run of a schedule at once, unless its last one is still open.
-
-        For admins, such as who knows the token that stands in `service.json` in the data directory.
-        """
+        """Start a run of a schedule at once, unless its last one is still open."""
         await trail.record("schedule.run-now", schedule_id)
         run = await (await engine().get_schedule(schedule_id)).run_now()
         return StartedRun(id=schedule_id, run=run.id)

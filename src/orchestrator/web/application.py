@@ -90,10 +90,8 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
     begun = Part(BACKGROUND, background.running, health=background.health)
     all_parts = Parts([*parts, begun])
     open_routes = OpenRoutes([DOCUMENT_001_HEALTH, *(route for room in features for route in room.open_cors)])
-
-    sign_ins = SignInLimit(
-        house.buckets, Limit(SIGN_INS, house.settings.limits.refused_sign_ins), house.refusals
-    )
+    refused = Limit(SIGN_INS, house.settings.limits.refused_sign_ins)
+    sign_ins = SignInLimit(house.buckets, refused, house.refusals)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -114,22 +112,12 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
         telemetry=_native_telemetry(house),
     )
     app.state.closing = closing
-    app.state.sign_in = house.sign_in
-    app.state.metrics = house.metrics
-    app.state.audit = house.audit
-    app.state.refusals = house.refusals
     app.state.sign_ins = sign_ins
     app.state.parts = all_parts
-    app.state.shutdown_timeout_s = house.settings.server.shutdown_timeout_s
+    _keep_state(app, house)
     render_problems(app)
-    app.include_router(
-        health_router(
-            house.clock,
-            closing,
-            _all_probes(features, all_parts),
-            [room.sessions for room in features if room.sessions is not None],
-        )
-    )
+    counts = [room.sessions for room in features if room.sessions is not None]
+    app.include_router(health_router(house.clock, closing, _all_probes(features, all_parts), counts))
     for room in features:
         app.include_router(room.router, dependencies=[Depends(check_open)])
     app.include_router(docs_router())
@@ -137,6 +125,15 @@ def create_app(house: House, features: Sequence[Feature], *, parts: Sequence[Par
     check_access(app)
     look_up_addresses(app)
     return app
+
+
+def _keep_state(app: FastAPI, house: House) -> None:
+    """What dependencies of routes, and the server, find in the application."""
+    app.state.sign_in = house.sign_in
+    app.state.metrics = house.metrics
+    app.state.audit = house.audit
+    app.state.refusals = house.refusals
+    app.state.shutdown_timeout_s = house.settings.server.shutdown_timeout_s
 
 
 def _passed_by_every_request(

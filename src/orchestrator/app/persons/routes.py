@@ -87,7 +87,13 @@ def build(persons: Persons, kept: Sequence[Kept]) -> Feature:
     No answer is kept under an Idempotency-Key: it would be the admin's, and outlive an erasure.
     """
     router = APIRouter(prefix="/api/v1", tags=["persons"])
+    _add_export(router, persons)
+    _add_erase(router, persons, kept)
+    _add_move(router, persons)
+    return Feature(name="persons", router=router)
 
+
+def _add_export(router: APIRouter, persons: Persons) -> None:
     @router.post(
         "/persons/export",
         response_class=StreamingResponse,
@@ -95,15 +101,14 @@ def build(persons: Persons, kept: Sequence[Kept]) -> Feature:
         dependencies=[Depends(secret_answer)],
     )
     async def export(person: Person, _: Admin, trail: Trail) -> StreamingResponse:
-        """Get everything that is held about a person, as a zip of JSON lines and files.
-
-        For admins, such as who knows the token that stands in `service.json` in the data directory.
-        """
+        """Get everything that is held about a person, as a zip of JSON lines and files."""
         await trail.record("person.export", unnamed(person.user))
         parts = persons.export(person.user)
         first = await anext(parts)  # what is away shows here, while that can still be answered
         return StreamingResponse(_all_of(first, parts), media_type=ZIP)
 
+
+def _add_erase(router: APIRouter, persons: Persons, kept: Sequence[Kept]) -> None:
     @router.post(
         "/persons/erase",
         responses=problems(400, 401, 403, 503),
@@ -112,8 +117,7 @@ def build(persons: Persons, kept: Sequence[Kept]) -> Feature:
     async def erase(person: Person, _: Admin, trail: Trail) -> ErasedPerson:
         """Remove everything that is held about a person; open runs are stopped first.
 
-        For admins, such as who knows the token that stands in `service.json` in the data directory. What
-        was removed when it is interrupted stays removed: do it again.
+        What was removed when it is interrupted stays removed: do it again.
         """
         await trail.record("person.erase", unnamed(person.user))
         erased = await persons.erase(person.user)
@@ -128,14 +132,13 @@ def build(persons: Persons, kept: Sequence[Kept]) -> Feature:
             kept=list(kept),
         )
 
+
+def _add_move(router: APIRouter, persons: Persons) -> None:
     @router.post(
         "/owners/move", responses=problems(400, 401, 403, 409), dependencies=[Depends(secret_answer)]
     )
     async def move(wanted: Move, _: Admin, trail: Trail) -> Moved:
-        """Hand everything of one owner to another, such as what was made in dev mode to a user.
-
-        For admins, such as who knows the token that stands in `service.json` in the data directory.
-        """
+        """Hand everything of one owner to another, such as what was made in dev mode to a user."""
         if wanted.giver == wanted.taker:
             raise InvalidInputError("The first owner and the new one are the same. Name two.")
         await trail.record("owner.move", f"{unnamed(wanted.giver)} {unnamed(wanted.taker)}")
@@ -143,8 +146,6 @@ def build(persons: Persons, kept: Sequence[Kept]) -> Feature:
         return Moved(
             giver=wanted.giver, taker=wanted.taker, tables=given.moved, left=given.left, runs=given.runs
         )
-
-    return Feature(name="persons", router=router)
 
 
 def unnamed(user: str) -> str:

@@ -39,7 +39,8 @@ def security_schemes(sign_in: SignIn) -> dict[str, Any]:
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": "The token of who is signed in, or a secret of our own services.",
+            "description": "The token of who is signed in, or a secret of our own services; on the service's "
+            "own machine also the one in `service.json` of the data directory, which is an admin's.",
         },
         API_KEY: {
             "type": "apiKey",
