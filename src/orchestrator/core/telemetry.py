@@ -6,6 +6,7 @@ import logging
 import socket
 import sys
 from contextlib import contextmanager
+from functools import partial
 from socketserver import ThreadingMixIn
 from threading import Thread
 from typing import TYPE_CHECKING, TextIO
@@ -166,65 +167,52 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.workflows_total = Counter(
-            "orchestrator_workflows_total",
-            "Workflow runs that ended, by how.",
-            ["workflow", "status"],
-            registry=self.registry,
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        seconds = partial(Histogram, registry=self.registry)
+
+        self.workflows_total = counter(
+            "orchestrator_workflows_total", "Workflow runs that ended, by how.", ["workflow", "status"]
         )
-        self.workflows_duration = Histogram(
+        self.workflows_duration = seconds(
             "orchestrator_workflows_duration_seconds",
             "From a workflow run's start to its end.",
             ["workflow"],
             buckets=WORKFLOW_BUCKETS_S,
-            registry=self.registry,
         )
-        self.workflows_active = Gauge(
-            "orchestrator_workflows_active", "Workflow runs that have not ended.", registry=self.registry
+        self.workflows_active = gauge("orchestrator_workflows_active", "Workflow runs that have not ended.")
+        self.requests_total = counter(
+            "orchestrator_api_requests_total", "Requests answered.", ["method", "route", "status"]
         )
-        self.requests_total = Counter(
-            "orchestrator_api_requests_total",
-            "Requests answered.",
-            ["method", "route", "status"],
-            registry=self.registry,
-        )
-        self.request_duration = Histogram(
+        self.request_duration = seconds(
             "orchestrator_api_request_duration_seconds",
             "From a request's arrival to the end of its answer.",
             ["method", "route"],
             buckets=REQUEST_BUCKETS_S,
-            registry=self.registry,
         )
-        self.agent_calls_total = Counter(
+        self.agent_calls_total = counter(
             "orchestrator_agent_calls_total",
             "Calls of remote agents, by how they ended.",
             ["agent", "outcome"],
-            registry=self.registry,
         )
-        self.agent_call_duration = Histogram(
+        self.agent_call_duration = seconds(
             "orchestrator_agent_call_duration_seconds",
             "From the beginning of an agent's call to its end, all attempts and waits included.",
             ["agent"],
             buckets=REQUEST_BUCKETS_S,
-            registry=self.registry,
         )
-        self.agent_timeouts_total = Counter(
-            "orchestrator_agent_timeouts_total",
-            "Attempts that an agent did not answer in time.",
-            ["agent"],
-            registry=self.registry,
+        self.agent_timeouts_total = counter(
+            "orchestrator_agent_timeouts_total", "Attempts that an agent did not answer in time.", ["agent"]
         )
-        self.agent_circuit_open = Gauge(
+        self.agent_circuit_open = gauge(
             "orchestrator_agent_circuit_open",
             "1 while an agent that kept failing is left alone or probed, else 0.",
             ["agent"],
-            registry=self.registry,
         )
-        self.agent_signals_total = Counter(
+        self.agent_signals_total = counter(
             "orchestrator_agent_signals_total",
             "Signals of agents, by where they came from: cache, confirmed, agent, or missing.",
             ["agent", "source"],
-            registry=self.registry,
         )
 
     def workflow_ended(self, workflow: str, status: str, duration_s: float) -> None:

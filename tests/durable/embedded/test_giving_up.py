@@ -46,7 +46,7 @@ async def test_those_who_stopped_waiting_for_a_result_are_forgotten(tmp_path: Pa
         run = await engine.start(ask)
         await give_up(run.result())
         assert engine._runs is not None
-        assert engine._runs._waiters == {}
+        assert engine._runs._ends._waiting == {}
 
 
 async def test_a_parent_that_comes_back_turns_outside_of_any_task(tmp_path: Path) -> None:

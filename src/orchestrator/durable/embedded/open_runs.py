@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.errors import NotFoundError
+from orchestrator.durable.embedded.awaited_ends import AwaitedEnds
 from orchestrator.durable.embedded.children import Children
 from orchestrator.durable.embedded.execution import Execution
 from orchestrator.durable.embedded.history import (
@@ -63,7 +64,7 @@ class OpenRuns:
         self._services = services
         self._on_ended = on_ended
         self._in_memory: dict[str, Execution] = {}
-        self._waiters: dict[str, set[asyncio.Future[Execution | None]]] = {}
+        self._ends = AwaitedEnds(services.loop)
         self._terminating: dict[int, Group] = {}
         self._is_left = False
         self._without_code: Group | None = None
@@ -269,12 +270,7 @@ class OpenRuns:
         """Wait until a run has ended or is stuck: its row then, and its result where it is still at hand."""
         run = None
         if run_id in self._in_memory or self._is_open(self.row(run_id)):
-            waiting: asyncio.Future[Execution | None] = self._services.loop.create_future()
-            self._waiters.setdefault(run_id, set()).add(waiting)
-            try:
-                run = await waiting
-            finally:
-                self._wait_no_more(run_id, waiting)
+            run = await self._ends.of(run_id)
         return self.row(run_id), None if run is None else run.result
 
     def last_offset(self, number: int) -> int:
@@ -283,11 +279,7 @@ class OpenRuns:
 
     def refuse(self, error: Exception) -> None:
         """Tell all who wait for a run's end that they wait in vain."""
-        for waiters in self._waiters.values():
-            for waiting in waiters:
-                if not waiting.done():
-                    waiting.set_exception(error)
-        self._waiters.clear()
+        self._ends.refuse(error)
 
     async def leave(self) -> None:
         """Leave all runs where they are."""
@@ -320,16 +312,9 @@ class OpenRuns:
             self.queue.release(run.row)
         else:
             self._end_in_time(run.row)
-        self._tell(run.run_id, run)
+        self._ends.tell(run.run_id, run)
         if self._on_ended is not None and run.status.closed:
             self._on_ended(run.info())
-
-    def _wait_no_more(self, run_id: str, waiting: asyncio.Future[Execution | None]) -> None:
-        waiters = self._waiters.get(run_id)
-        if waiters is not None:
-            waiters.discard(waiting)
-            if not waiters:
-                del self._waiters[run_id]
 
     # In memory and out of it.
 
@@ -434,7 +419,7 @@ class OpenRuns:
         except NotRegisteredError as error:
             stuck = (row.number, Status.STUCK, error.message, None)
             self._without_code = self._services.journal.stage(SET_OPEN, stuck)
-            self._services.journal.after(partial(self._tell, row.id, None))
+            self._services.journal.after(partial(self._ends.tell, row.id, None))
             self._end_in_time(row)
             return None
         if row.status == Status.STUCK or row.wake_at is not None:
@@ -476,14 +461,9 @@ class OpenRuns:
         self.children.ended(row)
         self.children.leave_of(row)
         self.queue.release(row)
-        self._tell(row.id, None)
+        self._ends.tell(row.id, None)
         if self._on_ended is not None:
             self._on_ended(row.info())
-
-    def _tell(self, run_id: str, run: Execution | None) -> None:
-        for waiting in self._waiters.pop(run_id, ()):
-            if not waiting.done():
-                waiting.set_result(run)
 
 
 def _can_move(run: Execution) -> bool:
