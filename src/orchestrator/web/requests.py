@@ -42,7 +42,7 @@ SECURITY_HEADERS = {
 }
 WRITTEN_SECURITY_HEADERS = written(SECURITY_HEADERS)
 
-log = structlog.get_logger(__name__)  # to find out the name takes longer than to write the line
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
