@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import delete, event, select, update
 
+from orchestrator.core.errors import UnavailableError
 from orchestrator.db import Database
 from orchestrator.features.days.tables import SignalRow
 
@@ -39,6 +40,14 @@ async def database(file: Path) -> AsyncIterator[Database]:
 def signal(agent: str) -> SignalRow:
     """What an agent said."""
     return SignalRow(agent=agent, key="k", data={}, fetched_at=1.0, confirmed_at=1.0)
+
+
+async def add_signal(database: Database, data: str = "") -> None:
+    """Ada's, in a session of its own."""
+    async with database.session("ada") as session:
+        row = signal("ta")
+        row.data = data
+        session.add(row)
 
 
 async def agents(session: Session) -> list[str]:
@@ -95,6 +104,55 @@ async def test_who_waits_for_another_process_holds_up_nobody_else(
                 session.add(signal("ta"))
             if way == "flush":
                 await session.flush()
+
+
+async def test_another_process_that_writes_for_too_long_is_told_of(file: Path, database: Database) -> None:
+    """In a sentence for people, as an error that passes; nothing of the session is kept."""
+    await database.store.apart(lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 0"))
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UnavailableError, match="another process writes to it; try again"):
+            await add_signal(database)
+    async with database.session("ada") as session:
+        assert await agents(session) == ["clo"]
+
+
+async def test_another_process_that_wrote_since_the_session_read_is_told_of(
+    file: Path, database: Database
+) -> None:
+    """What was read is old by then, so SQLite does not even wait."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        async with database.session("ada") as session:
+            await agents(session)
+            other.execute("UPDATE day_signals SET etag = 'theirs'")
+            with pytest.raises(UnavailableError, match="another process writes to it; try again"):
+                await session.change(update(SignalRow).values(etag="ours"))
+
+
+async def test_a_full_disk_is_told_of(database: Database) -> None:
+    """What is there can be read meanwhile."""
+    await database.store.apart(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 1"))
+    with pytest.raises(UnavailableError, match="its disk is full; make room there"):
+        await add_signal(database, data="long" * 9_999)
+    async with database.session("ada") as session:
+        assert await agents(session) == ["clo"]
+
+
+async def test_a_file_that_was_let_go_stays_so(database: Database) -> None:
+    """Whoever comes after that, or waited for the session before, is told; nothing opens it again."""
+    async with database.session("ada") as session:
+        closing = asyncio.create_task(database.close())
+        waiting = asyncio.create_task(add_signal(database))
+        await asyncio.sleep(0)
+        assert await agents(session) == ["clo"]
+    await closing
+    with pytest.raises(UnavailableError, match=r"tables\.db is closed, since the service stops"):
+        await waiting
+    with pytest.raises(UnavailableError, match="is closed"):
+        await add_signal(database)
+    with pytest.raises(UnavailableError, match="is closed"):
+        await database.check()
+    await database.close()
 
 
 async def test_who_reads_waits_for_no_writer(file: Path, database: Database) -> None:

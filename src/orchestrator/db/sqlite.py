@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from sqlalchemy import URL, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from orchestrator.core.errors import SettingsError
+from orchestrator.core.errors import SettingsError, UnavailableError
 from orchestrator.core.private_files import make_private_file
 from orchestrator.core.waiting import whole
 from orchestrator.db.file import revision_of
@@ -18,7 +19,6 @@ from orchestrator.db.migrating import APPLICATION_ID, Migration, newest, upgrade
 from orchestrator.db.session import OwnedSession, System, session_options
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
@@ -36,6 +36,12 @@ PRAGMAS: Final = {
     "foreign_keys": "ON",
     "busy_timeout": "5000",
 }
+# SQLite's error codes of what passes by itself or by an operator's hand, and what people can do.
+_PASSING: Final = {
+    sqlite3.SQLITE_BUSY: "another process writes to it; try again",
+    sqlite3.SQLITE_FULL: "its disk is full; make room there",
+}
+_PRIMARY: Final = 0xFF  # the bits of a code that say what it is; those above it say more of it
 # How the transaction begins that migrates: as a writer, so that a second one waits instead of failing.
 AS_WRITER: Final = "as_writer"
 
@@ -60,6 +66,7 @@ class SqliteStore:
         event.listen(self._engine, "begin", _begin)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tables")
         self._turn = asyncio.Lock()
+        self._is_closed = False
 
     def __str__(self) -> str:
         return str(self._file)
@@ -69,19 +76,24 @@ class SqliteStore:
         """The connection, when it is free."""
         options = session_options(principal)
         async with self._turn:
+            self._check_open()
             with OwnedSession(self._engine, **options) as inner:
                 yield SqliteTransaction(inner, self._thread)
 
     async def apart(self, work: Callable[[Connection], T]) -> T:
         """The same connection, without a session."""
         async with self._turn:
+            self._check_open()
             return await on_thread(self._thread, lambda: self._in_transaction(work))
 
     async def close(self) -> None:
-        """Let the file go."""
+        """Let the file go, once the session that is open has ended."""
         async with self._turn:
-            await on_thread(self._thread, self._engine.dispose)
-        self._thread.shutdown(wait=False)
+            if not self._is_closed:
+                self._is_closed = True
+                disposed = asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+                self._thread.shutdown(wait=False)  # takes nothing more, and ends with this
+                await whole(disposed)
 
     async def migrate(self, on_wait: Callable[[], None]) -> Migration:  # noqa: ARG002  # SQLite waits by itself
         """Make the file, or bring it to this version."""
@@ -104,9 +116,15 @@ class SqliteStore:
         """Nothing: the file has no users."""
         return ()
 
-    def explained(self, error: Exception) -> OrchestratorError | None:  # noqa: ARG002  # nothing is expected to fail
-        """Nothing: a file is there or the service does not start."""
-        return None
+    def explained(self, error: Exception) -> OrchestratorError | None:
+        """That another process writes, or that the disk has no room."""
+        code: int = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+        reason = _PASSING.get(code & _PRIMARY)
+        return UnavailableError(f"{self} could not be written: {reason}.") if reason else None
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise UnavailableError(f"{self} is closed, since the service stops.")
 
     def _in_transaction(self, work: Callable[[Connection], T], *, as_writer: bool = False) -> T:
         with self._engine.connect() as connection:

@@ -122,6 +122,26 @@ async def test_a_connection_that_was_closed_is_not_used_again(clock: ManualClock
     assert agent.connections == 2
 
 
+async def test_what_came_unasked_is_nobodys_answer(clock: ManualClock) -> None:
+    """An agent that answers twice would else give the next person what was said to the one before."""
+    answer = head("200 OK", f"Content-Length: {len(OK)}") + OK
+    writers = list[asyncio.StreamWriter]()
+
+    async def send(writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(answer)
+
+    agent = RawAgent(send, keep=True)
+    async with agent.listening() as address:
+        client = AgentClient(address, SecretStr(TOKEN), clock=clock, metrics=Metrics())
+        await client.call(REQUEST)
+        writers[0].write(answer.replace(b"here", b"evil"))
+        await settled()
+        assert await client.call(REQUEST) == AgentReply("here")
+        await client.aclose()
+    assert agent.connections == 2
+
+
 async def test_a_connection_whose_answer_was_given_up_is_closed(clock: ManualClock) -> None:
     """What is left of that answer would be taken for the next one's."""
     given_up = asyncio.Event()

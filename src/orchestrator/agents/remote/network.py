@@ -12,6 +12,9 @@ from yarl import URL
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from aiohttp.client_reqrep import ConnectionKey
+    from aiohttp.tracing import Trace
+
 # Below the 5 s after which uvicorn closes a connection that nobody uses, lest a request meet that.
 IDLE_LIMIT_S: Final = 4.0
 
@@ -71,12 +74,26 @@ class Network(httpx2.AsyncBaseTransport):
     def _opened(self) -> aiohttp.ClientSession:
         """A session of the loop that runs."""
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_LIMIT_S, ssl=self._tls),
+            connector=_Connections(limit=0, keepalive_timeout=IDLE_LIMIT_S, ssl=self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             auto_decompress=False,
             middlewares=(_once,),
         )
+
+
+class _Connections(aiohttp.TCPConnector):
+    """Connections of which none is used again on which something came unasked.
+
+    That would be taken for the answer to the next request, which is about somebody else.
+    """
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> aiohttp.connector.Connection | None:
+        connection = await super()._get(key, traces)
+        while connection is not None and connection.protocol is not None and connection.protocol.should_close:
+            connection.close()
+            connection = await super()._get(key, traces)
+        return connection
 
 
 async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
