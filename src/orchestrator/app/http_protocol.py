@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from orchestrator.app.one_write import OneWrite
 from orchestrator.web.requests import unreadable
 
 if TYPE_CHECKING:
-    import asyncio
-
     from uvicorn._types import ASGISendEvent
 
 # uvicorn's own line about such bytes has no request id; ours has. Its errors stay.
@@ -28,10 +25,6 @@ class ProblemProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own, passed through
         super().__init__(*args, **options)
         self.logger = QUIET
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Take a connection."""
-        super().connection_made(OneWrite(transport, self.loop))
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence; ours says more
         """Answer 400, unless half of another answer is already on its way: that one is only broken off."""
