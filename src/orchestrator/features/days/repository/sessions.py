@@ -20,7 +20,7 @@ from orchestrator.features.days.tables import DaySessionRow, IntentRow
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from orchestrator.db import Database, Session
+    from orchestrator.db import Database
     from orchestrator.features.days.day import DayRequest, Made, Plan
     from orchestrator.features.days.schemas import DayDone
     from orchestrator.web.events import Outbox
@@ -30,13 +30,19 @@ SESSION_NOT_FOUND: Final = "SESSION_NOT_FOUND"
 _ID: Final = re.compile(r"[0-9a-f-]{36}", re.ASCII)
 
 _OF_DAY: Final = (
-    select(DaySessionRow)
-    .where(
-        DaySessionRow.intent_id == bindparam("intent"),
-        DaySessionRow.week == bindparam("week"),
-        DaySessionRow.day == bindparam("day"),
+    select(IntentRow, DaySessionRow)
+    .outerjoin(
+        DaySessionRow,
+        and_(
+            DaySessionRow.intent_id == IntentRow.id,
+            DaySessionRow.week == bindparam("week"),
+            DaySessionRow.day == bindparam("day"),
+        ),
     )
+    .where(IntentRow.id == bindparam("intent"))
     .options(undefer(DaySessionRow.plan_md), undefer(DaySessionRow.plan))
+    # Until we have committed, an erasure waits, and then finds what was stored here.
+    .with_for_update(of=IntentRow, read=True, key_share=True)
 )
 _OfIntent = aliased(DaySessionRow)
 _LastDone = aliased(DaySessionRow)
@@ -67,10 +73,6 @@ _TO_COMPLETE: Final = (
     .where(DaySessionRow.id == bindparam("id"))
     .with_for_update(of=DaySessionRow)
 )
-# Until we have committed, an erasure waits, and then finds what was stored here.
-_INTENT: Final = (
-    select(IntentRow).where(IntentRow.id == bindparam("intent")).with_for_update(read=True, key_share=True)
-)
 
 
 class SessionRepository:
@@ -91,7 +93,11 @@ class SessionRepository:
         day = made.day
         async with self._database.session(day.owner) as session:
             await session.alone(f"the days of {day.intent_id}")
-            row = await session.one(_OF_DAY, intent=day.intent_id, week=day.week, day=day.day)
+            found = await session.rows(_OF_DAY, intent=day.intent_id, week=day.week, day=day.day)
+            if not found:
+                raise ConflictError("The learning intent is gone meanwhile.", code=NO_ACTIVE_INTENT)
+            [(intent, kept)] = found
+            row = cast("DaySessionRow | None", kept)  # of an outer join
             if row is not None and row.run_id == made.run_id:
                 return row
             is_first = row is None
@@ -113,7 +119,7 @@ class SessionRepository:
             _tell_quality(row, made)
             if is_first:
                 session.add(row)
-            await self._go_on(session, day, now, is_first=is_first)
+            _go_on(intent, day, now, is_first=is_first)
             for event in events.of_run(made, row, now, is_new_plan=is_new_plan):
                 self._outbox.add(session, event)
             return row
@@ -151,21 +157,15 @@ class SessionRepository:
             self._outbox.add(session, events.plan_completed(row, now))
             return row
 
-    async def _go_on(self, session: Session, day: DayRequest, now: datetime, *, is_first: bool) -> None:
-        """There is a day to be done now, so that nothing is prepared before it is.
 
-        Raises:
-            ConflictError: the intent is gone, with everything of its owner.
-        """
-        intent = await session.one(_INTENT, intent=day.intent_id)
-        if intent is None:
-            raise ConflictError("The learning intent is gone meanwhile.", code=NO_ACTIVE_INTENT)
-        if not day.by_schedule:
-            intent.active_at = max(intent.active_at, now)
-        # A day that its learner has done while it was prepared is not waited for any more.
-        is_waited_for = (intent.next_week, intent.next_day) == (day.week, day.day)
-        if is_waited_for if day.by_schedule else is_first:
-            intent.ready_at = intent.next_run_at = None
+def _go_on(intent: IntentRow, day: DayRequest, now: datetime, *, is_first: bool) -> None:
+    """There is a day to be done now, so that nothing is prepared before it is."""
+    if not day.by_schedule:
+        intent.active_at = max(intent.active_at, now)
+    # A day that its learner has done while it was prepared is not waited for any more.
+    is_waited_for = (intent.next_week, intent.next_day) == (day.week, day.day)
+    if is_waited_for if day.by_schedule else is_first:
+        intent.ready_at = intent.next_run_at = None
 
 
 def _holds(row: DaySessionRow, made: Made) -> bool:

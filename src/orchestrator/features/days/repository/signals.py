@@ -29,8 +29,9 @@ _OF_QUESTIONS: Final = (
 )
 _KEPT: Final = select(SignalRow).where(*_OF_QUESTIONS)
 _KEPT_AND_LAST_DONE: Final = select(SignalRow, _LAST_DONE).where(*_OF_QUESTIONS)
+_OLDEST: Final = select(func.min(SignalRow.confirmed_at)).scalar_subquery()
 # Until we have committed, an erasure waits, and then finds what was kept here.
-_ANY_INTENT: Final = select(IntentRow.id).limit(1).with_for_update(read=True, key_share=True)
+_ANY_INTENT: Final = select(IntentRow.id, _OLDEST).limit(1).with_for_update(read=True, key_share=True)
 
 # The agent, and the digest of what it is asked.
 Question = tuple[str, str]
@@ -71,9 +72,12 @@ class SignalTable:
         async with self._database.session(owner) as session:
             await session.alone(f"the signals of {owner}")
             rows = {(row.agent, row.key): row for row in await session.all(_KEPT, **_named([*signals]))}
-            are_new = signals.keys() > rows.keys()
-            if are_new and await session.one(_ANY_INTENT) is None:
-                return [None] * len(given)
+            oldest: float | None = None
+            if signals.keys() > rows.keys():
+                found = await session.rows(_ANY_INTENT)
+                if not found:
+                    return [None] * len(given)
+                [(_, oldest)] = found
             for (agent, key), signal in signals.items():
                 row = rows.get((agent, key))
                 if row is None:
@@ -83,9 +87,9 @@ class SignalTable:
                 row.etag = signal.etag
                 row.fetched_at = signal.fetched_at
                 row.confirmed_at = signal.confirmed_at
-            if are_new:
-                newest = max(signal.confirmed_at for signal in signals.values())
-                await session.change(delete(SignalRow).where(SignalRow.confirmed_at < newest - KEPT_S))
+            too_old = min(signal.confirmed_at for signal in signals.values()) - KEPT_S
+            if oldest is not None and oldest < too_old:
+                await session.change(delete(SignalRow).where(SignalRow.confirmed_at < too_old))
         return [None] * len(given)
 
 
