@@ -58,6 +58,18 @@ def test_everything_has_a_description_and_no_schema_a_twin(tmp_path: Path) -> No
     assert [name for name in schemas if not re.fullmatch(r"[A-Za-z]+", name)] == []
 
 
+def test_answers_have_their_fields_but_those_that_say_when_they_are_left_out(tmp_path: Path) -> None:
+    """A default is no reason for a client to expect that a field may be missing."""
+    schemas = app_with(tmp_path).openapi()["components"]["schemas"]
+    left_out = {
+        name: set(schemas[name]["properties"]) - set(schemas[name].get("required", ()))
+        for name in ("IntentSynced", "DayPlanned", "DayCompleted", "Freshness", "LearningStats", "CloAnswer")
+    }
+
+    assert left_out.pop("DayPlanned") == {"degraded_agents"}
+    assert set.union(*left_out.values()) == set()
+
+
 @pytest.mark.parametrize("is_dev", [True, False], ids=["dev mode", "sign-in"])
 def test_each_route_says_how_one_signs_in_to_it(tmp_path: Path, *, is_dev: bool) -> None:
     """By the role that it takes; in dev mode users need nothing. Pages and health are open to all."""

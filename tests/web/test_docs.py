@@ -121,10 +121,11 @@ def test_a_number_says_its_bounds_and_no_sign_of_markdown_stays() -> None:
         {
             "info": {"title": "", "version": "", "description": ""},
             "paths": {"/days": {"get": operation}},
-            "components": {"schemas": {"Week": {"properties": {"week": week}}}},
+            "components": {"schemas": {"Week": {"properties": {"week": week, "over": {"const": True}}}}},
         }
     )
     assert "integer from 1 to 9" in text
+    assert "<code>true</code>" in text
     assert "<code>now</code>" in text
     assert "`" not in text
 

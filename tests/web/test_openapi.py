@@ -63,3 +63,9 @@ async def test_the_description_has_no_answer_that_is_never_given(description: di
     assert "400" in description["paths"]["/things"]["post"]["responses"]
     assert "HTTPValidationError" not in description["components"]["schemas"]
     assert "Problem" in description["components"]["schemas"]
+
+
+async def test_a_key_is_described_only_where_it_means_something(description: dict[str, Any]) -> None:
+    """An application without tables keeps no answers."""
+    assert list(description["components"]["parameters"]) == ["X-User-ID"]
+    assert "parameters" not in description["paths"]["/things"]["post"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -184,15 +185,18 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(_kind(one) for one in schema["anyOf"])
     if "enum" in schema or "const" in schema:
-        return " or ".join(
-            f"<code>{escape(str(v))}</code>" for v in schema.get("enum", [schema.get("const")])
-        )
+        values = schema.get("enum", [schema.get("const")])
+        return " or ".join(f"<code>{escape(_value(value))}</code>" for value in values)
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}"
     kind = escape(schema.get("format") or schema.get("type") or "anything")
     if "minimum" in schema and "maximum" in schema:
         return f"{kind} from {_number(schema['minimum'])} to {_number(schema['maximum'])}"
     return kind
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _number(bound: float) -> str:

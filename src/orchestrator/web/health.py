@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.core.clock import rfc3339, utc
 from orchestrator.core.errors import OrchestratorError, UnavailableError
@@ -33,6 +33,8 @@ log = structlog.get_logger()
 class ComponentHealth(BaseModel):
     """How one part is."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
     status: Status = Field(description="degraded still serves, unhealthy does not.")
     detail: str | None = Field(None, description="What is wrong and what would mend it.")
 
@@ -50,6 +52,8 @@ class Health(BaseModel):
 
 class Ready(BaseModel):
     """The service takes requests."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     status: Literal["ready"] = Field("ready", description="What is not ready answers 503.")
 

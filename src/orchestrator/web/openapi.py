@@ -64,15 +64,16 @@ def _document(app: FastAPI, sign_in: SignIn, *, takes_keys: bool) -> dict[str, A
             if takes_keys and method == "post":
                 _add_header(operation, keys.HEADER)
                 _add_answers(operation, keys.ANSWERS)
-    _add_components(document.setdefault("components", {}), sign_in)
+    shared = [NAMING_A_USER, *([keys.HEADER] if takes_keys else [])]
+    _add_components(document.setdefault("components", {}), sign_in, shared)
     _describe_successes(document)
     return document
 
 
-def _add_components(components: dict[str, Any], sign_in: SignIn) -> None:
+def _add_components(components: dict[str, Any], sign_in: SignIn, shared: list[dict[str, Any]]) -> None:
     """What operations refer to."""
     components["securitySchemes"] = security_schemes(sign_in)
-    components["parameters"] = {header["name"]: header for header in (NAMING_A_USER, keys.HEADER)}
+    components["parameters"] = {header["name"]: header for header in shared}
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)

@@ -137,7 +137,13 @@ class DayDone(Request):
     ] = Field(None, description="What went well, and what did not; the next plans go by it.")
 
 
-class IntentSynced(BaseModel):
+class Told(BaseModel):
+    """An answer, which has all of its fields."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class IntentSynced(Told):
     """The active intent."""
 
     intent_id: str = Field(description="Its id, the same for as long as the topic is.")
@@ -177,7 +183,7 @@ class TimeBox(BaseModel):
     minutes: int = Field(description="For how long.")
 
 
-class Quality(BaseModel):
+class Quality(Told):
     """How good an agent's signal is."""
 
     available: bool = Field(default=False, description="Whether there is one at all.")
@@ -252,7 +258,7 @@ class CompletionSummary(BaseModel):
     completed_at: CompletedAt
 
 
-class DayCompleted(BaseModel):
+class DayCompleted(Told):
     """A day is done; the first completion of a session stands, whatever a later one says."""
 
     ok: Literal[True] = Field(default=True, description="It is kept.")
@@ -282,7 +288,7 @@ class NextRun(BaseModel):
     timezone: Zone
 
 
-class LearningStats(BaseModel):
+class LearningStats(Told):
     """Numbers over all sessions."""
 
     total_sessions: int = Field(0, description="Days that were planned.")

@@ -70,6 +70,8 @@ _AS_NUMBER: Final = PlainSerializer(float, return_type=float, when_used="json")
 class Tokens(Value):
     """What model calls took. ``cost_usd`` is None when no price is known for one of them."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
     prompt_tokens: int = Field(0, description="Tokens that went in.")
     completion_tokens: int = Field(0, description="Tokens that came out.")
     cost_usd: Annotated[Decimal, _AS_NUMBER] | None = Field(

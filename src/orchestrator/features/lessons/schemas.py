@@ -89,6 +89,8 @@ class NewSession(Strict):
 class Metadata(BaseModel):
     """What came with a topic."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
     materials: list[NewMaterial] = Field(
         default_factory=list, description="The texts that the lesson is built from."
     )

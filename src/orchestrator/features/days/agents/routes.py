@@ -13,7 +13,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from orchestrator.agents.model import BadAnswerError
@@ -60,6 +60,8 @@ log = structlog.get_logger()
 
 class Answer(BaseModel, Generic[DataT]):
     """What an agent answers when all is well."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     ok: Literal[True] = Field(default=True, description="All is well.")
     data: DataT = Field(description="What it says.")

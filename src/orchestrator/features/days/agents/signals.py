@@ -22,7 +22,7 @@ Day = Annotated[int, Field(description="The day of the week.")]
 class Signal(BaseModel):
     """What all signals say."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     generator: Generator = RULES
     fallback: Fallback = None
