@@ -14,7 +14,7 @@ import requests
 
 from orchestrator import Context, TemporalEngine, progress, step, workflow
 from orchestrator.app.cli.exits import ExitCode
-from orchestrator.durable.runs import EventType
+from orchestrator.durable.runs import EventType, Status
 from orchestrator.features.lessons.lesson import LessonRequest
 from orchestrator.features.lessons.workflow import lesson
 from orchestrator.streams.redis import RedisStreams
@@ -153,6 +153,8 @@ def test_the_runs_of_an_engine_of_ones_own(tmp_path: Path, cluster: dict[str, st
             async for event in run.events():
                 if event.type == EventType.STEP_COMPLETED:
                     break
+            while (await run.describe()).status is not Status.WAITING:  # noqa: ASYNC110  # nothing tells of it
+                await asyncio.sleep(0.05)
 
     before = orchestrator("runs", "list")
     assert (before.returncode, before.stderr) == (ExitCode.OK, "No runs of this kind.\n")
