@@ -188,3 +188,26 @@ def test_output_into_a_closed_pipe_ends_quietly(orchestrator: CommandLine) -> No
         process.stdout.close()
         process.wait()
         assert process.stderr.read() == ""
+
+
+COUNTED = """
+import atexit, gc, sys
+from orchestrator.app.cli import main
+
+def collections():
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+before = collections()
+atexit.register(lambda: print("collections:", collections() - before))
+sys.argv = ["orchestrator", "doctor"]
+main()
+"""
+
+
+@pytest.mark.acceptance
+def test_no_garbage_is_looked_for_while_a_command_loads(orchestrator: CommandLine) -> None:
+    """There is none among modules, and hundreds of looks would be a third of its start."""
+    with orchestrator.program(sys.executable, "-c", COUNTED) as process:
+        output, errors = process.communicate()
+
+    assert output.endswith("collections: 0\n"), errors
