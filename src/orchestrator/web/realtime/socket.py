@@ -89,8 +89,9 @@ class RealtimeSocket:
         return self._conversation.listens_to is not None
 
     def let_go(self) -> None:
-        """End this while it is served: its place is needed."""
-        self._kept.reschedule(asyncio.get_running_loop().time())
+        """End this: its place is needed."""
+        with suppress(RuntimeError):  # it ends already
+            self._kept.reschedule(asyncio.get_running_loop().time())
 
     async def serve(self) -> None:
         """Talk with the client until it is gone, or is let go."""
