@@ -199,3 +199,28 @@ async def test_who_goes_away_during_a_write_waits_for_its_end(file: Path, databa
             await writing
     async with database.session("ada") as session:
         assert await agents(session) == ["clo"]
+
+
+async def test_who_goes_away_during_a_commit_is_called_back_for_all_that(
+    file: Path, database: Database
+) -> None:
+    """What was done is durable, and others wait to hear so."""
+    heard = list[str]()
+
+    async def write() -> None:
+        async with database.session("ada") as session:
+            session.add(signal("ta"))
+            session.after_commit(lambda: heard.append("committed"))
+
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writing = asyncio.create_task(write())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        writing.cancel()
+        other.rollback()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+    assert heard == ["committed"]
+    async with database.session("ada") as session:
+        assert await agents(session) == ["clo", "ta"]

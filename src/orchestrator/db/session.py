@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, cast
@@ -11,6 +12,7 @@ from sqlalchemy import Executable, bindparam, event, func, orm, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.core.errors import ForbiddenError, InternalError, InvalidInputError
+from orchestrator.core.waiting import whole
 from orchestrator.db.row_security import SYSTEM_ROLE, USER_ROLE, enter
 from orchestrator.db.tables import LONGEST_OWNER_CHARS, Base, Owned
 
@@ -100,6 +102,12 @@ class Session:
 
     async def commit(self) -> None:
         """Make durable what was done."""
+        if self._after_commit:  # which are owed also to a caller who is cancelled meanwhile
+            await whole(asyncio.ensure_future(self._commit_and_call_back()))
+        else:
+            await self._told(self._transaction.commit())
+
+    async def _commit_and_call_back(self) -> None:
         await self._told(self._transaction.commit())
         for callback in self._after_commit:
             callback()
