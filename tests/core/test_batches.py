@@ -79,3 +79,20 @@ async def test_who_goes_away_stops_nobody_elses() -> None:
     assert await asked[1] == 4
     assert asked[0].cancelled()
     assert doubling.done == [("a", [1, 2])]
+
+
+async def test_closing_waits_for_what_was_asked_for() -> None:
+    """For the batch that is under way, and for the one after it."""
+    doubling = Doubling(is_open=False)
+    asked = [asyncio.create_task(doubling.batches.ask("a", 1))]
+    await settled()
+    asked.append(asyncio.create_task(doubling.batches.ask("a", 2)))
+    await settled()
+    for each in asked:
+        each.cancel()
+    closing = asyncio.create_task(doubling.batches.close())
+    await settled()
+    assert not closing.done()
+    doubling.gate.set()
+    await closing
+    assert doubling.done == [("a", [1]), ("a", [2])]

@@ -24,6 +24,7 @@ class Batches(Generic[Key, Item, Outcome]):
         self._do = do
         self._open: dict[Key, _Batch[Item, Outcome]] = {}
         self._under_way: dict[Key, asyncio.Task[Sequence[Outcome]]] = {}
+        self._tasks: set[asyncio.Task[Sequence[Outcome]]] = set()
 
     async def ask(self, key: Key, item: Item) -> Outcome:
         """What comes of ``item``, or the error that its whole batch met. Who goes away stops nobody's."""
@@ -32,10 +33,16 @@ class Batches(Generic[Key, Item, Outcome]):
         batch.items.append(item)
         return (await asyncio.shield(batch.task))[place]
 
+    async def close(self) -> None:
+        """Wait for what is under way: nobody else may wait for it any more."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
     def _begun(self, key: Key) -> _Batch[Item, Outcome]:
         batch = self._open[key] = _Batch[Item, Outcome]()
         batch.task = asyncio.create_task(self._done(key, batch, self._under_way.get(key)))
         batch.task.add_done_callback(lambda task: self._ended(key, task))
+        self._tasks.add(batch.task)
         return batch
 
     async def _done(
@@ -48,6 +55,7 @@ class Batches(Generic[Key, Item, Outcome]):
         return await self._do(key, batch.items)
 
     def _ended(self, key: Key, task: asyncio.Task[Sequence[Outcome]]) -> None:
+        self._tasks.remove(task)
         if self._under_way.get(key) is task:
             del self._under_way[key]
         if not task.cancelled():

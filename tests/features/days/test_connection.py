@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -14,6 +15,7 @@ from orchestrator.features.days.agents.service import AgentService
 from orchestrator.features.days.asking import ENDPOINTS
 from orchestrator.features.days.connection import AgentConnection
 from orchestrator.features.days.day import SOCRATIC
+from support.scripted_agent import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,3 +62,23 @@ async def test_a_mistake_in_our_own_agent_is_an_agent_that_failed(
                 await connection.client.call(asked, start_by=resources.clock.time() + 0.5)
     assert failed.value.code is AgentErrorCode.AGENT_ERROR
     assert "failed (500" in failed.value.message
+
+
+async def test_what_is_read_for_nobody_any_more_ends_before_the_line_does(tmp_path: Path) -> None:
+    """The database is closed after it, and nobody may use it then."""
+    with built(load_settings(None, {"data_dir": tmp_path})) as service:
+        resources = service.resources
+        line = AgentConnection(resources, AgentService(BrokenHistory(), resources.clock))
+        async with resources.database:
+            async with resources.database.session("ada"):  # for whose end all others wait on a SQLite file
+                asked = line.signals.get(
+                    SOCRATIC, owner="ada", query={"topic": "Tides"}, deadline=resources.clock.time() + 60
+                )
+                asking = asyncio.create_task(asked)
+                await settled()
+                leaving = asyncio.create_task(line.__aexit__())
+                await settled()
+                assert not (await asking).available
+                assert not leaving.done()
+            await leaving
+        assert asyncio.all_tasks() == {asyncio.current_task()}

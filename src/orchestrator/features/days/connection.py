@@ -44,9 +44,10 @@ class AgentConnection:
             allowance=allowance if base_url else None,  # our own need no protection from us
             transport=None if base_url else in_process,
         )
+        self._cache = SignalTable(resources.database)
         self.signals = Signals(
             self.client,
-            SignalTable(resources.database),
+            self._cache,
             ENDPOINTS,
             clock=resources.clock,
             metrics=resources.metrics,
@@ -60,6 +61,7 @@ class AgentConnection:
         """End what is still asked, and close the connections."""
         await self.signals.close()
         await self.client.aclose()
+        await self._cache.close()
 
 
 def token_for_agents(settings: Settings) -> SecretStr:

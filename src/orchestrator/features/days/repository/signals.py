@@ -57,6 +57,11 @@ class SignalTable:
         """Keep ``signal`` in place of what was there, unless its owner was erased before it came."""
         await self._writes.ask(owner, ((agent, key), signal))
 
+    async def close(self) -> None:
+        """Wait for what is read and written still; then the database may be closed."""
+        await self._reads.close()
+        await self._writes.close()
+
     async def _read(self, owner: str, questions: Sequence[Question]) -> list[CachedSignal | None]:
         async with self._database.session(owner) as session:
             rows = await session.rows(_KEPT_AND_LAST_DONE, **_named(questions))
