@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import traceback
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 import pytest
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import (
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    union,
+    union_all,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from orchestrator.core.errors import ForbiddenError, InternalError, InvalidInputError
 from orchestrator.db import SYSTEM
+from orchestrator.db import session as session_module
 from orchestrator.features.lessons.tables import SessionRow
 from support.session_rows import MORNING, row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from sqlalchemy import Select
 
     from orchestrator.db import Database
     from support.tables import Tables
@@ -66,6 +81,55 @@ async def test_a_select_finds_its_owners_rows_only(
     """However it is written: by column, alias, aggregate or subquery."""
     async with database.session("ann") as session:
         assert await session.all(statement) == expected  # type: ignore[arg-type]  # of several types
+
+
+_OTHER: Final = aliased(SessionRow)
+_WITH: Final = select(SessionRow.id).cte()
+_WITHIN: Final = select(SessionRow.id).subquery()
+
+
+_KEPT: Final[tuple[Select[str], ...]] = (
+    select(SessionRow.id),
+    select(_OTHER.id),
+    select(_WITH.c.id),
+    select(_WITHIN.c.id),
+    cast("Select[str]", union(select(SessionRow.id), select(_OTHER.id))),
+    select(union_all(select(SessionRow.id)).subquery().c.id),
+    select(SessionRow.id).join(_OTHER, _OTHER.id == SessionRow.id),
+    select(SessionRow.id).where(exists(select(_OTHER.id).where(_OTHER.id == SessionRow.id))),
+    select(SessionRow.id).where(SessionRow.topic == bindparam("topic")),
+)
+
+
+async def test_statements_that_are_kept_are_asked_by_one_after_the_other(database: Database) -> None:
+    """Each gets their own, whoever asked before, and whatever owner is given by name."""
+    everybodys = ["of-ann", "of-bob"]
+    for who in ("ann", SYSTEM, "bob", "ann", "carl", SYSTEM, "bob"):
+        async with database.session(who) as session:
+            found = [await session.all(each, topic="tides", session_owner="bob") for each in _KEPT]
+        theirs = [name for name in everybodys if who is SYSTEM or name == f"of-{who}"]
+        assert [sorted(each) for each in found] == [theirs] * len(_KEPT)
+
+
+async def test_a_removal_that_is_kept_is_its_sessions_own(database: Database) -> None:
+    """Of the same statement, too."""
+    removal = delete(SessionRow).where(SessionRow.id.in_(select(_OTHER.id)))
+    for who in ("carl", "ann"):
+        async with database.session(who) as session:
+            assert await session.change(removal) == (who == "ann")
+    assert set(await everything(database)) == {"bob"}
+
+
+async def test_no_more_statements_are_kept_than_there_are(database: Database) -> None:
+    """One that is gone takes its filter with it."""
+    gc.collect()
+    before = len(session_module._narrowed)
+    async with database.session("ann") as session:
+        for number in range(9):
+            await session.all(select(SessionRow.id).where(SessionRow.id == f"{number}"))
+            await session.change(delete(SessionRow).where(SessionRow.id == f"{number}"))
+    gc.collect()
+    assert len(session_module._narrowed) <= before
 
 
 async def test_another_owners_rows_are_not_changed_or_deleted(database: Database) -> None:

@@ -175,7 +175,8 @@ def _enter(session: orm.Session, _transaction: object, connection: Connection) -
 
 
 # Built once, and given its owner with each query: to build it anew is half of what a small query costs. So is
-# finding out that a query with its filter was asked before, unless it is the same object.
+# SQLAlchemy's search for the text that it made of a statement before, which it spares the same object. So a
+# statement is kept with its filter, for as long as it is there itself.
 _OF_OWNER: Final = orm.with_loader_criteria(
     Owned, lambda table: table.owner == bindparam("session_owner"), include_aliases=True
 )
