@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from support.tables import Tables
+
 pytestmark = pytest.mark.acceptance
 
 FUNCTIONS = "/functions/v1/orchestrator"
@@ -31,6 +33,13 @@ SESSIONS = "/api/sessions"
 WEBHOOKS = "/api/v1/webhooks"
 ADA = {"X-User-ID": "ada"}
 PATIENCE_S = 60
+GENEROUS = {
+    "ORCHESTRATOR_LIMITS_BURST": "10000",
+    "ORCHESTRATOR_LIMITS_REQUESTS_PER_MINUTE": "100000",
+    "ORCHESTRATOR_LIMITS_DAY_RUNS_PER_HOUR": "10000",
+    "ORCHESTRATOR_WEBHOOKS_ALLOW_PRIVATE": "true",
+    "ORCHESTRATOR_DAYS_DEADLINE_S": "60",  # through many lives, or plans are made without signals
+}
 LONGEST_LIFE_S = 0.5
 DAYS_A_WEEK = 5
 
@@ -53,8 +62,7 @@ def forking() -> Iterator[Forking]:
 @pytest.fixture
 def mortal(tmp_path: Path, forking: Forking) -> Mortal:
     """A service that can die, without limits on its requests."""
-    generous = {"LIMITS_BURST": "10000", "LIMITS_DAY_RUNS_PER_HOUR": "1000", "WEBHOOKS_ALLOW_PRIVATE": "true"}
-    return Mortal(forking, tmp_path, {f"ORCHESTRATOR_{name}": value for name, value in generous.items()})
+    return Mortal(forking, tmp_path, GENEROUS)
 
 
 def let_leases_end(mortal: Mortal) -> None:
@@ -257,8 +265,11 @@ class Diligent:
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-async def test_a_hundred_kills_at_any_moment_lose_no_day(mortal: Mortal) -> None:
+async def test_a_hundred_kills_at_any_moment_lose_no_day(
+    forking: Forking, tmp_path: Path, tables: Tables
+) -> None:
     """Whatever was answered stays so: each day one session, done once, and each event told once."""
+    mortal = Mortal(forking, tmp_path, GENEROUS | tables.variables)
     seed = random.SystemRandom().randrange(1_000_000)
     print(f"seed of the moments: {seed}")  # noqa: T201  # pytest shows it when the test fails
     moments, learner = random.Random(seed), Diligent()  # noqa: S311  # chooses moments, keeps no secret

@@ -33,6 +33,11 @@ class Tables:
         """What a service is told, by dotted names; its file is where it always is."""
         return {"database.url": self.url}
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The same as environment variables."""
+        return {"ORCHESTRATOR_DATABASE_URL": self.url} if self.url else {}
+
     def database(self) -> Database:
         """The database there, to be entered; another one each time, as after a restart."""
         return Database.of(DatabaseSettings(url=SecretStr(self.url) if self.url else None), self.file)
