@@ -26,11 +26,15 @@ class Received:
 
 
 class Receiver:
-    """Listens on this machine. ``statuses`` are answered one after the other, the last of them for ever."""
+    """Listens on this machine. ``statuses`` are answered one after the other, the last of them for ever.
+
+    Where ``refuses_first`` is set, the first attempt of each message is answered 500.
+    """
 
     def __init__(self, *statuses: int) -> None:
         self.received: list[Received] = []
         self.statuses = list(statuses or (204,))
+        self.refuses_first = False
         self.more_headers = ""
         self.url = ""
         self._news = asyncio.Condition()
@@ -56,9 +60,18 @@ class Receiver:
         lines = [line.partition(": ") for line in head.split("\r\n")[1:] if line]
         headers = {name.lower(): value for name, _, value in lines}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        status = self._status(headers)
         writer.write(f"HTTP/1.1 {status} So\r\nContent-Length: 0\r\n{self.more_headers}\r\n".encode())
         writer.close()
         async with self._news:
             self.received.append(Received(headers, body))
             self._news.notify_all()
+
+    def _status(self, headers: dict[str, str]) -> int:
+        if self.refuses_first and headers["webhook-id"] not in self._ids:
+            return 500
+        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+
+    @property
+    def _ids(self) -> set[str]:
+        return {received.headers["webhook-id"] for received in self.received}
