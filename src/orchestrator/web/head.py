@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.routing import compile_path
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from starlette.routing import Match
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 EVENT_STREAM = "text/event-stream"
@@ -38,10 +38,16 @@ class HeadAsGet:
 
 def takes_head(scope: Scope) -> bool:
     """Whether this address answers HEAD by what it answers to GET."""
-    app: FastAPI = scope["app"]
+    asked = {**scope, "method": "GET"}
     return any(
-        "get" in operations
-        and EVENT_STREAM not in operations["get"]["responses"].get("200", {}).get("content", {})
-        and compile_path(path)[0].match(scope["path"])
-        for path, operations in app.openapi()["paths"].items()
+        _has_head(route) and route.matches(asked)[0] is Match.FULL
+        for route in iter_route_contexts(scope["app"].routes)
+    )
+
+
+def _has_head(route: RouteContext) -> bool:
+    return (
+        isinstance(route.original_route, APIRoute)
+        and bool(route.include_in_schema)
+        and EVENT_STREAM not in route.responses.get(200, {}).get("content", {})
     )
