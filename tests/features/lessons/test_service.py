@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import AsyncMock
@@ -210,37 +211,40 @@ async def test_deleting_forgets_everything(tmp_path: Path, tables: Tables) -> No
     assert list((tmp_path / "blobs").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["image9.jpg", "../../tables.db", "image1.png", ".", "image1.jpg\n"])
-async def test_only_the_lessons_pictures_are_served(tables: Tables, name: str) -> None:
+async def test_only_the_lessons_pictures_are_served(tables: Tables, subtests: pytest.Subtests) -> None:
     """Any other name is not found, whatever it looks like."""
     async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         await room.run(session_id)
-        with pytest.raises(NotFoundError):
-            await room.service.picture(OWNER, session_id, name)
+        for name in ("image9.jpg", "../../tables.db", "image1.png", ".", "image1.jpg\n"):
+            with subtests.test(name=name), pytest.raises(NotFoundError):
+                await room.service.picture(OWNER, session_id, name)
 
 
-@pytest.mark.parametrize("turns", range(0, 40, 3))
-async def test_a_session_deleted_while_it_starts_leaves_nothing(tables: Tables, turns: int) -> None:
+async def test_a_session_deleted_while_it_starts_leaves_nothing(
+    tables: Tables, subtests: pytest.Subtests
+) -> None:
     """However far the start has come: a whole stream or 404, and neither session nor run afterwards."""
 
-    async def delete_after(turns: int) -> None:
+    async def delete_after(turns: int, session_id: str) -> None:
         for _ in range(turns):
             await asyncio.sleep(0)
         await room.service.delete(OWNER, session_id)
 
     async with LessonsRoom.on(tables) as room:
-        for start in (room.run, room.watch):
-            session_id = await room.create()
-            told, deleted = await asyncio.gather(
-                start(session_id), delete_after(turns), return_exceptions=True
-            )
-            assert deleted is None
-            if isinstance(told, BaseException):
-                assert isinstance(told, NotFoundError)
-                assert told.message == "Session not found"
-        assert await room.engine.list(workflow="lesson") == []
-        assert (await room.service.page(OWNER, 10, None)).total == 0
+        for turns, start in product(range(0, 40, 3), ("run", "watch")):
+            with subtests.test(turns=turns, start=start):
+                session_id = await room.create()
+                starting = room.run(session_id) if start == "run" else room.watch(session_id)
+                told, deleted = await asyncio.gather(
+                    starting, delete_after(turns, session_id), return_exceptions=True
+                )
+                assert deleted is None
+                if isinstance(told, BaseException):
+                    assert isinstance(told, NotFoundError)
+                    assert told.message == "Session not found"
+                assert await room.engine.list(workflow="lesson") == []
+                assert (await room.service.page(OWNER, 10, None)).total == 0
 
 
 async def test_a_session_that_is_being_deleted_does_not_start(tables: Tables) -> None:
@@ -355,13 +359,16 @@ async def test_a_launch_that_fails_can_be_tried_again(
         assert len(await room.engine.list(workflow="lesson")) == 1
 
 
-@pytest.mark.parametrize("position", ["999999999-1", "1-999999999999999", "0-5", "2-0", "7"])
-async def test_a_position_that_is_none_of_ours_is_the_beginning(tables: Tables, position: str) -> None:
+async def test_a_position_that_is_none_of_ours_is_the_beginning(
+    tables: Tables, subtests: pytest.Subtests
+) -> None:
     """Nothing is swallowed for an id that no event has, and nobody is told that he has had everything."""
     async with LessonsRoom.on(tables) as room:
         session_id = await room.create()
         whole = await room.watch(session_id)
-        assert await room.watch(session_id, position) == whole
+        for position in ("999999999-1", "1-999999999999999", "0-5", "2-0", "7"):
+            with subtests.test(position=position):
+                assert await room.watch(session_id, position) == whole
 
 
 async def test_a_running_session_is_told_from_the_beginning_too(
