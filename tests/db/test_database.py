@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from orchestrator.core.errors import ForbiddenError, InternalError, InvalidInputError
+from orchestrator.core.errors import ConflictError, ForbiddenError, InternalError, InvalidInputError
 from orchestrator.db import SYSTEM
 from orchestrator.db import session as session_module
 from orchestrator.features.lessons.tables import SessionRow
@@ -138,6 +138,20 @@ async def test_another_owners_rows_are_not_changed_or_deleted(database: Database
         assert await session.change(update(SessionRow).values(topic="mine")) == 1
         assert await session.change(delete(SessionRow).where(SessionRow.owner == "bob")) == 0
     assert await everything(database) == {"ann": "mine", "bob": "tides"}
+
+
+async def test_to_change_what_is_gone_meanwhile_is_a_conflict(database: Database) -> None:
+    """As when an erasure beside a session removes what it has read."""
+
+    async def change_what_is_gone() -> None:
+        async with database.session("ann") as session:
+            [found] = await session.all(select(SessionRow))
+            await session.change(delete(SessionRow))
+            found.topic = "ebb"
+
+    with pytest.raises(ConflictError, match="What was to be changed is gone meanwhile"):
+        await change_what_is_gone()
+    assert set(await everything(database)) == {"ann", "bob"}
 
 
 async def test_a_row_in_another_name_is_refused(database: Database) -> None:

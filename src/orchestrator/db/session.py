@@ -10,8 +10,9 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Executable, bindparam, event, func, orm, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm.exc import StaleDataError
 
-from orchestrator.core.errors import ForbiddenError, InternalError, InvalidInputError
+from orchestrator.core.errors import ConflictError, ForbiddenError, InternalError, InvalidInputError
 from orchestrator.core.waiting import whole
 from orchestrator.db.row_security import SYSTEM_ROLE, USER_ROLE, enter
 from orchestrator.db.tables import LONGEST_OWNER_CHARS, Base, Owned
@@ -121,6 +122,8 @@ class Session:
     async def _told(self, done: Awaitable[T]) -> T:
         try:
             return await done
+        except StaleDataError as error:
+            raise ConflictError("What was to be changed is gone meanwhile.") from error
         except (SQLAlchemyError, OSError) as error:
             told = self._explained(error)
             if told is None:
