@@ -8,6 +8,7 @@ import gc
 import math
 import signal
 import socket
+import sys
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,6 +36,9 @@ BACKLOG = 2_048  # connections that may wait to be accepted; the kernel may hold
 # A watcher is many small objects that live long. By Python's own thresholds all are gone over so often
 # that a service with 5,000 watchers stood still for a second at a time.
 GC_THRESHOLDS = (50_000, 20, 100)
+# How long a thread that wants Python's lock waits for a busy one. Those that write tables and journal want it
+# several times in each transaction: by Python's own 5 ms a commit took tens of them beside a busy event loop.
+SWITCH_S = 0.0005
 LARGEST_MESSAGE_BYTES = 1024 * 1024  # of a WebSocket, whatever its route takes
 KEEP_ALIVE_S = 65  # over the 60 s that proxies in front usually keep theirs
 
@@ -177,8 +181,12 @@ def bound(settings: ServerSettings, port_setting: str = "server.port") -> socket
 
 
 def run(main: Coroutine[None, None, T]) -> T:
-    """Run ``main`` in a process made for serving: uvloop where there is one, and few garbage collections."""
+    """Run ``main`` in a process made for serving.
+
+    With uvloop where there is one, few garbage collections, and threads that give way to each other soon.
+    """
     gc.set_threshold(*GC_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_S)
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         return runner.run(main)
 

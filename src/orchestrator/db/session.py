@@ -86,7 +86,7 @@ class Session:
 
     async def flush(self) -> None:
         """Send what was added, without ending the transaction."""
-        await self._write(lambda inner: inner.flush())
+        await self._read(lambda inner: inner.flush())
 
     async def alone(self, what: str) -> None:
         """Wait until no other session is alone with ``what``, and be so until this one ends.

@@ -44,6 +44,9 @@ _PASSING: Final = {
 _PRIMARY: Final = 0xFF  # the bits of a code that say what it is; those above it say more of it
 # How the transaction begins that migrates: as a writer, so that a second one waits instead of failing.
 AS_WRITER: Final = "as_writer"
+# Changes nothing, in the manner of those who do.
+TAKE_LOCK: Final = "UPDATE alembic_version SET version_num = version_num WHERE 0"
+PATIENCE: Final = f"PRAGMA busy_timeout={PRAGMAS['busy_timeout']}"
 
 
 class SqliteStore:
@@ -137,8 +140,9 @@ class SqliteTransaction:
     """A transaction of the one connection.
 
     A read takes SQLite some 20 µs and waits for nobody, since the log is written ahead: it is done where it
-    is asked for. To hand it to a thread and back is far more. What writes may wait, for the disk or for
-    another process, and keeps nobody from working meanwhile (docs/decisions/0035).
+    is asked for. To hand it to a thread and back is far more. So is to send rows that were changed, once the
+    lock of writers is held. What may wait, for another process or for the disk, and what may change any
+    number of rows, is done on the thread, and keeps nobody from working meanwhile (docs/decisions/0035).
     """
 
     is_alone = True
@@ -149,9 +153,9 @@ class SqliteTransaction:
         self._has_written = False
 
     async def read(self, work: Callable[[orm.Session], T]) -> T:
-        """At once, unless something that was changed is sent before it."""
+        """At once, after what was changed."""
         if self._has_changes:
-            return await self.write(work)
+            await self._take_lock()
         return work(self.inner)
 
     async def write(self, work: Callable[[orm.Session], T]) -> T:
@@ -161,13 +165,35 @@ class SqliteTransaction:
 
     async def commit(self) -> None:
         """On the thread, if there is anything to be written."""
-        if self._has_written or self._has_changes:
+        await self.read(lambda inner: inner.flush())
+        if self._has_written:
             await on_thread(self._thread, self.inner.commit)
+
+    async def _take_lock(self) -> None:
+        """Be the one who writes: at once where nobody else does, else when the thread has waited for them."""
+        if self._has_written:
+            return
+        self._has_written = True
+        connection = self.inner.connection()
+        if not _is_taken_at_once(cast("Any", connection.connection.driver_connection)):
+            await on_thread(self._thread, lambda: connection.exec_driver_sql(TAKE_LOCK))
 
     @property
     def _has_changes(self) -> bool:
         inner = self.inner
         return bool(inner.new or inner.dirty or inner.deleted)
+
+
+def _is_taken_at_once(raw: sqlite3.Connection) -> bool:
+    """Whether nobody had the lock; if somebody had, or it failed, to wait for it says more."""
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        raw.execute(TAKE_LOCK)
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        raw.execute(PATIENCE)
+    return True
 
 
 async def on_thread(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
