@@ -157,6 +157,20 @@ def test_a_call_is_one_short_line_for_people() -> None:
     assert stream.getvalue() == "day.run by ada, 25 ms cache_hits=3\n"
 
 
+@pytest.mark.parametrize("log_level", ["info", "debug"])
+def test_what_strangers_send_says_nothing_to_a_terminal(log_level: str) -> None:
+    """Neither colours nor lines nor the other direction of writing, by whatever name a user has."""
+    stream = io.StringIO()
+    settings = {"log_format": "console", "log_level": log_level}
+    configure_logging(TelemetrySettings.model_validate(settings), stream)
+    user = "zoë\x1b[2J\x9b31m\u2028\u202e"
+    call = {"function": "day.run", "user_id": user, "execution_time_ms": 25, "reason": user}
+    structlog.get_logger("orchestrator.here").info("function called", **call)
+
+    assert stream.getvalue().count(r"zoë\x1b[2J\x9b31m\u2028\u202e") == 2
+    assert stream.getvalue().rstrip("\n").isprintable()
+
+
 def test_a_line_goes_to_what_standard_error_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever replaces standard error, and closes what it was, still gets the lines."""
     before = io.StringIO()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import sys
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ NOT_FOR_WATCHERS = frozenset({"request_id", "trace_id", "logger"})
 SAID_OF_CALLS = NOT_FOR_WATCHERS | {
     *("event", "level", "timestamp", "function", "user_id", "execution_time_ms")
 }
+# Of terminals, of lines, and of the direction of writing; tracebacks have lines of their own.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 WORKFLOW_BUCKETS_S = (0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400)
 
@@ -147,7 +150,7 @@ def _renderers(settings: TelemetrySettings, stream: TextIO) -> list[Processor]:
     console = structlog.dev.ConsoleRenderer(
         colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
     )
-    return [console] if settings.log_level == "debug" else [_brief, console]
+    return [_harmless, console] if settings.log_level == "debug" else [_brief, _harmless, console]
 
 
 def _brief(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -158,6 +161,14 @@ def _brief(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         said = "{function} by {user_id}, {execution_time_ms} ms".format_map(event)
         return {"event": said} | {name: value for name, value in event.items() if name not in SAID_OF_CALLS}
     return {name: value for name, value in event.items() if name not in NOT_FOR_WATCHERS}
+
+
+def _harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Control characters written out: what strangers send says nothing to somebody's terminal."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], value)
+    return event
 
 
 class Metrics:
