@@ -13,6 +13,7 @@ from sqlalchemy import delete, event, select, update
 
 from orchestrator.core.errors import UnavailableError
 from orchestrator.db import Database
+from orchestrator.db import sqlite as sqlite_module
 from orchestrator.features.days.tables import SignalRow
 
 if TYPE_CHECKING:
@@ -106,15 +107,34 @@ async def test_who_waits_for_another_process_holds_up_nobody_else(
                 await session.flush()
 
 
-async def test_another_process_that_writes_for_too_long_is_told_of(file: Path, database: Database) -> None:
+async def test_another_process_that_writes_for_too_long_is_told_of(
+    file: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a sentence for people, as an error that passes; nothing of the session is kept."""
-    await database.store.apart(lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 0"))
+    monkeypatch.setattr(sqlite_module, "PATIENCE", "PRAGMA busy_timeout=0")
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(UnavailableError, match="another process writes to it; try again"):
             await add_signal(database)
     async with database.session("ada") as session:
         assert await agents(session) == ["clo"]
+
+
+async def test_who_waited_for_another_process_in_vain_has_no_lock(
+    file: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are sent by the event loop, which waits for nobody, only once it has."""
+    monkeypatch.setattr(sqlite_module, "PATIENCE", "PRAGMA busy_timeout=0")
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        async with database.session("ada") as session:
+            session.add(signal("ta"))
+            other.execute("BEGIN IMMEDIATE")
+            for _ in range(2):
+                with pytest.raises(UnavailableError, match="another process writes to it"):
+                    await session.flush()
+            other.rollback()
+    async with database.session("ada") as session:
+        assert await agents(session) == ["clo", "ta"]
 
 
 async def test_another_process_that_wrote_since_the_session_read_is_told_of(

@@ -173,10 +173,10 @@ class SqliteTransaction:
         """Be the one who writes: at once where nobody else does, else when the thread has waited for them."""
         if self._has_written:
             return
-        self._has_written = True
         connection = self.inner.connection()
         if not _is_taken_at_once(cast("Any", connection.connection.driver_connection)):
             await on_thread(self._thread, lambda: connection.exec_driver_sql(TAKE_LOCK))
+        self._has_written = True
 
     @property
     def _has_changes(self) -> bool:
