@@ -38,7 +38,7 @@ BACKLOG = 2_048  # connections that may wait to be accepted; the kernel may hold
 GC_THRESHOLDS = (50_000, 20, 100)
 # How long a thread that wants Python's lock waits for a busy one. Those that write tables and journal want it
 # several times in each transaction: by Python's own 5 ms a commit took tens of them beside a busy event loop.
-SWITCH_S = 0.0005
+SWITCH_S = 0.0002
 LARGEST_MESSAGE_BYTES = 1024 * 1024  # of a WebSocket, whatever its route takes
 KEEP_ALIVE_S = 65  # over the 60 s that proxies in front usually keep theirs
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from sqlalchemy import URL, StaticPool, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from orchestrator.core.errors import SettingsError, UnavailableError
 from orchestrator.core.private_files import make_private_file
@@ -166,17 +166,27 @@ class SqliteTransaction:
     async def commit(self) -> None:
         """On the thread, if there is anything to be written."""
         await self.read(lambda inner: inner.flush())
-        if self._has_written:
-            await on_thread(self._thread, self.inner.commit)
+        if not self._has_written:
+            return
+        try:
+            # The driver alone: of Python's lock it wants little, and everybody waits for the connection.
+            await on_thread(self._thread, self._raw.commit)
+        except sqlite3.Error as error:
+            raise OperationalError("COMMIT", None, error) from error
+        self.inner.commit()
 
     async def _take_lock(self) -> None:
         """Be the one who writes: at once where nobody else does, else when the thread has waited for them."""
         if self._has_written:
             return
-        connection = self.inner.connection()
-        if not _is_taken_at_once(cast("Any", connection.connection.driver_connection)):
+        if not _is_taken_at_once(self._raw):
+            connection = self.inner.connection()
             await on_thread(self._thread, lambda: connection.exec_driver_sql(TAKE_LOCK))
         self._has_written = True
+
+    @property
+    def _raw(self) -> sqlite3.Connection:
+        return cast("sqlite3.Connection", self.inner.connection().connection.driver_connection)
 
     @property
     def _has_changes(self) -> bool:
