@@ -9,6 +9,7 @@ import structlog
 from orchestrator.core.clock import utc
 from orchestrator.core.errors import ConflictError, OrchestratorError, UnavailableError
 from orchestrator.core.ids import new_id
+from orchestrator.core.pacing import Pace
 from orchestrator.core.waiting import time_limit
 from orchestrator.db import SYSTEM_OWNER
 from orchestrator.features.days import calls, views
@@ -70,6 +71,8 @@ class DayService:
         self._deadlines = deadlines
         self._clock = clock
         self._schedule_id = schedule_id
+        # A plan is the work of ten other calls, and has seconds where they have a fraction of one.
+        self._pace = Pace()
 
     async def sync_intent(self, owner: str, wanted: IntentSync) -> IntentSynced:
         """Take up what the owner wants to learn."""
@@ -133,6 +136,7 @@ class DayService:
         run_id = f"day-{new_id()}"
         try:
             async with time_limit(self._clock, self._deadlines.answer_by(now)):
+                await self._pace.turn()
                 run = await self._engine().start(day_workflow, request, id=run_id, owner=request.owner)
                 return DayPlanned.model_validate((await run.result()).answer)
         except TimeoutError:

@@ -1,0 +1,68 @@
+"""Heavy work begins no faster than the event loop keeps up."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from orchestrator.core import pacing
+from orchestrator.core.pacing import Pace
+
+
+@pytest.fixture
+def turns(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the turns of the event loop take, one after the other; later ones take none."""
+    planned = list[float]()
+
+    async def turn_s() -> float:
+        await asyncio.sleep(0)
+        return planned.pop(0) if planned else 0.0
+
+    monkeypatch.setattr(pacing, "_turn_s", turn_s)
+    monkeypatch.setattr(pacing, "PAUSE_S", 0)
+    return planned
+
+
+async def test_a_loop_that_keeps_up_holds_nobody_back(turns: list[float]) -> None:
+    """Each takes a turn and goes on, however many there are."""
+    pace = Pace()
+    await asyncio.gather(*[pace.turn() for _ in range(100)])
+    assert turns == []
+
+
+async def test_work_begins_when_turns_are_short_again(turns: list[float]) -> None:
+    """In the order in which it came."""
+    turns += [1.0, 1.0, 0.0, 1.0, 0.0]
+    pace, begun = Pace(), list[tuple[int, int]]()
+
+    async def begin(number: int) -> None:
+        await pace.turn()
+        begun.append((number, len(turns)))
+
+    await asyncio.gather(*[begin(number) for number in range(3)])
+    assert begun == [(0, 2), (1, 0), (2, 0)]
+
+
+async def test_work_goes_on_however_busy_the_loop_is(
+    turns: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while at the latest."""
+    monkeypatch.setattr(pacing, "LONGEST_WAIT_S", 0)
+    turns += [1.0] * 3
+    pace = Pace()
+    await asyncio.gather(*[pace.turn() for _ in range(3)])
+    assert turns == []
+
+
+async def test_who_goes_away_lets_the_next_one_have_its_turn(turns: list[float]) -> None:
+    """Also while it waits for a calmer moment."""
+    turns += [1.0] * 1_000
+    pace = Pace()
+    first, second = (asyncio.create_task(pace.turn()) for _ in range(2))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    first.cancel()
+    turns.clear()
+    await second
+    assert first.cancelled()
