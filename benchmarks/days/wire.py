@@ -35,7 +35,7 @@ class Connections:
         Raises:
             OSError: the connection broke off, or none was to be had.
         """
-        reader, writer = self._idle.pop() if self._idle else await self._connected()
+        reader, writer = await self._connection()
         try:
             writer.write(self._written(request))
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -54,6 +54,15 @@ class Connections:
         """Close those that nobody uses."""
         for _, writer in self._idle:
             writer.close()
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """One that is open: the service lets those go that nobody used for a minute."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return await self._connected()
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(LOOPBACK, self._port, limit=LARGEST_HEAD_BYTES)

@@ -26,22 +26,29 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 async def test_a_loop_that_keeps_up_holds_nobody_back(turns: list[float]) -> None:
     """Each takes a turn and goes on, however many there are."""
-    pace = Pace()
+    pace = Pace(lambda: False)
     await asyncio.gather(*[pace.turn() for _ in range(100)])
     assert turns == []
 
 
 async def test_work_begins_when_turns_are_short_again(turns: list[float]) -> None:
-    """In the order in which it came."""
+    """Who came last goes first, and so has all of its time."""
     turns += [1.0, 1.0, 0.0, 1.0, 0.0]
-    pace, begun = Pace(), list[tuple[int, int]]()
+    pace, begun = Pace(lambda: False), list[tuple[int, int]]()
 
     async def begin(number: int) -> None:
         await pace.turn()
         begun.append((number, len(turns)))
 
     await asyncio.gather(*[begin(number) for number in range(3)])
-    assert begun == [(0, 2), (1, 0), (2, 0)]
+    assert begun == [(0, 2), (2, 0), (1, 0)]
+
+
+async def test_nothing_begins_while_work_falls_behind(turns: list[float]) -> None:
+    """However short the turns of the event loop are."""
+    behind = [True, True, False]
+    await Pace(lambda: behind.pop(0)).turn()
+    assert behind == turns == []
 
 
 async def test_work_goes_on_however_busy_the_loop_is(
@@ -50,19 +57,22 @@ async def test_work_goes_on_however_busy_the_loop_is(
     """After a while at the latest."""
     monkeypatch.setattr(pacing, "LONGEST_WAIT_S", 0)
     turns += [1.0] * 3
-    pace = Pace()
+    pace = Pace(lambda: True)
     await asyncio.gather(*[pace.turn() for _ in range(3)])
-    assert turns == []
 
 
-async def test_who_goes_away_lets_the_next_one_have_its_turn(turns: list[float]) -> None:
-    """Also while it waits for a calmer moment."""
+async def test_who_goes_away_lets_the_others_have_their_turns(turns: list[float]) -> None:
+    """While it waits for a calmer moment, and while it waits for its turn."""
     turns += [1.0] * 1_000
-    pace = Pace()
-    first, second = (asyncio.create_task(pace.turn()) for _ in range(2))
+    pace = Pace(lambda: False)
+    first, second, third = (asyncio.create_task(pace.turn()) for _ in range(3))
     await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    third.cancel()
     await asyncio.sleep(0)
     first.cancel()
     turns.clear()
     await second
+    await pace.turn()
     assert first.cancelled()
+    assert third.cancelled()

@@ -313,7 +313,9 @@ async def test_no_more_connections_are_opened_than_set(
             database.session("ann") as three,
         ):
             for session in (one, two, three):
+                assert not database.is_behind
                 await session.all(select(SessionRow))
+            assert database.is_behind
             with pytest.raises(UnavailableError, match=r"are in use\. .*raise database\.max_open_conns"):
                 async with database.session("ann") as fourth:
                     await fourth.all(select(SessionRow))

@@ -14,6 +14,7 @@ from sqlalchemy import delete, event, select, update
 from orchestrator.core.errors import UnavailableError
 from orchestrator.db import Database
 from orchestrator.db import sqlite as sqlite_module
+from orchestrator.db.sqlite import LONGEST_LINE
 from orchestrator.features.days.tables import SignalRow
 
 if TYPE_CHECKING:
@@ -173,6 +174,30 @@ async def test_a_file_that_was_let_go_stays_so(database: Database) -> None:
     with pytest.raises(UnavailableError, match="is closed"):
         await database.check()
     await database.close()
+
+
+async def test_those_who_have_time_let_the_others_go_first(database: Database) -> None:
+    """A line of theirs is told of, so that no more of them come."""
+    gone, is_let_on, was_behind = list[str](), asyncio.Event(), list[bool]()
+
+    async def go(name: str, *, has_time: bool) -> None:
+        async with database.session("ada", has_time=has_time) as session:
+            await agents(session)
+            gone.append(name)
+            await is_let_on.wait()
+
+    first = asyncio.create_task(go("first", has_time=False))
+    await asyncio.sleep(0)
+    slow = [asyncio.create_task(go("slow", has_time=True)) for _ in range(LONGEST_LINE + 1)]
+    was_behind.append(database.is_behind)
+    quick = asyncio.create_task(go("quick", has_time=False))
+    await asyncio.sleep(0)
+    was_behind.append(database.is_behind)
+    is_let_on.set()
+    await asyncio.gather(first, quick, *slow)
+    was_behind.append(database.is_behind)
+    assert gone == ["first", "quick", *["slow"] * len(slow)]
+    assert was_behind == [False, True, False]
 
 
 async def test_who_reads_waits_for_no_writer(file: Path, database: Database) -> None:

@@ -17,10 +17,10 @@ from sqlalchemy import select
 from orchestrator import EmbeddedEngine
 from orchestrator.agents.remote import AgentClient, Signals
 from orchestrator.core.clock import utc
+from orchestrator.core.pacing import Pace
 from orchestrator.core.telemetry import Metrics
 from orchestrator.db import SYSTEM
 from orchestrator.durable.runs import Status as RunStatus
-from orchestrator.features.days import SCHEDULE
 from orchestrator.features.days.asking import ENDPOINTS, PROXY, AskedAgents
 from orchestrator.features.days.day import AGENTS, INSTRUCTOR
 from orchestrator.features.days.deadlines import Deadlines
@@ -150,7 +150,7 @@ class DaysRoom:
             lambda: self.engine,
             self.deadlines,
             self.clock,
-            SCHEDULE,
+            Pace(lambda: self.database.is_behind),
         )
         self._parts = AsyncExitStack()
 

@@ -79,6 +79,11 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many wait for the tables that work which has time should not begin now."""
+        return self._store.is_behind
+
     async def close(self) -> None:
         """Let the database go."""
         await self._store.close()
@@ -118,14 +123,16 @@ class Database:
             asking.cancel()  # not awaited: the driver takes its time to leave a server that hangs
 
     @asynccontextmanager
-    async def session(self, principal: str | System) -> AsyncIterator[Session]:
+    async def session(self, principal: str | System, *, has_time: bool = False) -> AsyncIterator[Session]:
         """A transaction as an owner or as ``SYSTEM``: committed at its end, undone by an error.
+
+        On a SQLite file, where one waits for another, those that have time let the others go first.
 
         Raises:
             UnavailableError: the database cannot be reached now. Nothing was committed, unless it went away
                 in the very moment of the commit.
         """
-        async with self._store.transaction(principal) as transaction:
+        async with self._store.transaction(principal, has_time=has_time) as transaction:
             session = Session(transaction, self._store.explained)
             yield session
             await session.commit()

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import urlencode
 
-from sqlalchemy import NullPool, event, text
+from sqlalchemy import NullPool, QueuePool, event, text
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -79,6 +79,7 @@ class PostgresStore:
 
     def __init__(self, address: PostgresAddress, *, most_open: int = 25, most_idle: int = 5) -> None:
         self._address = address
+        self._most_open = most_open
         self._connect = _connector(address)
         kept = min(most_idle, most_open)
         self.engine = create_async_engine(
@@ -141,13 +142,23 @@ class PostgresStore:
         return self._passing(error)
 
     @asynccontextmanager
-    async def transaction(self, principal: str | System) -> AsyncIterator[PostgresTransaction]:
+    async def transaction(
+        self,
+        principal: str | System,
+        *,
+        has_time: bool = False,  # noqa: ARG002  # the server serves all at once
+    ) -> AsyncIterator[PostgresTransaction]:
         """On a connection of the pool."""
         inner = AsyncSession(self.engine, sync_session_class=OwnedSession, **session_options(principal))
         try:
             yield PostgresTransaction(inner)
         finally:
             await self._ended(inner)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether all connections are in use."""
+        return isinstance(self.engine.pool, QueuePool) and self.engine.pool.checkedout() >= self._most_open
 
     async def apart(self, work: Callable[[Connection], T]) -> T:
         """On a connection of the pool too."""

@@ -12,6 +12,7 @@ from sqlalchemy import URL, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from orchestrator.core.errors import SettingsError, UnavailableError
+from orchestrator.core.precedence import Precedence
 from orchestrator.core.private_files import make_private_file
 from orchestrator.core.waiting import whole
 from orchestrator.db.file import revision_of
@@ -44,6 +45,8 @@ _PASSING: Final = {
 _PRIMARY: Final = 0xFF  # the bits of a code that say what it is; those above it say more of it
 # How the transaction begins that migrates: as a writer, so that a second one waits instead of failing.
 AS_WRITER: Final = "as_writer"
+# As many have their turns within a few hundredths of a second.
+LONGEST_LINE: Final = 10
 # Changes nothing, in the manner of those who do.
 TAKE_LOCK: Final = "UPDATE alembic_version SET version_num = version_num WHERE 0"
 PATIENCE: Final = f"PRAGMA busy_timeout={PRAGMAS['busy_timeout']}"
@@ -68,30 +71,37 @@ class SqliteStore:
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", _begin)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tables")
-        self._turn = asyncio.Lock()
+        self._precedence = Precedence()
         self._is_closed = False
 
     def __str__(self) -> str:
         return str(self._file)
 
     @asynccontextmanager
-    async def transaction(self, principal: str | System) -> AsyncIterator[SqliteTransaction]:
+    async def transaction(
+        self, principal: str | System, *, has_time: bool = False
+    ) -> AsyncIterator[SqliteTransaction]:
         """The connection, when it is free."""
         options = session_options(principal)
-        async with self._turn:
+        async with self._precedence.turn(has_time=has_time):
             self._check_open()
             with OwnedSession(self._engine, **options) as inner:
                 yield SqliteTransaction(inner, self._thread)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a line of those who have time has formed."""
+        return self._precedence.patient > LONGEST_LINE
+
     async def apart(self, work: Callable[[Connection], T]) -> T:
         """The same connection, without a session."""
-        async with self._turn:
+        async with self._precedence.turn():
             self._check_open()
             return await on_thread(self._thread, lambda: self._in_transaction(work))
 
     async def close(self) -> None:
         """Let the file go, once the session that is open has ended."""
-        async with self._turn:
+        async with self._precedence.turn():
             if not self._is_closed:
                 self._is_closed = True
                 disposed = asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
@@ -103,7 +113,7 @@ class SqliteStore:
         await asyncio.to_thread(revision_of, self._file)
         make_private_file(self._file)
         try:
-            async with self._turn:
+            async with self._precedence.turn():
                 return await on_thread(self._thread, lambda: self._in_transaction(_upgrade, as_writer=True))
         except DBAPIError as error:
             raise SettingsError(

@@ -43,8 +43,18 @@ class Transaction(Protocol):
 class Store(Protocol):
     """Where tables are kept. ``str(store)`` is its name for people, without secrets."""
 
-    def transaction(self, principal: str | System) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction as that principal, undone at the end unless it was committed."""
+    def transaction(
+        self, principal: str | System, *, has_time: bool = False
+    ) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction as that principal, undone at the end unless it was committed.
+
+        Where one has to wait for another, those that have time let the others go first.
+        """
+        ...
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many wait that whoever has time should not come now."""
         ...
 
     async def apart(self, work: Callable[[Connection], T]) -> T:

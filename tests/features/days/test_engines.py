@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import update
 
 from orchestrator.core.clock import utc
-from orchestrator.features.days import schedule_id
+from orchestrator.features.days.schedule import schedule_id
 from orchestrator.features.days.tables import IntentRow
 from orchestrator.features.days.workflow import prepare_days
 from support.days_room import INTENT

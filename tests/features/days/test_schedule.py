@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator.features.days import SCHEDULE
 from orchestrator.features.days.day import AGENTS
 from orchestrator.features.days.morning import PREPARED_AT_ONCE
+from orchestrator.features.days.schedule import SCHEDULE, keep_schedule
 from orchestrator.features.days.workflow import day, prepare_days
 from support.days_room import START, DaysRoom
 
@@ -32,15 +32,15 @@ async def prepared(room: DaysRoom) -> None:
 
 async def test_the_schedule_is_there_once(room: DaysRoom) -> None:
     """For all people together, every quarter of an hour; another start of the service changes nothing."""
-    await room.service.keep_schedule()
-    await room.service.keep_schedule()
+    await keep_schedule(room.engine, SCHEDULE)
+    await keep_schedule(room.engine, SCHEDULE)
     [schedule] = await room.engine.schedules()
     assert (schedule.id, schedule.cron, schedule.zone) == (SCHEDULE, "*/15 * * * *", "UTC")
 
 
 async def test_the_promised_time_is_kept(room: DaysRoom) -> None:
     """The plan is there a moment after the time that status says, and not before; then it is to be done."""
-    await room.service.keep_schedule()
+    await keep_schedule(room.engine, SCHEDULE)
     await room.sync()
     await room.day_done(1, 3)
     promised = await next_run(room)

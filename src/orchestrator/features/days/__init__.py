@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.core.settings import Settings
     from orchestrator.features.days.agents.service import AgentService
     from orchestrator.features.days.deadlines import Deadlines
     from orchestrator.web.feature import Feature, Resources
 
-SCHEDULE: Final = "prepare-days"
-
 
 def build(resources: Resources) -> Feature:
     """The room: routes, workflows, steps and schedule, on what the service has."""
+    from orchestrator.core.pacing import Pace
     from orchestrator.features.days import events
     from orchestrator.features.days.asking import AskedAgents
     from orchestrator.features.days.connection import AgentConnection
@@ -25,6 +23,7 @@ def build(resources: Resources) -> Feature:
         SessionRepository,
     )
     from orchestrator.features.days.routes import days_router
+    from orchestrator.features.days.schedule import keep_schedule, schedule_id
     from orchestrator.features.days.service import DayService
     from orchestrator.features.days.steps import DaySteps
     from orchestrator.features.days.storing import Storing
@@ -46,7 +45,7 @@ def build(resources: Resources) -> Feature:
         resources.engine,
         deadlines,
         clock,
-        schedule_id(resources.settings),
+        Pace(lambda: resources.database.is_behind),
     )
     return Feature(
         name="days",
@@ -54,16 +53,11 @@ def build(resources: Resources) -> Feature:
         workflows=(day, prepare_days),
         steps=(DaySteps(AskedAgents(agents.client, agents.signals), storing, morning),),
         parts=(Part("agents", lambda: agents),),
-        on_start=(service.keep_schedule,),
+        on_start=(lambda: keep_schedule(resources.engine(), schedule_id(resources.settings)),),
         background=(service.forget_replaced_always,),
         before_giving=(intents.make_way,),
         events=events.ALL,
     )
-
-
-def schedule_id(settings: Settings) -> str:
-    """The id of the schedule that prepares days; on a cluster its service's own, as others may be there."""
-    return SCHEDULE if settings.engine == "embedded" else f"{SCHEDULE}-{settings.temporal.task_queue}"
 
 
 def _deadlines(resources: Resources) -> Deadlines:

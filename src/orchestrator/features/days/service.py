@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
 from orchestrator.core.clock import utc
 from orchestrator.core.errors import ConflictError, OrchestratorError, UnavailableError
 from orchestrator.core.ids import new_id
-from orchestrator.core.pacing import Pace
 from orchestrator.core.waiting import time_limit
-from orchestrator.db import SYSTEM_OWNER
 from orchestrator.features.days import calls, views
 from orchestrator.features.days.asking import unseen, without_instructor
 from orchestrator.features.days.day import Made
 from orchestrator.features.days.repository.sessions import NO_ACTIVE_INTENT
 from orchestrator.features.days.schemas import DayPlanned
 from orchestrator.features.days.workflow import day as day_workflow
-from orchestrator.features.days.workflow import prepare_days
 from orchestrator.web.background import hourly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.core.clock import Clock
+    from orchestrator.core.pacing import Pace
     from orchestrator.durable.engine import Engine
     from orchestrator.features.days.day import DayRequest
     from orchestrator.features.days.deadlines import Deadlines
@@ -43,9 +41,6 @@ if TYPE_CHECKING:
     )
     from orchestrator.features.days.storing import Storing
 
-# Everywhere on Earth 07:00 is at a full quarter of an hour in UTC.
-PREPARED_EVERY: Final = "*/15 * * * *"
-
 log = structlog.get_logger()
 
 
@@ -61,8 +56,9 @@ class DayService:
         engine: Callable[[], Engine],
         deadlines: Deadlines,
         clock: Clock,
-        schedule_id: str,
+        pace: Pace,
     ) -> None:
+        """Take what it is made of; a plan is the work of ten other calls, and begins at this ``pace``."""
         self._intents = intents
         self._sessions = sessions
         self._storing = storing
@@ -70,9 +66,7 @@ class DayService:
         self._engine = engine
         self._deadlines = deadlines
         self._clock = clock
-        self._schedule_id = schedule_id
-        # A plan is the work of ten other calls, and has seconds where they have a fraction of one.
-        self._pace = Pace()
+        self._pace = pace
 
     async def sync_intent(self, owner: str, wanted: IntentSync) -> IntentSynced:
         """Take up what the owner wants to learn."""
@@ -124,12 +118,6 @@ class DayService:
         async for _ in hourly(self._clock):
             forgotten = await self._intents.forget_replaced(utc(self._clock.time()))
             log.info("replaced intents forgotten", count=forgotten)
-
-    async def keep_schedule(self) -> None:
-        """See to it that next days are prepared, whoever they are for."""
-        await self._engine().schedule(
-            prepare_days, id=self._schedule_id, cron=PREPARED_EVERY, zone="UTC", owner=SYSTEM_OWNER
-        )
 
     async def _planned(self, request: DayRequest, now: float) -> DayPlanned:
         """The day's session, as a run leaves it; with a plan by rules where none does so in time."""

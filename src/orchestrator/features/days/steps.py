@@ -43,7 +43,7 @@ class DaySteps:
     @step(name="store-day", timeout=STEP_TIMEOUT_S, retry=RETRY)
     async def store(self, made: Made) -> Stored:
         """Keep what came of it, and tell of it."""
-        return await self._storing.store(made)
+        return await self._storing.store(made, has_time=True)
 
     @step(name="prepare-some-days", timeout=PREPARING_TIMEOUT_S, retry=RETRY)
     async def prepare_some(self) -> int:

@@ -21,7 +21,7 @@ class Storing:
         self._sessions = sessions
         self._clock = clock
 
-    async def store(self, made: Made) -> Stored:
+    async def store(self, made: Made, *, has_time: bool = False) -> Stored:
         """Keep it, and tell of it. Raises as `SessionRepository.store` does."""
-        row = await self._sessions.store(made, utc(self._clock.time()))
+        row = await self._sessions.store(made, utc(self._clock.time()), has_time=has_time)
         return Stored(session_id=row.id, answer=views.planned(row).model_dump(mode="json"))

@@ -105,7 +105,7 @@ class Outbox:
 
     async def _next(self) -> list[OutboxRow]:
         query = select(OutboxRow).order_by(OutboxRow.number).limit(RELAYED_AT_ONCE)
-        async with self._database.session(SYSTEM) as session:
+        async with self._database.session(SYSTEM, has_time=True) as session:
             return await session.all(query)
 
     async def _forget(self, rows: list[OutboxRow]) -> int:

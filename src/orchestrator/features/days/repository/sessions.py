@@ -82,7 +82,7 @@ class SessionRepository:
         self._database = database
         self._outbox = outbox
 
-    async def store(self, made: Made, now: datetime) -> DaySessionRow:
+    async def store(self, made: Made, now: datetime, *, has_time: bool = False) -> DaySessionRow:
         """Keep what a run made, the plan too unless the one that is there holds; the session with its plan.
 
         The run's events are told with it. Storing the same run again changes nothing.
@@ -91,7 +91,7 @@ class SessionRepository:
             ConflictError: the intent is gone, with everything of its owner.
         """
         day = made.day
-        async with self._database.session(day.owner) as session:
+        async with self._database.session(day.owner, has_time=has_time) as session:
             await session.alone(f"the days of {day.intent_id}")
             found = await session.rows(_OF_DAY, intent=day.intent_id, week=day.week, day=day.day)
             if not found:

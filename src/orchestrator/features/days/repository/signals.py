@@ -63,7 +63,7 @@ class SignalTable:
         await self._writes.close()
 
     async def _read(self, owner: str, questions: Sequence[Question]) -> list[CachedSignal | None]:
-        async with self._database.session(owner) as session:
+        async with self._database.session(owner, has_time=True) as session:
             rows = await session.rows(_KEPT_AND_LAST_DONE, **_named(questions))
         kept = {}
         for row, done in rows:
@@ -74,7 +74,7 @@ class SignalTable:
 
     async def _write(self, owner: str, given: Sequence[tuple[Question, CachedSignal]]) -> list[None]:
         signals = dict(given)  # of two for one question, the later one
-        async with self._database.session(owner) as session:
+        async with self._database.session(owner, has_time=True) as session:
             await session.alone(f"the signals of {owner}")
             rows = {(row.agent, row.key): row for row in await session.all(_KEPT, **_named([*signals]))}
             oldest: float | None = None
