@@ -24,6 +24,18 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return planned
 
 
+async def begun(pace: Pace, turns: list[float]) -> list[tuple[int, int]]:
+    """Of three who come at once: which began when, and how many turns were left by then."""
+    order = list[tuple[int, int]]()
+
+    async def begin(number: int) -> None:
+        await pace.turn()
+        order.append((number, len(turns)))
+
+    await asyncio.gather(*[begin(number) for number in range(3)])
+    return order
+
+
 async def test_a_loop_that_keeps_up_holds_nobody_back(turns: list[float]) -> None:
     """Each takes a turn and goes on, however many there are."""
     pace = Pace(lambda: False)
@@ -32,16 +44,17 @@ async def test_a_loop_that_keeps_up_holds_nobody_back(turns: list[float]) -> Non
 
 
 async def test_work_begins_when_turns_are_short_again(turns: list[float]) -> None:
-    """Who came last goes first, and so has all of its time."""
+    """In the order in which it came."""
     turns += [1.0, 1.0, 0.0, 1.0, 0.0]
-    pace, begun = Pace(lambda: False), list[tuple[int, int]]()
+    assert await begun(Pace(lambda: False), turns) == [(0, 2), (1, 0), (2, 0)]
 
-    async def begin(number: int) -> None:
-        await pace.turn()
-        begun.append((number, len(turns)))
 
-    await asyncio.gather(*[begin(number) for number in range(3)])
-    assert begun == [(0, 2), (2, 0), (1, 0)]
+async def test_who_came_last_goes_first_once_somebody_has_waited_for_long(
+    turns: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has waited for long has too little time left for anything."""
+    monkeypatch.setattr(pacing, "PATIENCE_S", 0)
+    assert await begun(Pace(lambda: False), turns) == [(0, 0), (2, 0), (1, 0)]
 
 
 async def test_nothing_begins_while_work_falls_behind(turns: list[float]) -> None:
@@ -76,3 +89,18 @@ async def test_who_goes_away_lets_the_others_have_their_turns(turns: list[float]
     await pace.turn()
     assert first.cancelled()
     assert third.cancelled()
+
+
+async def test_who_goes_away_in_the_moment_of_a_turn_spoils_nobodys(turns: list[float]) -> None:
+    """The one whose turn ends finds the next who is still there."""
+    turns += [1.0] * 1_000
+    pace = Pace(lambda: False)
+    people = [asyncio.create_task(pace.turn()) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    people[1].cancel()
+    people[0].cancel()
+    turns.clear()
+    ends = await asyncio.gather(*people, return_exceptions=True)
+    assert [type(end) for end in ends] == [asyncio.CancelledError, asyncio.CancelledError, type(None)]
+    await pace.turn()

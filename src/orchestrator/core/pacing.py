@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 # Longer turns of the event loop are felt by everybody who asks for something small.
 LONGEST_TURN_S: Final = 0.02
 PAUSE_S: Final = 0.01
+# Half of what a plan may take: who has waited for it has little time left.
+PATIENCE_S: Final = 6.0
 # However busy the process is, work goes on, if slowly.
 LONGEST_WAIT_S: Final = 0.5
 
@@ -18,15 +21,16 @@ LONGEST_WAIT_S: Final = 0.5
 class Pace:
     """Has heavy work begin one after the other, and nothing new while what is under way falls behind.
 
-    Then what waits is the heavy work, and not everything else. Who came last goes first: where more comes
-    than can be done, some have all of their time, instead of each having waited until too little is left.
-    Work that only waits for others, such as agents, does not hold up what comes after it.
+    Then what waits is the heavy work, and not everything else. Who came first goes first, until somebody has
+    waited for long: from then on more comes than can be done, and who came last goes first, so that some have
+    all of their time, instead of each having waited until too little is left. Work that only waits for
+    others, such as agents, does not hold up what comes after it.
     """
 
     def __init__(self, is_behind: Callable[[], bool]) -> None:
         """``is_behind`` says whether work waits for something else than the event loop."""
         self._is_behind = is_behind
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting = deque[tuple[float, asyncio.Future[None]]]()
         self._is_taken = False
 
     async def turn(self) -> None:
@@ -41,21 +45,28 @@ class Pace:
         if not self._is_taken:
             self._is_taken = True
             return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._waiting.append((loop.time(), turn))
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                self._waiting.remove(turn)
-            else:  # it had come already
+            if not turn.cancelled():  # it had come already
                 self._go()
             raise
 
     def _go(self) -> None:
-        self._is_taken = bool(self._waiting)
-        if self._waiting:
-            self._waiting.pop().set_result(None)
+        while self._waiting:
+            turn = self._next()
+            if not turn.done():  # who went away has left a place behind
+                turn.set_result(None)
+                return
+        self._is_taken = False
+
+    def _next(self) -> asyncio.Future[None]:
+        since, _ = self._waiting[0]
+        is_first_come = asyncio.get_running_loop().time() - since < PATIENCE_S
+        return (self._waiting.popleft() if is_first_come else self._waiting.pop())[1]
 
     async def _calm(self) -> None:
         loop = asyncio.get_running_loop()

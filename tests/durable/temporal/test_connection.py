@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator import Context, TemporalEngine, workflow
 from orchestrator.core.errors import SettingsError, UnavailableError
@@ -82,6 +83,15 @@ async def test_a_client_shows_its_own_certificate(
         await Connection(address, tls=Tls(authority.ca_file, cert_file, key_file)).open()
         with pytest.raises((SettingsError, UnavailableError), match="client certificate"):
             await Connection(address, tls=Tls(authority.ca_file)).open()
+
+
+def test_a_handshake_that_is_broken_off_late_is_told_alike() -> None:
+    """By TLS 1.3 the client may have begun its first call by then, which is cancelled."""
+    late = RPCError("operation was canceled", RPCStatusCode.CANCELLED, b"")
+    with pytest.raises(
+        UnavailableError, match="operation was canceled; perhaps it wants a client certificate"
+    ):
+        Connection("127.0.0.1:7233", tls=True)._explain(late)
 
 
 async def test_tls_and_none_do_not_meet(

@@ -27,6 +27,8 @@ CONNECT_LIMIT_S: Final = 5.0
 # The SDK tells what went wrong as its inner parts print themselves; what is meant for people is quoted there.
 _SENTENCE: Final = re.compile(r'(?:message|error): "([^"]+)"')
 
+# In the handshake, or, by TLS 1.3, in the first call after it.
+_BROKEN_OFF: Final = ("transport error", "operation was canceled")
 _REFUSED: Final = {RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.PERMISSION_DENIED}
 
 
@@ -127,7 +129,10 @@ class Connection:
             ) from error
         if error.status in _REFUSED:
             raise SettingsError(self._refusal()) from error
-        raise UnavailableError(f"no Temporal server answers at {self.address}: {error}") from error
+        said = str(error)
+        raise UnavailableError(
+            f"no Temporal server answers at {self.address}: {said}{self._hint(said)}"
+        ) from error
 
     def _explain_silence(self, error: RuntimeError) -> NoReturn:
         """Say what the SDK's words mean; it tells all troubles of connecting as one kind of error."""
@@ -135,13 +140,16 @@ class Connection:
         for word, meaning in _MEANINGS.items():
             if word in said:
                 raise SettingsError(meaning(self)) from error
-        hint = ""
-        if "transport error" in said:  # it took the connection and broke it off
-            wants = "a client certificate or another one" if self.uses_tls else "TLS"
-            hint = f"; perhaps it wants {wants}"
         raise UnavailableError(
-            f"no Temporal server answers at {self.address}: {_sentence(said)}{hint}"
+            f"no Temporal server answers at {self.address}: {_sentence(said)}{self._hint(said)}"
         ) from error
+
+    def _hint(self, said: str) -> str:
+        """What a server may lack that took the connection and broke it off."""
+        if not any(words in said for words in _BROKEN_OFF):
+            return ""
+        wants = "a client certificate or another one" if self.uses_tls else "TLS"
+        return f"; perhaps it wants {wants}"
 
     def _refusal(self) -> str:
         given = "needs an API key, and none is given" if self.api_key is None else "refuses the API key"
