@@ -45,7 +45,7 @@ _PASSING: Final = {
 _PRIMARY: Final = 0xFF  # the bits of a code that say what it is; those above it say more of it
 # How the transaction begins that migrates: as a writer, so that a second one waits instead of failing.
 AS_WRITER: Final = "as_writer"
-# As many have their turns within a few hundredths of a second.
+# As many have their turns within a tenth of a second.
 LONGEST_LINE: Final = 20
 # Changes nothing, in the manner of those who do.
 TAKE_LOCK: Final = "UPDATE alembic_version SET version_num = version_num WHERE 0"
