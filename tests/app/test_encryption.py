@@ -53,7 +53,7 @@ async def test_the_service_encrypts_what_its_runs_record(tmp_path: Path) -> None
     assert TOPIC.encode() not in written
     settings = load_settings(None, {"payloads.encryption_keys": KEYS})
     with JournalReader(tmp_path / JOURNAL_FILE, encryption=encryption_of(settings)) as reader:
-        [run] = reader.list()
+        [run] = reader.list(workflow="lesson")
         assert TOPIC in repr(reader.events(run.id))
     with JournalReader(tmp_path / JOURNAL_FILE) as reader, pytest.raises(UnreadableError, match="'2026'"):
         reader.events(run.id)
@@ -115,7 +115,7 @@ def test_commands_read_with_the_keys_of_the_settings(orchestrator: CommandLine) 
     """Without them they say which one is missing."""
     orchestrator.environment[SETTING] = KEYS
     assert orchestrator("lesson", TOPIC).returncode == ExitCode.OK
-    run_id = json.loads(orchestrator("runs", "list", "--json").stdout)["id"]
+    run_id = json.loads(orchestrator("runs", "list", "--workflow", "lesson", "--json").stdout)["id"]
     assert TOPIC in orchestrator("runs", "events", run_id, "--json").stdout
     orchestrator.environment[SETTING] = f"2025:{OLD_KEY}"
     refused = orchestrator("runs", "events", run_id)

@@ -92,7 +92,7 @@ def test_after_kill_9_the_same_command_goes_on_and_pays_for_nothing_twice(
         session_id = wait_for_the_second_section(process)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    listed = with_model("runs", "list", "--status", "running", "--json")
+    listed = with_model("runs", "list", "--workflow", "lesson", "--status", "running", "--json")
     assert json.loads(listed.stdout)["tags"] == {"session": session_id}
 
     asked_before = len(provider.asked)

@@ -48,7 +48,7 @@ def busy(tmp_path: Path) -> Iterator[tuple[ServiceProcess, CommandLine, str]]:
 def test_a_finished_run_is_shown_without_a_service(orchestrator: CommandLine) -> None:
     """Its row, its steps and its whole history, for people and for scripts."""
     assert orchestrator("lesson", "Tides").returncode == ExitCode.OK
-    listed = json.loads(orchestrator("runs", "list", "--json").stdout)
+    listed = json.loads(orchestrator("runs", "list", "--workflow", "lesson", "--json").stdout)
     assert (listed["workflow"], listed["status"]) == ("lesson", "completed")
     for name in (listed["id"], listed["tags"]["session"]):
         shown = json.loads(orchestrator("runs", "show", name, "--json").stdout)
@@ -58,10 +58,10 @@ def test_a_finished_run_is_shown_without_a_service(orchestrator: CommandLine) ->
     assert [event["offset"] for event in events] == list(range(1, len(events) + 1))
     assert (events[0]["type"], events[-1]["type"]) == ("run-started", "run-completed")
 
-    assert f"{listed['id']} lesson   completed" in orchestrator("runs", "list").stdout
+    assert f"{listed['id']} lesson   completed" in orchestrator("runs", "list", "--workflow", "lesson").stdout
     assert "finalize-lesson" in orchestrator("runs", "show", listed["id"]).stdout
     orchestrator.environment["COLUMNS"] = "60"
-    assert f"{listed['id']} completed" in orchestrator("runs", "list").stdout
+    assert f"{listed['id']} completed" in orchestrator("runs", "list", "--workflow", "lesson").stdout
     lines = orchestrator("runs", "events", listed["id"], "--after", "1").stdout.splitlines()
     assert len(lines) == len(events) - 1
     assert all(len(line) <= 60 for line in lines)
@@ -230,7 +230,7 @@ def test_a_fork_that_cannot_be_is_refused_with_the_reason(
         done = command("runs", "fork", run_id, *options)
         assert done.returncode == ExitCode.USAGE
         assert said in " ".join(done.stderr.split())
-    assert len(command("runs", "list", "--json").stdout.splitlines()) == 1
+    assert len(command("runs", "list", "--workflow", "lesson", "--json").stdout.splitlines()) == 1
     service.kill()
     done = command("runs", "fork", run_id, "--from-step", "1")
     assert done.returncode == ExitCode.UNAVAILABLE

@@ -64,7 +64,7 @@ def test_a_finished_run_is_shown(tmp_path: Path, cluster: dict[str, str]) -> Non
     """Beside the service and without one: its row, its steps and its history, for people and scripts."""
     orchestrator = CommandLine(tmp_path, cluster)
     assert orchestrator("lesson", "Tides").returncode == ExitCode.OK
-    listed = json.loads(orchestrator("runs", "list", "--json").stdout)
+    listed = json.loads(orchestrator("runs", "list", "--workflow", "lesson", "--json").stdout)
     assert (listed["workflow"], listed["status"]) == ("lesson", "completed")
     for name in (listed["id"], listed["tags"]["session"]):
         shown = json.loads(orchestrator("runs", "show", name, "--json").stdout)
@@ -74,7 +74,7 @@ def test_a_finished_run_is_shown(tmp_path: Path, cluster: dict[str, str]) -> Non
     assert [event["offset"] for event in events] == list(range(1, len(events) + 1))
     assert (events[0]["type"], events[-1]["type"]) == ("run-started", "run-completed")
 
-    assert f"{listed['id']} lesson   completed" in orchestrator("runs", "list").stdout
+    assert f"{listed['id']} lesson   completed" in orchestrator("runs", "list", "--workflow", "lesson").stdout
     assert "finalize-lesson" in orchestrator("runs", "show", listed["id"]).stdout
     assert len(orchestrator("runs", "events", name, "--after", "1").stdout.splitlines()) == len(events) - 1
     for command in ("show", "events", "cancel"):

@@ -70,7 +70,7 @@ def test_schedules_are_listed_told_and_started(scheduled: tuple[ServiceProcess, 
     assert json.loads(command("schedules", "pause", "leap-lesson", "--json").stdout)["status"] == "paused"
 
     run = command("schedules", "run-now", "leap-lesson").stdout.strip()
-    begun = json.loads(command("runs", "list", "--json").stdout)
+    begun = json.loads(command("runs", "list", "--workflow", "lesson", "--json").stdout)
     assert (begun["id"], begun["workflow"]) == (run, "lesson")
     assert begun["tags"] == {"schedule": "leap-lesson"}
     first = json.loads(command("schedules", "list", "--json").stdout.splitlines()[0])

@@ -322,7 +322,7 @@ async def test_what_was_made_in_dev_mode_is_handed_to_a_user(tables: Tables, tmp
         shown = await service._client.get(f"/api/sessions/{lesson}/result", headers={"X-User-ID": ADA})
         assert HERS in shown.json()["lesson"]
         assert (await service._client.get(f"/api/sessions/{lesson}/result")).status_code == 404
-        assert [run.owner for run in await service.service.engine.list()] == [ADA]
+        assert [run.owner for run in await service.service.engine.list(workflow="lesson")] == [ADA]
 
         again = (await service.asked("owners/move", giver="local", taker=ADA)).json()
         assert (again["tables"], again["left"], again["runs"]) == ({}, {}, 0)
