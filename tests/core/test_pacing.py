@@ -9,6 +9,8 @@ import pytest
 from orchestrator.core import pacing
 from orchestrator.core.pacing import Pace
 
+LONG_S = 60.0
+
 
 @pytest.fixture
 def turns(monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -38,7 +40,7 @@ async def begun(pace: Pace, turns: list[float]) -> list[tuple[int, int]]:
 
 async def test_a_loop_that_keeps_up_holds_nobody_back(turns: list[float]) -> None:
     """Each takes a turn and goes on, however many there are."""
-    pace = Pace(lambda: False)
+    pace = Pace(lambda: False, LONG_S)
     await asyncio.gather(*[pace.turn() for _ in range(100)])
     assert turns == []
 
@@ -46,21 +48,32 @@ async def test_a_loop_that_keeps_up_holds_nobody_back(turns: list[float]) -> Non
 async def test_work_begins_when_turns_are_short_again(turns: list[float]) -> None:
     """In the order in which it came."""
     turns += [1.0, 1.0, 0.0, 1.0, 0.0]
-    assert await begun(Pace(lambda: False), turns) == [(0, 2), (1, 0), (2, 0)]
+    assert await begun(Pace(lambda: False, LONG_S), turns) == [(0, 2), (1, 0), (2, 0)]
 
 
-async def test_who_came_last_goes_first_once_somebody_has_waited_for_long(
-    turns: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_came_last_goes_first_once_somebody_has_waited_for_long(turns: list[float]) -> None:
     """Who has waited for long has too little time left for anything."""
-    monkeypatch.setattr(pacing, "PATIENCE_S", 0)
-    assert await begun(Pace(lambda: False), turns) == [(0, 0), (2, 0), (1, 0)]
+    assert await begun(Pace(lambda: False, patience_s=0), turns) == [(0, 0), (2, 0), (1, 0)]
+
+
+async def test_who_waited_for_long_and_went_away_is_forgotten(turns: list[float]) -> None:
+    """Nobody's place is kept, however long others keep coming."""
+    turns += [1.0] * 1_000
+    pace = Pace(lambda: False, LONG_S)
+    first, *others = (asyncio.create_task(pace.turn()) for _ in range(100))
+    await asyncio.sleep(0)
+    for person in others:
+        person.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    assert not pace._waiting
+    turns.clear()
+    await first
 
 
 async def test_nothing_begins_while_work_falls_behind(turns: list[float]) -> None:
     """However short the turns of the event loop are."""
     behind = [True, True, False]
-    await Pace(lambda: behind.pop(0)).turn()
+    await Pace(lambda: behind.pop(0), LONG_S).turn()
     assert behind == turns == []
 
 
@@ -70,14 +83,14 @@ async def test_work_goes_on_however_busy_the_loop_is(
     """After a while at the latest."""
     monkeypatch.setattr(pacing, "LONGEST_WAIT_S", 0)
     turns += [1.0] * 3
-    pace = Pace(lambda: True)
+    pace = Pace(lambda: True, LONG_S)
     await asyncio.gather(*[pace.turn() for _ in range(3)])
 
 
 async def test_who_goes_away_lets_the_others_have_their_turns(turns: list[float]) -> None:
     """While it waits for a calmer moment, and while it waits for its turn."""
     turns += [1.0] * 1_000
-    pace = Pace(lambda: False)
+    pace = Pace(lambda: False, LONG_S)
     first, second, third = (asyncio.create_task(pace.turn()) for _ in range(3))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -94,7 +107,7 @@ async def test_who_goes_away_lets_the_others_have_their_turns(turns: list[float]
 async def test_who_goes_away_in_the_moment_of_a_turn_spoils_nobodys(turns: list[float]) -> None:
     """The one whose turn ends finds the next who is still there."""
     turns += [1.0] * 1_000
-    pace = Pace(lambda: False)
+    pace = Pace(lambda: False, LONG_S)
     people = [asyncio.create_task(pace.turn()) for _ in range(3)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -150,7 +150,7 @@ class DaysRoom:
             lambda: self.engine,
             self.deadlines,
             self.clock,
-            Pace(lambda: self.database.is_behind),
+            Pace(lambda: self.database.is_behind, LIMIT_S / 2),
         )
         self._parts = AsyncExitStack()
 

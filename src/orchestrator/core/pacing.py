@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
 # Longer turns of the event loop are felt by everybody who asks for something small.
 LONGEST_TURN_S: Final = 0.02
 PAUSE_S: Final = 0.01
-# Half of what a plan may take: who has waited for it has little time left.
-PATIENCE_S: Final = 6.0
 # However busy the process is, work goes on, if slowly.
 LONGEST_WAIT_S: Final = 0.5
 
@@ -27,9 +26,13 @@ class Pace:
     others, such as agents, does not hold up what comes after it.
     """
 
-    def __init__(self, is_behind: Callable[[], bool]) -> None:
-        """``is_behind`` says whether work waits for something else than the event loop."""
+    def __init__(self, is_behind: Callable[[], bool], patience_s: float) -> None:
+        """``is_behind`` says whether work waits for something else than the event loop.
+
+        Who has waited for ``patience_s`` has waited for long.
+        """
         self._is_behind = is_behind
+        self._patience_s = patience_s
         self._waiting = deque[tuple[float, asyncio.Future[None]]]()
         self._is_taken = False
 
@@ -47,25 +50,28 @@ class Pace:
             return
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
-        self._waiting.append((loop.time(), turn))
+        place = (loop.time(), turn)
+        self._waiting.append(place)
         try:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # it had come already
                 self._go()
+            with suppress(ValueError):
+                self._waiting.remove(place)
             raise
 
     def _go(self) -> None:
         while self._waiting:
             turn = self._next()
-            if not turn.done():  # who went away has left a place behind
+            if not turn.done():  # who goes away in this moment has not left its place yet
                 turn.set_result(None)
                 return
         self._is_taken = False
 
     def _next(self) -> asyncio.Future[None]:
         since, _ = self._waiting[0]
-        is_first_come = asyncio.get_running_loop().time() - since < PATIENCE_S
+        is_first_come = asyncio.get_running_loop().time() - since < self._patience_s
         return (self._waiting.popleft() if is_first_come else self._waiting.pop())[1]
 
     async def _calm(self) -> None:

@@ -45,7 +45,8 @@ def build(resources: Resources) -> Feature:
         resources.engine,
         deadlines,
         clock,
-        Pace(lambda: resources.database.is_behind),
+        # Who has waited for half of a plan's time has little left of it.
+        Pace(lambda: resources.database.is_behind, deadlines.limit_s / 2),
     )
     return Feature(
         name="days",
