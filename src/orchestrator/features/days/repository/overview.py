@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import and_, bindparam, func, select, true
 from sqlalchemy.orm import aliased
 
+from orchestrator.features.days.repository.last_done import IS_LAST_DONE, LastDone
 from orchestrator.features.days.streak import Streak
 from orchestrator.features.days.tables import DaySessionRow, IntentRow, SignalRow
 
@@ -37,7 +38,6 @@ class Overview:
 
 
 _Latest = aliased(DaySessionRow)
-_LastDone = aliased(DaySessionRow)
 
 _TOTALS: Final = select(
     func.count(DaySessionRow.id).label("sessions"),
@@ -46,20 +46,13 @@ _TOTALS: Final = select(
     func.coalesce(func.avg(DaySessionRow.confidence), 0).label("confidence"),
     func.max(DaySessionRow.id).label("latest_id"),
 ).subquery()
-_LAST_DONE_ID: Final = (
-    select(DaySessionRow.id)
-    .where(DaySessionRow.completed_at.is_not(None))
-    .order_by(DaySessionRow.completed_at.desc())
-    .limit(1)
-    .scalar_subquery()
-)
 _OVERVIEW: Final = (
     select(
         IntentRow,
         _Latest,
-        _LastDone.streak_days,
-        _LastDone.completed_at,
-        _LastDone.completed_tz,
+        LastDone.streak_days,
+        LastDone.completed_at,
+        LastDone.completed_tz,
         _TOTALS.c.sessions,
         _TOTALS.c.completed,
         _TOTALS.c.time_min,
@@ -68,7 +61,7 @@ _OVERVIEW: Final = (
     .select_from(_TOTALS)
     .outerjoin(IntentRow, and_(IntentRow.active, true()))  # a bare column would be taken for a relationship
     .outerjoin(_Latest, _Latest.id == _TOTALS.c.latest_id)
-    .outerjoin(_LastDone, _LastDone.id == _LAST_DONE_ID)
+    .outerjoin(LastDone, IS_LAST_DONE)
 )
 _CONFIRMED: Final = (
     select(SignalRow.agent, func.max(SignalRow.confirmed_at))

@@ -14,6 +14,7 @@ from orchestrator.features.days import events
 from orchestrator.features.days.day import Kept
 from orchestrator.features.days.next_run import next_run
 from orchestrator.features.days.position import Position
+from orchestrator.features.days.repository.last_done import IS_LAST_DONE, LastDone
 from orchestrator.features.days.streak import Streak
 from orchestrator.features.days.tables import DaySessionRow, IntentRow
 
@@ -45,16 +46,8 @@ _OF_DAY: Final = (
     .with_for_update(of=IntentRow, read=True, key_share=True)
 )
 _OfIntent = aliased(DaySessionRow)
-_LastDone = aliased(DaySessionRow)
 _LATEST_ID: Final = (
     select(func.max(_OfIntent.id)).where(_OfIntent.intent_id == DaySessionRow.intent_id).scalar_subquery()
-)
-_LAST_DONE_ID: Final = (
-    select(_OfIntent.id)
-    .where(_OfIntent.completed_at.is_not(None))
-    .order_by(_OfIntent.completed_at.desc())
-    .limit(1)
-    .scalar_subquery()
 )
 # The session, whether it is the latest of its intent, what its owner learns now, and the last day that was
 # done. Others that complete the session wait until we have.
@@ -63,13 +56,13 @@ _TO_COMPLETE: Final = (
         DaySessionRow,
         DaySessionRow.id == _LATEST_ID,
         IntentRow,
-        _LastDone.streak_days,
-        _LastDone.completed_at,
-        _LastDone.completed_tz,
+        LastDone.streak_days,
+        LastDone.completed_at,
+        LastDone.completed_tz,
     )
     .select_from(DaySessionRow)
     .outerjoin(IntentRow, and_(IntentRow.active, true()))  # a bare column would be taken for a relationship
-    .outerjoin(_LastDone, _LastDone.id == _LAST_DONE_ID)
+    .outerjoin(LastDone, IS_LAST_DONE)
     .where(DaySessionRow.id == bindparam("id"))
     .with_for_update(of=DaySessionRow)
 )
